@@ -1,0 +1,259 @@
+/*
+ * What the files of the library share. The way of a call, one direction only:
+ *
+ *   device.c   open: backends[], features, the pool, the cache
+ *   op.c       create: check the descriptor -> struct qdot_problem -> select.c -> pack.c -> backend
+ *              run: check the run -> backend
+ *   select.c   which row (and, on "auto", which device): admission, self-test, tuning, measurement
+ *   pack.c     the only file that knows the packed layout of B and the folding of zero points
+ *   cpu/ opencl/ vulkan/   one table of rows each, and how to launch them
+ *
+ * The sum that kernels and output stages compute, all mod 2^32:
+ *
+ *   acc[m][n] = sum_k a'[m][k] * b'[k][n] + bias'[n] + row_sum[m] * b_neg[n] + row_neg[m] * col_sum[n]
+ *
+ * a' and b' are A and B moved to the row's operand forms (u8 or s8: a flip of the top bit adds or
+ * subtracts 128), za' and zb' the zero points moved along with them, and
+ *   b_neg[n]   = -zb'[n]
+ *   col_sum[n] = sum_k b'[k][n]
+ *   bias'[n]   = bias[n] - za' * col_sum[n] + K * za' * zb'[n]      (za' of the descriptor's a_zero)
+ *   row_sum[m] = sum_k a'[m][k] - K * a_zero[m]                     (a_zero[m] only when per row)
+ *   row_neg[m] = -a_zero[m]                                         (0 unless per row)
+ * With a_zero per row the descriptor's a_zero is 0, so za' is the flip alone. Derivation: expand
+ * (a' - za' - a_zero[m]) * (b' - zb'). row_sum is needed when some b_neg is not 0, row_neg when
+ * a_zero is per row; a backend may skip what is not needed or compute with the zeros.
+ */
+#ifndef QDOT_INTERNAL_H
+#define QDOT_INTERNAL_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "qdot.h"
+
+#define QDOT_ALIGNMENT 64 /* of every host allocation: one cache line, one zmm register */
+
+/* ---- rows ------------------------------------------------------------------------------------ */
+
+struct qdot_row {
+    const char *name;     /* <op>_<MR>x<NR>[k<KR>][_<feature>], unique in its backend */
+    uint32_t needs;       /* bits of the backend's features */
+    uint16_t mr, nr, kr;  /* tile, and packing geometry of B: panels of nr columns, groups of kr */
+    enum qdot_type a_form; /* QDOT_U8, QDOT_S8: what the kernel multiplies; 0: either, as given */
+    enum qdot_type b_form; /* QDOT_U8 or QDOT_S8 */
+    bool slow_start;      /* its first use compiles for seconds: not measured by a small budget */
+    const void *impl;     /* the backend's own launch data */
+};
+
+/* ---- the checked descriptor ------------------------------------------------------------------ */
+
+struct qdot_problem {
+    size_t m, n, k;
+    enum qdot_type a_type, b_type, out_type;
+    size_t ldb;
+    bool b_transposed;
+    bool b_at_run;
+    bool a_zero_per_row;
+    bool row_scale;
+    int32_t a_zero;
+    int32_t out_zero, clamp_lo, clamp_hi; /* clamp inside the output type's range */
+    size_t out_bytes;                     /* of one output element */
+};
+
+/* Terms by column, each array of n_pad entries, zero past n. Host memory in one allocation. */
+struct qdot_terms {
+    int32_t *bias;   /* bias' when B was given at creation; the caller's bias when B comes at run */
+    int32_t *b_neg;
+    int32_t *col_sum; /* zero when B comes at run */
+    float *scale;
+    float *bias_f; /* -0 when absent: adding -0 changes no bit of any float */
+    bool any_b_neg;
+};
+
+/* Packed B: header, panels, col_sum; pack.c has the layout. */
+struct qdot_packed {
+    void *blob; /* NULL once a backend has taken it over, and when B comes at run */
+    size_t blob_bytes;
+    size_t n_pad, k_groups; /* columns padded to nr; groups of kr */
+    size_t panel_bytes;     /* one panel: k_groups * nr * kr */
+    size_t panels_bytes;    /* all: panel_bytes * n_pad / nr */
+};
+
+struct qdot_op {
+    struct qdot_device *device;
+    const struct qdot_row *row;
+    char name[64]; /* "backend/row" */
+    struct qdot_problem p;
+    struct qdot_packed packed;
+    struct qdot_terms terms;
+    size_t workspace_bytes; /* set by the backend's prepare */
+    void *impl;             /* the backend's */
+};
+
+/* ---- devices and backends -------------------------------------------------------------------- */
+
+enum qdot_verdict { QDOT_UNKNOWN = 0, QDOT_ADMITTED, QDOT_REFUSED };
+
+struct qdot_row_state {
+    enum qdot_verdict verdict;
+    char reason[192];
+};
+
+struct qdot_tuning;
+
+struct qdot_device {
+    const struct qdot_backend *backend; /* NULL: this is "auto", which only has children */
+    struct qdot_device **children;
+    size_t child_count;
+    struct qdot_device_info info;
+    uint32_t features; /* found by the backend, less what 'disable' names */
+    struct qdot_allocator allocator;
+    struct qdot_threads threads;
+    void *pool;              /* pthreadpool_t when 'threads' is ours */
+    char *cache_dir;         /* NULL: no files */
+    uint64_t budget_ns;
+    pthread_mutex_t lock;    /* row_state and tuning */
+    struct qdot_row_state *row_state; /* one a row of the backend */
+    struct qdot_tuning *tuning;       /* NULL: none */
+    void *impl;              /* the backend's */
+};
+
+struct qdot_buffer {
+    struct qdot_device *device;
+    size_t bytes;
+    void *impl; /* the backend's; on the CPU the memory itself */
+};
+
+struct qdot_feature {
+    uint32_t bit;
+    const char *name;
+};
+
+/* What a backend is. All hooks return enum qdot_status with err filled; arguments are already
+ * checked by device.c and op.c. */
+struct qdot_backend {
+    const char *name;
+    const struct qdot_row *rows; /* best first; the last needs nothing */
+    size_t row_count;
+    const struct qdot_feature *features; /* newest first, ends with a NULL name */
+
+    /* The index-th device, QDOT_END past the last. When a backend has no device at all, index 0
+     * gives an entry with available = 0 and the reason. Opens nothing that lasts. */
+    int (*describe)(size_t index, struct qdot_device_info *info, struct qdot_error *err);
+    /* device->info is filled; sets device->impl and device->features. */
+    int (*open)(struct qdot_device *device, size_t index, struct qdot_error *err);
+    void (*close)(struct qdot_device *device);
+    int (*sync)(struct qdot_device *device, struct qdot_error *err);
+
+    /* Limits of the device that no feature bit says: false and a reason when the row cannot run
+     * here at all (p is NULL), or not for this problem. Cheap; compiles nothing. */
+    bool (*fits)(struct qdot_device *device, const struct qdot_row *row,
+                 const struct qdot_problem *p, char *reason, size_t reason_bytes);
+
+    /* prepare: op is complete but for impl; allocate every workspace, compile, upload. It may take
+     * packed.blob over (release it with qdot_release and set it to NULL). unprepare undoes it and
+     * accepts a half-prepared op. */
+    int (*prepare)(struct qdot_op *op, struct qdot_error *err);
+    void (*unprepare)(struct qdot_op *op); /* after waiting for its runs */
+    int (*run)(struct qdot_op *op, const struct qdot_run *run, struct qdot_error *err);
+    /* Copies panels and col_sum (n_pad int32) back to host memory; NULL when blob is always kept */
+    int (*read_packed)(struct qdot_op *op, void *panels, int32_t *col_sum, struct qdot_error *err);
+
+    int (*buffer_create)(struct qdot_buffer *buffer, void *host, struct qdot_error *err);
+    int (*buffer_write)(struct qdot_buffer *buffer, size_t offset, const void *memory, size_t bytes,
+                        struct qdot_error *err);
+    int (*buffer_read)(struct qdot_buffer *buffer, size_t offset, void *memory, size_t bytes,
+                       struct qdot_error *err);
+    void (*buffer_destroy)(struct qdot_buffer *buffer);
+};
+
+extern const struct qdot_backend qdot_cpu_backend;
+extern const struct qdot_backend qdot_opencl_backend; /* stubs.c when not built */
+extern const struct qdot_backend qdot_vulkan_backend;
+
+/* ---- device.c -------------------------------------------------------------------------------- */
+
+/* Fills err (if not NULL) and returns status, so that a failure is one statement. */
+int qdot_fail(struct qdot_error *err, int status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Zero-filled memory from the device's allocator, or NULL; qdot_release takes NULL. */
+void *qdot_alloc(const struct qdot_device *device, size_t bytes);
+void qdot_release(const struct qdot_device *device, void *memory);
+
+/* ---- op.c ------------------------------------------------------------------------------------ */
+
+/* Descriptor to problem; everything a caller can get wrong is found here. */
+int qdot_check_desc(const struct qdot_op_desc *desc, struct qdot_problem *p,
+                    struct qdot_op_desc *full, struct qdot_error *err);
+/* The op for one device and one row, without admission: select.c's self-test and measurement. */
+int qdot_op_build(struct qdot_device *device, const struct qdot_row *row,
+                  const struct qdot_op_desc *full, const struct qdot_problem *p,
+                  struct qdot_op **op, struct qdot_error *err);
+
+/* ---- select.c, selftest.c -------------------------------------------------------------------- */
+
+int qdot_select(struct qdot_device *device, const struct qdot_op_desc *full,
+                const struct qdot_problem *p, struct qdot_device **chosen,
+                const struct qdot_row **row, struct qdot_error *err);
+/* Admission of one row: features, limits, self-test; the verdict is kept. */
+bool qdot_admit(struct qdot_device *device, const struct qdot_row *row, char *reason,
+                size_t reason_bytes);
+bool qdot_selftest(struct qdot_device *device, const struct qdot_row *row, char *reason,
+                   size_t reason_bytes);
+uint64_t qdot_now_ns(void);
+
+/* ---- pack.c ---------------------------------------------------------------------------------- */
+
+static inline uint8_t qdot_flip(enum qdot_type type, enum qdot_type form)
+{
+    return form && type != form ? 0x80 : 0; /* XOR mask from a given byte to the row's form */
+}
+static inline int32_t qdot_shift(enum qdot_type type, enum qdot_type form)
+{
+    return !form || type == form ? 0 : form == QDOT_U8 ? 128 : -128; /* what the flip adds */
+}
+
+bool qdot_mul_size(size_t a, size_t b, size_t *product); /* false on overflow of 63 bits */
+/* Sizes of packed B for this row; false when they overflow. */
+bool qdot_packed_layout(const struct qdot_row *row, size_t n, size_t k, struct qdot_packed *packed);
+void *qdot_packed_panels(const struct qdot_packed *packed);
+int32_t *qdot_packed_col_sum(const struct qdot_packed *packed);
+/* Packs columns [panel_begin, panel_end) * nr of B into panels and col_sum (both of the whole). */
+void qdot_pack_b(const struct qdot_row *row, const struct qdot_problem *p, const void *b, size_t ldb,
+                 size_t panel_begin, size_t panel_end, void *panels, int32_t *col_sum);
+void qdot_packed_seal(const struct qdot_row *row, const struct qdot_problem *p,
+                      struct qdot_packed *packed); /* header and checksum */
+int qdot_packed_verify(const struct qdot_row *row, const struct qdot_problem *p,
+                       const struct qdot_packed *layout, const void *blob, size_t bytes,
+                       struct qdot_error *err);
+/* bias_out[j] = bias' for columns [begin, end), from the caller's bias_in and col_sum. */
+void qdot_fold_bias(const struct qdot_row *row, const struct qdot_problem *p, const int32_t *bias_in,
+                    const int32_t *b_neg, const int32_t *col_sum, int32_t *bias_out, size_t begin,
+                    size_t end);
+
+/* ---- cache.c --------------------------------------------------------------------------------- */
+
+uint64_t qdot_hash(const void *memory, size_t bytes, uint64_t seed);
+/* The user's cache directory for qdot ("$XDG_CACHE_HOME/qdot" or "$HOME/.cache/qdot"), or the one
+ * given; NULL when there is none. Released by qdot_release. */
+char *qdot_cache_dir(const struct qdot_device *device, const char *given);
+/* One verified file a key: whole and of this key, or not there. Written aside and renamed, so that
+ * two processes at once each see a whole file. Failure to read or write is not an error: false. */
+bool qdot_cache_read(const struct qdot_device *device, const char *key, void **data, size_t *bytes);
+bool qdot_cache_write(const struct qdot_device *device, const char *key, const void *data,
+                      size_t bytes);
+
+/* ---- tune.c ---------------------------------------------------------------------------------- */
+
+struct qdot_tuning *qdot_tuning_load(const struct qdot_device *device);
+void qdot_tuning_free(const struct qdot_device *device, struct qdot_tuning *tuning);
+/* Time of (device, row) for this problem; 0 = never measured. */
+uint64_t qdot_tuning_get(struct qdot_device *root, const struct qdot_device *device,
+                         const struct qdot_row *row, const struct qdot_problem *p);
+void qdot_tuning_put(struct qdot_device *root, const struct qdot_device *device,
+                     const struct qdot_row *row, const struct qdot_problem *p, uint64_t time_ns);
+void qdot_tuning_save(struct qdot_device *root);
+
+#endif

@@ -1,0 +1,1 @@
+# The OpenCL backend: libOpenCL is loaded at run time, only its headers are needed to build.

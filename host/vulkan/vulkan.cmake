@@ -1,0 +1,1 @@
+# The Vulkan backend: the loader is opened at run time; headers and a GLSL compiler build it.

@@ -1,0 +1,249 @@
+/*
+ * qdot: int8 matrix multiplication on whatever is in the machine, the same bits everywhere.
+ *
+ *   acc[m][n] = sum over k of (a[m][k] - a_zero[m]) * (b[k][n] - b_zero[n]) + bias[n]   (mod 2^32)
+ *
+ *   out s32:  acc
+ *   out f32:  (float)acc * scale[n] (* row_scale[m]) (+ bias_f[n])    each step rounded, in this order
+ *   out u8, s8 (QDOT_ROUND_RNE):  sat(rne((float)acc * scale[n]) + out_zero)
+ *
+ * rne rounds to the nearest integer, ties to even; sat clamps to [clamp_lo, clamp_hi]. Float
+ * arithmetic is IEEE binary32 without fused multiply-add. Every kernel on every device gives the
+ * same bits; results never depend on threads, tiles, device or run.
+ *
+ * What qdot does not do: it does not choose scales, does not sparsify, has no tensors and no graph,
+ * never prints, never aborts, keeps no global state, and never substitutes another kernel for one
+ * that was asked for by name.
+ *
+ * Conventions. Every function that can fail returns an enum qdot_status and writes one line about a
+ * failure into 'err' (caller-owned, may be NULL). Descriptors begin with 'size', set to sizeof the
+ * structure (0 is taken as today's size); every other field may be 0, meaning its default. Sizes and
+ * leading dimensions are in elements unless their name ends in _bytes. Matrices are row-major.
+ *
+ * Thread safety, per handle:
+ *   device  open, close and buffer calls: one thread at a time. Ops of one device may be created and
+ *           run from several threads at once. Different devices are independent.
+ *   op      one thread at a time (an op owns the workspace of its runs).
+ *   buffer  as the ops that use it: two runs that touch one buffer need an order, which the calls
+ *           of one thread on one device have.
+ */
+#ifndef QDOT_H
+#define QDOT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(QDOT_BUILD) && defined(__GNUC__)
+#define QDOT_API __attribute__((visibility("default")))
+#else
+#define QDOT_API
+#endif
+
+#define QDOT_VERSION_MAJOR 0
+#define QDOT_VERSION_MINOR 1
+#define QDOT_VERSION_PATCH 0
+
+enum qdot_status {
+    QDOT_OK = 0,
+    QDOT_INVALID = 1,     /* an argument is wrong; the text names it and what was expected */
+    QDOT_UNSUPPORTED = 2, /* a right request that this device or row cannot serve */
+    QDOT_NO_DEVICE = 3,   /* no such device in this machine */
+    QDOT_NO_MEMORY = 4,   /* host or device memory */
+    QDOT_DEVICE_FAILED = 5, /* a driver call failed; the text has the call and its code */
+    QDOT_BAD_PACKED = 6,    /* a packed B is damaged or of another layout */
+    QDOT_END = 7,           /* an index past the last item of an enumeration */
+};
+
+struct qdot_error {
+    int status; /* enum qdot_status of the call that wrote it */
+    char text[508];
+};
+
+enum qdot_type { QDOT_TYPE_DEFAULT = 0, QDOT_U8 = 1, QDOT_S8 = 2, QDOT_S32 = 3, QDOT_F32 = 4 };
+enum qdot_op_kind { QDOT_GEMM = 0 };
+enum qdot_rounding { QDOT_ROUND_RNE = 0 };
+
+struct qdot_device; /* opaque: one device, or "auto": all of them */
+struct qdot_op;     /* opaque: one operation, its packed B and its workspace */
+struct qdot_buffer; /* opaque: memory of one device */
+
+/* Runs task(arg, i) once for each i in [0, count), on any threads, and returns when all are done.
+ * count never exceeds 'threads'. */
+struct qdot_threads {
+    size_t threads;
+    void *ctx;
+    void (*parallel_for)(void *ctx, void (*task)(void *arg, size_t i), void *arg, size_t count);
+};
+
+/* alloc returns memory aligned to 'alignment' (a power of two), or NULL. Called at open and create
+ * only, from the calling thread. Drivers and the thread pool allocate on their own. */
+struct qdot_allocator {
+    void *ctx;
+    void *(*alloc)(void *ctx, size_t bytes, size_t alignment);
+    void (*release)(void *ctx, void *memory);
+};
+
+struct qdot_device_info {
+    size_t size;
+    char name[24];         /* what qdot_open accepts: "cpu", "opencl:0", "vulkan:1" */
+    char backend[16];      /* "cpu", "opencl", "vulkan" */
+    char description[128]; /* the device's own name */
+    char driver[128];      /* driver or platform and its version */
+    char features[512];    /* names of features found that some row needs, separated by spaces */
+    size_t compute_units;  /* cores, compute units; 0 = unknown */
+    uint64_t memory_bytes; /* 0 = unknown */
+    int available;         /* 0: listed only to say, in 'reason', why a backend has no device */
+    char reason[128];
+};
+
+struct qdot_device_desc {
+    size_t size;
+    const char *device;    /* a name from qdot_devices, a backend's name (its first device), or
+                              "auto" (default): every device that opens, chosen per op by time */
+    const char *disable;   /* features to treat as absent, separated by commas (tests, benchmarks) */
+    const char *cache_dir; /* compiled programs, tuning file; default: the user's cache directory;
+                              "": read and write no file */
+    size_t thread_count;   /* CPU threads when 'threads' is not given; 0 = one a processor */
+    struct qdot_threads threads;     /* the caller's pool; default: a pool of the device's own */
+    struct qdot_allocator allocator; /* default: aligned_alloc and free */
+    uint64_t budget_us; /* "auto": bound on the time one qdot_op_create spends measuring; checked
+                           between measurements. 0 = 300,000 */
+};
+
+struct qdot_op_desc {
+    size_t size;
+    enum qdot_op_kind kind; /* QDOT_GEMM: A [m,k] times B [k,n] */
+    size_t m, n, k;         /* m: the largest of any run. Each at least 1; m*k, k*n and m*n times 4
+                               must fit in 63 bits */
+    enum qdot_type a_type, b_type, out_type; /* u8 or s8 (default u8), u8 or s8 (default s8),
+                                                s32 (default), f32, s8 or u8 */
+    const void *b;       /* host memory, [k,n], packed now and not referenced afterwards;
+                            NULL (and no 'packed'): B is given with each run */
+    size_t ldb;          /* elements between rows of B; default n, or k when transposed */
+    int b_transposed;    /* B is given as [n,k] */
+    const void *packed;  /* instead of b: bytes from qdot_op_save_packed of an op of this row, type,
+                            n and k; copied */
+    size_t packed_bytes;
+    int32_t a_zero;      /* zero point of A, in A's range */
+    int a_zero_per_row;  /* 1: m zero points are given with each run instead */
+    const int32_t *b_zero; /* zero points of B, in B's range */
+    size_t b_zero_count;   /* 0 (B's zero point is 0), 1, or n */
+    const int32_t *bias;   /* n values, or NULL */
+    const float *scale;    /* f32, s8, u8 outputs: |scale| zero or in [2^-126, 2^96) */
+    size_t scale_count;    /* 0 (scale is 1), 1, or n */
+    int row_scale;         /* f32 output, 1: m factors are given with each run */
+    const float *bias_f;   /* f32 output: n finite values, or NULL */
+    int32_t out_zero;      /* s8, u8 outputs, in the output's range */
+    int32_t clamp_lo, clamp_hi; /* s8, u8 outputs; both 0: the output type's range */
+    enum qdot_rounding rounding;
+    const char *kernel; /* a row by name, "gemm_..." or "cpu/gemm_..."; NULL: the dispatcher's */
+};
+
+/* One operand of a run: host memory, or 'offset_bytes' into a buffer of the op's device. Where host
+ * is set, buffer must be NULL. Offsets of 4-byte elements are multiples of 4. */
+struct qdot_input {
+    const void *host;
+    struct qdot_buffer *buffer;
+    size_t offset_bytes;
+};
+struct qdot_output {
+    void *host;
+    struct qdot_buffer *buffer;
+    size_t offset_bytes;
+};
+
+struct qdot_run {
+    size_t size;
+    size_t m;                    /* rows of this run; 0 = the descriptor's m */
+    struct qdot_input a;         /* m rows of k elements */
+    size_t lda;                  /* elements between rows of A; default k */
+    struct qdot_output out;      /* m rows of n elements; must not overlap an input */
+    size_t ldo;                  /* elements between rows of out; default n; gaps stay untouched */
+    struct qdot_input a_zero;    /* int32 [m], when a_zero_per_row; each in A's range */
+    struct qdot_input row_scale; /* float [m], when row_scale; finite values */
+    struct qdot_input b;         /* when the op was created without B; layout as in its descriptor */
+};
+
+struct qdot_row_info {
+    size_t size;
+    char name[64];      /* "cpu/gemm_6x64_avx512vnni" */
+    char features[128]; /* features it needs, separated by spaces; empty for the last row */
+    size_t mr, nr, kr;  /* outputs a tile (rows, columns); K is padded to a multiple of kr */
+    int admitted;       /* features, limits and known-answer self-test passed on this device */
+    char reason[192];   /* why not */
+};
+
+struct qdot_candidate {
+    char device[24];
+    char row[64];     /* "backend/row" */
+    int chosen;       /* the one qdot_op_create would take */
+    uint64_t time_ns; /* measured for this op, host-device copies included; 0 = not measured */
+    char reason[192]; /* why it was refused, or how it was chosen */
+};
+
+/* Devices. qdot_devices stores at most 'capacity' entries and always sets *count to how many there
+ * are; infos may be NULL when capacity is 0. It opens and compiles nothing. */
+QDOT_API int qdot_devices(struct qdot_device_info *infos, size_t capacity, size_t *count,
+                          struct qdot_error *err);
+QDOT_API int qdot_open(const struct qdot_device_desc *desc, struct qdot_device **device,
+                       struct qdot_error *err);
+QDOT_API void qdot_close(struct qdot_device *device); /* after its ops and buffers; NULL is fine */
+QDOT_API int qdot_sync(struct qdot_device *device, struct qdot_error *err); /* all its runs done */
+
+/* The i-th opened device of "auto", or for i = 0 the device itself; NULL past the last. */
+QDOT_API struct qdot_device *qdot_device_child(struct qdot_device *device, size_t i);
+QDOT_API int qdot_device_info(const struct qdot_device *device, struct qdot_device_info *info,
+                              struct qdot_error *err);
+
+/* Rows of one device, best first; QDOT_END past the last. The first call for a row runs its
+ * self-test, which on a GPU compiles it. On "auto" the children's rows follow one another. */
+QDOT_API int qdot_device_row(struct qdot_device *device, size_t index, struct qdot_row_info *info,
+                             struct qdot_error *err);
+
+/* Every candidate for this op with its time or the reason it was refused; measures as
+ * qdot_op_create would. Stores at most 'capacity', sets *count to how many there are. */
+QDOT_API int qdot_explain(struct qdot_device *device, const struct qdot_op_desc *desc,
+                          struct qdot_candidate *candidates, size_t capacity, size_t *count,
+                          struct qdot_error *err);
+
+/* Ops. Create checks the descriptor, selects a row, packs B and allocates all that runs will need;
+ * on failure *op is NULL. Run allocates nothing and decides nothing. When 'out' is host memory it
+ * holds the result on return; when it is a buffer the run is enqueued, in order on its device: wait
+ * with qdot_sync, or read the buffer. Host inputs may be changed as soon as run returns. */
+QDOT_API int qdot_op_create(struct qdot_device *device, const struct qdot_op_desc *desc,
+                            struct qdot_op **op, struct qdot_error *err);
+QDOT_API int qdot_op_run(struct qdot_op *op, const struct qdot_run *run, struct qdot_error *err);
+QDOT_API void qdot_op_destroy(struct qdot_op *op); /* waits for its runs; NULL is fine */
+QDOT_API const char *qdot_op_row(const struct qdot_op *op); /* "backend/row"; lives as the op */
+QDOT_API struct qdot_device *qdot_op_device(const struct qdot_op *op); /* never "auto" itself */
+QDOT_API size_t qdot_op_workspace_bytes(const struct qdot_op *op); /* beyond packed B and terms */
+
+/* The packed form of B: position-independent, good for any device whose row has the same layout.
+ * QDOT_UNSUPPORTED for an op created without B. */
+QDOT_API int qdot_op_packed_bytes(const struct qdot_op *op, size_t *bytes, struct qdot_error *err);
+QDOT_API int qdot_op_save_packed(struct qdot_op *op, void *memory, size_t bytes,
+                                 struct qdot_error *err);
+
+/* Buffers of one device (not of "auto": use qdot_op_device). With 'host', memory that outlives the
+ * buffer is used in place, where the device can (CPU, OpenCL), else QDOT_UNSUPPORTED. Write and
+ * read wait for the runs before them. */
+QDOT_API int qdot_buffer_create(struct qdot_device *device, size_t bytes, void *host,
+                                struct qdot_buffer **buffer, struct qdot_error *err);
+QDOT_API int qdot_buffer_write(struct qdot_buffer *buffer, size_t offset, const void *memory,
+                               size_t bytes, struct qdot_error *err);
+QDOT_API int qdot_buffer_read(struct qdot_buffer *buffer, size_t offset, void *memory, size_t bytes,
+                              struct qdot_error *err);
+QDOT_API void qdot_buffer_destroy(struct qdot_buffer *buffer); /* waits; NULL is fine */
+
+QDOT_API const char *qdot_status_text(int status);
+QDOT_API const char *qdot_version(void); /* "0.1.0" */
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
