@@ -10,18 +10,19 @@
  *
  * The sum that kernels and output stages compute, all mod 2^32:
  *
- *   acc[m][n] = sum_k a'[m][k] * b'[k][n] + bias'[n] + row_sum[m] * b_neg[n] + row_neg[m] * col_sum[n]
+ *   acc[m][n] = sum_k a'[m][k] * b'[k][n] + bias'[n] + row_sum[m] * b_neg[n] + row_neg[m] *
+ * col_sum[n]
  *
  * a' and b' are A and B moved to the row's operand forms (u8 or s8: a flip of the top bit adds or
  * subtracts 128), za' and zb' the zero points moved along with them, and
  *   b_neg[n]   = -zb'[n]
  *   col_sum[n] = sum_k b'[k][n]
- *   bias'[n]   = bias[n] - za' * col_sum[n] + K * za' * zb'[n]      (za' of the descriptor's a_zero)
- *   row_sum[m] = sum_k a'[m][k] - K * a_zero[m]                     (a_zero[m] only when per row)
- *   row_neg[m] = -a_zero[m]                                         (0 unless per row)
- * With a_zero per row the descriptor's a_zero is 0, so za' is the flip alone. Derivation: expand
- * (a' - za' - a_zero[m]) * (b' - zb'). row_sum is needed when some b_neg is not 0, row_neg when
- * a_zero is per row; a backend may skip what is not needed or compute with the zeros.
+ *   bias'[n]   = bias[n] - za' * col_sum[n] + K * za' * zb'[n]      (za' of the descriptor's
+ * a_zero) row_sum[m] = sum_k a'[m][k] - K * a_zero[m]                     (a_zero[m] only when per
+ * row) row_neg[m] = -a_zero[m]                                         (0 unless per row) With
+ * a_zero per row the descriptor's a_zero is 0, so za' is the flip alone. Derivation: expand (a' -
+ * za' - a_zero[m]) * (b' - zb'). row_sum is needed when some b_neg is not 0, row_neg when a_zero is
+ * per row; a backend may skip what is not needed or compute with the zeros.
  */
 #ifndef QDOT_INTERNAL_H
 #define QDOT_INTERNAL_H
@@ -37,13 +38,13 @@
 /* ---- rows ------------------------------------------------------------------------------------ */
 
 struct qdot_row {
-    const char *name;     /* <op>_<MR>x<NR>[k<KR>][_<feature>], unique in its backend */
-    uint32_t needs;       /* bits of the backend's features */
-    uint16_t mr, nr, kr;  /* tile, and packing geometry of B: panels of nr columns, groups of kr */
+    const char *name;      /* <op>_<MR>x<NR>[k<KR>][_<feature>], unique in its backend */
+    uint32_t needs;        /* bits of the backend's features */
+    uint16_t mr, nr, kr;   /* tile, and packing geometry of B: panels of nr columns, groups of kr */
     enum qdot_type a_form; /* QDOT_U8, QDOT_S8: what the kernel multiplies; 0: either, as given */
     enum qdot_type b_form; /* QDOT_U8 or QDOT_S8 */
-    bool slow_start;      /* its first use compiles for seconds: not measured by a small budget */
-    const void *impl;     /* the backend's own launch data */
+    bool slow_start;       /* its first use compiles for seconds: not measured by a small budget */
+    const void *impl;      /* the backend's own launch data */
 };
 
 /* ---- the checked descriptor ------------------------------------------------------------------ */
@@ -63,7 +64,7 @@ struct qdot_problem {
 
 /* Terms by column, each array of n_pad entries, zero past n. Host memory in one allocation. */
 struct qdot_terms {
-    int32_t *bias;   /* bias' when B was given at creation; the caller's bias when B comes at run */
+    int32_t *bias; /* bias' when B was given at creation; the caller's bias when B comes at run */
     int32_t *b_neg;
     int32_t *col_sum; /* zero when B comes at run */
     float *scale;
@@ -110,18 +111,19 @@ struct qdot_device {
     uint32_t features; /* found by the backend, less what 'disable' names */
     struct qdot_allocator allocator;
     struct qdot_threads threads;
-    void *pool;              /* pthreadpool_t when 'threads' is ours */
-    char *cache_dir;         /* NULL: no files */
+    void *pool;      /* pthreadpool_t when 'threads' is ours */
+    char *cache_dir; /* NULL: no files */
     uint64_t budget_ns;
-    pthread_mutex_t lock;    /* row_state and tuning */
+    pthread_mutex_t lock;             /* row_state and tuning */
     struct qdot_row_state *row_state; /* one a row of the backend */
     struct qdot_tuning *tuning;       /* NULL: none */
-    void *impl;              /* the backend's */
+    void *impl;                       /* the backend's */
 };
 
 struct qdot_buffer {
     struct qdot_device *device;
     size_t bytes;
+    bool owned; /* false: impl is, or wraps, the caller's memory */
     void *impl; /* the backend's; on the CPU the memory itself */
 };
 
@@ -182,19 +184,25 @@ int qdot_fail(struct qdot_error *err, int status, const char *format, ...)
 void *qdot_alloc(const struct qdot_device *device, size_t bytes);
 void qdot_release(const struct qdot_device *device, void *memory);
 
+/* ---- threads.c ------------------------------------------------------------------------------- */
+
+int qdot_threads_open(struct qdot_device *device, const struct qdot_device_desc *desc,
+                      struct qdot_error *err);
+void qdot_threads_close(struct qdot_device *device);
+
 /* ---- op.c ------------------------------------------------------------------------------------ */
 
 /* Descriptor to problem; everything a caller can get wrong is found here. */
 int qdot_check_desc(const struct qdot_op_desc *desc, struct qdot_problem *p,
-                    struct qdot_op_desc *full, struct qdot_error *err);
+                    struct qdot_error *err);
 /* The op for one device and one row, without admission: select.c's self-test and measurement. */
 int qdot_op_build(struct qdot_device *device, const struct qdot_row *row,
-                  const struct qdot_op_desc *full, const struct qdot_problem *p,
+                  const struct qdot_op_desc *desc, const struct qdot_problem *p,
                   struct qdot_op **op, struct qdot_error *err);
 
 /* ---- select.c, selftest.c -------------------------------------------------------------------- */
 
-int qdot_select(struct qdot_device *device, const struct qdot_op_desc *full,
+int qdot_select(struct qdot_device *device, const struct qdot_op_desc *desc,
                 const struct qdot_problem *p, struct qdot_device **chosen,
                 const struct qdot_row **row, struct qdot_error *err);
 /* Admission of one row: features, limits, self-test; the verdict is kept. */
@@ -221,17 +229,19 @@ bool qdot_packed_layout(const struct qdot_row *row, size_t n, size_t k, struct q
 void *qdot_packed_panels(const struct qdot_packed *packed);
 int32_t *qdot_packed_col_sum(const struct qdot_packed *packed);
 /* Packs columns [panel_begin, panel_end) * nr of B into panels and col_sum (both of the whole). */
-void qdot_pack_b(const struct qdot_row *row, const struct qdot_problem *p, const void *b, size_t ldb,
-                 size_t panel_begin, size_t panel_end, void *panels, int32_t *col_sum);
+void qdot_pack_b(const struct qdot_row *row, const struct qdot_problem *p, const void *b,
+                 size_t ldb, size_t panel_begin, size_t panel_end, void *panels, int32_t *col_sum);
 void qdot_packed_seal(const struct qdot_row *row, const struct qdot_problem *p,
                       struct qdot_packed *packed); /* header and checksum */
+/* Does the blob say that it was packed for rows of this layout? A look at its header only. */
+bool qdot_packed_is_for(const struct qdot_row *row, const void *blob, size_t bytes);
 int qdot_packed_verify(const struct qdot_row *row, const struct qdot_problem *p,
                        const struct qdot_packed *layout, const void *blob, size_t bytes,
                        struct qdot_error *err);
 /* bias_out[j] = bias' for columns [begin, end), from the caller's bias_in and col_sum. */
-void qdot_fold_bias(const struct qdot_row *row, const struct qdot_problem *p, const int32_t *bias_in,
-                    const int32_t *b_neg, const int32_t *col_sum, int32_t *bias_out, size_t begin,
-                    size_t end);
+void qdot_fold_bias(const struct qdot_row *row, const struct qdot_problem *p,
+                    const int32_t *bias_in, const int32_t *b_neg, const int32_t *col_sum,
+                    int32_t *bias_out, size_t begin, size_t end);
 
 /* ---- cache.c --------------------------------------------------------------------------------- */
 

@@ -2,16 +2,16 @@
 #include <stdio.h>
 #include "internal.h"
 
-#define STUB(symbol, backend_name, why)                                                            \
-    static int symbol##_describe(size_t index, struct qdot_device_info *info,                      \
-                                 struct qdot_error *err)                                           \
-    {                                                                                              \
-        (void) err;                                                                                \
-        if (index > 0)                                                                             \
-            return QDOT_END;                                                                       \
-        snprintf(info->reason, sizeof(info->reason), "%s", why);                                   \
-        return QDOT_OK;                                                                            \
-    }                                                                                              \
+#define STUB(symbol, backend_name, why)                                       \
+    static int symbol##_describe(size_t index, struct qdot_device_info *info, \
+                                 struct qdot_error *err)                      \
+    {                                                                         \
+        (void)err;                                                            \
+        if (index > 0)                                                        \
+            return QDOT_END;                                                  \
+        snprintf(info->reason, sizeof(info->reason), "%s", why);              \
+        return QDOT_OK;                                                       \
+    }                                                                         \
     const struct qdot_backend symbol = {.name = backend_name, .describe = symbol##_describe};
 
 #ifndef QDOT_HAVE_OPENCL

@@ -4,8 +4,8 @@
  *   acc[m][n] = sum over k of (a[m][k] - a_zero[m]) * (b[k][n] - b_zero[n]) + bias[n]   (mod 2^32)
  *
  *   out s32:  acc
- *   out f32:  (float)acc * scale[n] (* row_scale[m]) (+ bias_f[n])    each step rounded, in this order
- *   out u8, s8 (QDOT_ROUND_RNE):  sat(rne((float)acc * scale[n]) + out_zero)
+ *   out f32:  (float)acc * scale[n] (* row_scale[m]) (+ bias_f[n])    each step rounded, in this
+ * order out u8, s8 (QDOT_ROUND_RNE):  sat(rne((float)acc * scale[n]) + out_zero)
  *
  * rne rounds to the nearest integer, ties to even; sat clamps to [clamp_lo, clamp_hi]. Float
  * arithmetic is IEEE binary32 without fused multiply-add. Every kernel on every device gives the
@@ -17,15 +17,14 @@
  *
  * Conventions. Every function that can fail returns an enum qdot_status and writes one line about a
  * failure into 'err' (caller-owned, may be NULL). Descriptors begin with 'size', set to sizeof the
- * structure (0 is taken as today's size); every other field may be 0, meaning its default. Sizes and
- * leading dimensions are in elements unless their name ends in _bytes. Matrices are row-major.
+ * structure (0 is taken as today's size); every other field may be 0, meaning its default. Sizes
+ * and leading dimensions are in elements unless their name ends in _bytes. Matrices are row-major.
  *
  * Thread safety, per handle:
- *   device  open, close and buffer calls: one thread at a time. Ops of one device may be created and
- *           run from several threads at once. Different devices are independent.
- *   op      one thread at a time (an op owns the workspace of its runs).
- *   buffer  as the ops that use it: two runs that touch one buffer need an order, which the calls
- *           of one thread on one device have.
+ *   device  open, close and buffer calls: one thread at a time. Ops of one device may be created
+ * and run from several threads at once. Different devices are independent. op      one thread at a
+ * time (an op owns the workspace of its runs). buffer  as the ops that use it: two runs that touch
+ * one buffer need an order, which the calls of one thread on one device have.
  */
 #ifndef QDOT_H
 #define QDOT_H
@@ -49,10 +48,10 @@ extern "C" {
 
 enum qdot_status {
     QDOT_OK = 0,
-    QDOT_INVALID = 1,     /* an argument is wrong; the text names it and what was expected */
-    QDOT_UNSUPPORTED = 2, /* a right request that this device or row cannot serve */
-    QDOT_NO_DEVICE = 3,   /* no such device in this machine */
-    QDOT_NO_MEMORY = 4,   /* host or device memory */
+    QDOT_INVALID = 1,       /* an argument is wrong; the text names it and what was expected */
+    QDOT_UNSUPPORTED = 2,   /* a right request that this device or row cannot serve */
+    QDOT_NO_DEVICE = 3,     /* no such device in this machine */
+    QDOT_NO_MEMORY = 4,     /* host or device memory */
     QDOT_DEVICE_FAILED = 5, /* a driver call failed; the text has the call and its code */
     QDOT_BAD_PACKED = 6,    /* a packed B is damaged or of another layout */
     QDOT_END = 7,           /* an index past the last item of an enumeration */
@@ -102,9 +101,9 @@ struct qdot_device_info {
 
 struct qdot_device_desc {
     size_t size;
-    const char *device;    /* a name from qdot_devices, a backend's name (its first device), or
-                              "auto" (default): every device that opens, chosen per op by time */
-    const char *disable;   /* features to treat as absent, separated by commas (tests, benchmarks) */
+    const char *device;  /* a name from qdot_devices, a backend's name (its first device), or
+                            "auto" (default): every device that opens, chosen per op by time */
+    const char *disable; /* features to treat as absent, separated by commas (tests, benchmarks) */
     const char *cache_dir; /* compiled programs, tuning file; default: the user's cache directory;
                               "": read and write no file */
     size_t thread_count;   /* CPU threads when 'threads' is not given; 0 = one a processor */
@@ -121,23 +120,23 @@ struct qdot_op_desc {
                                must fit in 63 bits */
     enum qdot_type a_type, b_type, out_type; /* u8 or s8 (default u8), u8 or s8 (default s8),
                                                 s32 (default), f32, s8 or u8 */
-    const void *b;       /* host memory, [k,n], packed now and not referenced afterwards;
-                            NULL (and no 'packed'): B is given with each run */
-    size_t ldb;          /* elements between rows of B; default n, or k when transposed */
-    int b_transposed;    /* B is given as [n,k] */
-    const void *packed;  /* instead of b: bytes from qdot_op_save_packed of an op of this row, type,
-                            n and k; copied */
+    const void *b;      /* host memory, [k,n], packed now and not referenced afterwards;
+                           NULL (and no 'packed'): B is given with each run */
+    size_t ldb;         /* elements between rows of B; default n, or k when transposed */
+    int b_transposed;   /* B is given as [n,k] */
+    const void *packed; /* instead of b: bytes from qdot_op_save_packed of an op of this row, type,
+                           n and k; copied */
     size_t packed_bytes;
-    int32_t a_zero;      /* zero point of A, in A's range */
-    int a_zero_per_row;  /* 1: m zero points are given with each run instead */
-    const int32_t *b_zero; /* zero points of B, in B's range */
-    size_t b_zero_count;   /* 0 (B's zero point is 0), 1, or n */
-    const int32_t *bias;   /* n values, or NULL */
-    const float *scale;    /* f32, s8, u8 outputs: |scale| zero or in [2^-126, 2^96) */
-    size_t scale_count;    /* 0 (scale is 1), 1, or n */
-    int row_scale;         /* f32 output, 1: m factors are given with each run */
-    const float *bias_f;   /* f32 output: n finite values, or NULL */
-    int32_t out_zero;      /* s8, u8 outputs, in the output's range */
+    int32_t a_zero;             /* zero point of A, in A's range */
+    int a_zero_per_row;         /* 1: m zero points are given with each run instead */
+    const int32_t *b_zero;      /* zero points of B, in B's range */
+    size_t b_zero_count;        /* 0 (B's zero point is 0), 1, or n */
+    const int32_t *bias;        /* n values, or NULL */
+    const float *scale;         /* f32, s8, u8 outputs: |scale| zero or in [2^-126, 2^96) */
+    size_t scale_count;         /* 0 (scale is 1), 1, or n */
+    int row_scale;              /* f32 output, 1: m factors are given with each run */
+    const float *bias_f;        /* f32 output: n finite values, or NULL */
+    int32_t out_zero;           /* s8, u8 outputs, in the output's range */
     int32_t clamp_lo, clamp_hi; /* s8, u8 outputs; both 0: the output type's range */
     enum qdot_rounding rounding;
     const char *kernel; /* a row by name, "gemm_..." or "cpu/gemm_..."; NULL: the dispatcher's */
@@ -165,7 +164,7 @@ struct qdot_run {
     size_t ldo;                  /* elements between rows of out; default n; gaps stay untouched */
     struct qdot_input a_zero;    /* int32 [m], when a_zero_per_row; each in A's range */
     struct qdot_input row_scale; /* float [m], when row_scale; finite values */
-    struct qdot_input b;         /* when the op was created without B; layout as in its descriptor */
+    struct qdot_input b; /* when the op was created without B; layout as in its descriptor */
 };
 
 struct qdot_row_info {
@@ -217,7 +216,7 @@ QDOT_API int qdot_explain(struct qdot_device *device, const struct qdot_op_desc 
 QDOT_API int qdot_op_create(struct qdot_device *device, const struct qdot_op_desc *desc,
                             struct qdot_op **op, struct qdot_error *err);
 QDOT_API int qdot_op_run(struct qdot_op *op, const struct qdot_run *run, struct qdot_error *err);
-QDOT_API void qdot_op_destroy(struct qdot_op *op); /* waits for its runs; NULL is fine */
+QDOT_API void qdot_op_destroy(struct qdot_op *op);          /* waits for its runs; NULL is fine */
 QDOT_API const char *qdot_op_row(const struct qdot_op *op); /* "backend/row"; lives as the op */
 QDOT_API struct qdot_device *qdot_op_device(const struct qdot_op *op); /* never "auto" itself */
 QDOT_API size_t qdot_op_workspace_bytes(const struct qdot_op *op); /* beyond packed B and terms */

@@ -1,0 +1,158 @@
+/* Files under the user's cache directory: verified, written aside and renamed. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "internal.h"
+
+/* A multiply and a rotate for each 8 bytes: fast, and any changed byte changes the state, which
+ * each step maps one to one. A guard against damage, not against an adversary. */
+uint64_t qdot_hash(const void *memory, size_t bytes, uint64_t seed)
+{
+    const uint8_t *p = memory;
+    uint64_t h = seed ^ 0x9e3779b97f4a7c15u ^ bytes;
+    while (bytes > 0) {
+        uint64_t word = 0;
+        const size_t step = bytes < 8 ? bytes : 8;
+        memcpy(&word, p, step);
+        h = (h ^ word) * 0xff51afd7ed558ccdu;
+        h = h << 29 | h >> 35;
+        p += step;
+        bytes -= step;
+    }
+    h ^= h >> 32;
+    h *= 0xc4ceb9fe1a85ec53u;
+    return h ^ h >> 29;
+}
+
+static bool make_directories(char *path)
+{
+    for (char *slash = strchr(path + 1, '/');; slash = strchr(slash + 1, '/')) {
+        if (slash)
+            *slash = '\0';
+        const bool made = mkdir(path, 0700) == 0 || errno == EEXIST;
+        if (slash)
+            *slash = '/';
+        if (!slash || !made)
+            return made;
+    }
+}
+
+char *qdot_cache_dir(const struct qdot_device *device, const char *given)
+{
+    const char *base = given, *tail = "";
+    if (!given) {
+        base = getenv("XDG_CACHE_HOME");
+        tail = "/qdot";
+        if (!base || base[0] != '/') {
+            base = getenv("HOME");
+            tail = "/.cache/qdot";
+        }
+    }
+    if (!base || !*base)
+        return NULL;
+    const size_t bytes = strlen(base) + strlen(tail) + 1;
+    char *path = qdot_alloc(device, bytes);
+    if (!path)
+        return NULL;
+    snprintf(path, bytes, "%s%s", base, tail);
+    if (!make_directories(path)) {
+        qdot_release(device, path);
+        return NULL;
+    }
+    return path;
+}
+
+/* ---- one file a key -------------------------------------------------------------------------- */
+
+#define MAGIC 0x31656863616371u /* "qcache1" */
+
+struct head {
+    uint64_t magic;
+    uint64_t key_bytes, data_bytes;
+    uint64_t checksum; /* of the key, then the data */
+};
+
+static bool file_name(const struct qdot_device *device, const char *key, char *path, size_t bytes)
+{
+    if (!device->cache_dir)
+        return false;
+    const int length = snprintf(path, bytes, "%s/%016llx.bin", device->cache_dir,
+                                (unsigned long long)qdot_hash(key, strlen(key), 0));
+    return length > 0 && (size_t)length < bytes;
+}
+
+static uint64_t checksum(const char *key, size_t key_bytes, const void *data, size_t bytes)
+{
+    return qdot_hash(data, bytes, qdot_hash(key, key_bytes, 1));
+}
+
+bool qdot_cache_read(const struct qdot_device *device, const char *key, void **data, size_t *bytes)
+{
+    char path[4096];
+    struct head head;
+    const size_t key_bytes = strlen(key);
+    if (!file_name(device, key, path, sizeof(path)))
+        return false;
+    FILE *file = fopen(path, "rb");
+    if (!file)
+        return false;
+    bool good = fread(&head, sizeof(head), 1, file) == 1 && head.magic == MAGIC &&
+                head.key_bytes == key_bytes;
+    struct stat status;
+    good = good && fstat(fileno(file), &status) == 0 && status.st_size >= 0 &&
+           (uint64_t)status.st_size - sizeof(head) - key_bytes == head.data_bytes;
+    char *content = good ? qdot_alloc(device, key_bytes + head.data_bytes) : NULL;
+    good = content &&
+           fread(content, 1, key_bytes + head.data_bytes, file) == key_bytes + head.data_bytes;
+    fclose(file);
+    good = good && memcmp(content, key, key_bytes) == 0 &&
+           checksum(key, key_bytes, content + key_bytes, head.data_bytes) == head.checksum;
+    if (!good) {
+        qdot_release(device, content);
+        return false;
+    }
+    memmove(content, content + key_bytes, head.data_bytes);
+    *data = content;
+    *bytes = head.data_bytes;
+    return true;
+}
+
+static bool write_all(int fd, const void *memory, size_t bytes)
+{
+    const char *p = memory;
+    while (bytes > 0) {
+        const ssize_t done = write(fd, p, bytes);
+        if (done < 0 && errno == EINTR)
+            continue;
+        if (done <= 0)
+            return false;
+        p += done;
+        bytes -= (size_t)done;
+    }
+    return true;
+}
+
+bool qdot_cache_write(const struct qdot_device *device, const char *key, const void *data,
+                      size_t bytes)
+{
+    char path[4096], aside[4096 + 8];
+    const size_t key_bytes = strlen(key);
+    struct head head = {MAGIC, key_bytes, bytes, checksum(key, key_bytes, data, bytes)};
+    if (!file_name(device, key, path, sizeof(path)))
+        return false;
+    snprintf(aside, sizeof(aside), "%s.XXXXXX", path);
+    const int fd = mkstemp(aside);
+    if (fd < 0)
+        return false;
+    bool good = write_all(fd, &head, sizeof(head)) && write_all(fd, key, key_bytes) &&
+                write_all(fd, data, bytes);
+    good = close(fd) == 0 && good;
+    good = good && rename(aside, path) == 0;
+    if (!good)
+        unlink(aside);
+    return good;
+}

@@ -1,0 +1,460 @@
+/* Ops: the descriptor is checked here and only here; creation, run, the saved form. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include "internal.h"
+
+/* ---- the descriptor -------------------------------------------------------------------------- */
+
+static bool in_range(enum qdot_type type, int32_t value)
+{
+    return type == QDOT_U8 ? value >= 0 && value <= 255 : value >= -128 && value <= 127;
+}
+
+static const char *range_text(enum qdot_type type)
+{
+    return type == QDOT_U8 ? "0 to 255" : "-128 to 127";
+}
+
+static int check_sizes(const struct qdot_op_desc *d, struct qdot_problem *p, struct qdot_error *err)
+{
+    size_t unused;
+    if (d->m == 0 || d->n == 0 || d->k == 0)
+        return qdot_fail(err, QDOT_INVALID, "%s: expected at least 1",
+                         d->m == 0   ? "m"
+                         : d->n == 0 ? "n"
+                                     : "k");
+    if (!qdot_mul_size(d->m, d->k, &unused))
+        return qdot_fail(err, QDOT_INVALID, "m, k: %zu x %zu elements overflow 63 bits", d->m,
+                         d->k);
+    if (!qdot_mul_size(d->k, d->n, &unused))
+        return qdot_fail(err, QDOT_INVALID, "k, n: %zu x %zu elements overflow 63 bits", d->k,
+                         d->n);
+    if (!qdot_mul_size(d->m, d->n, &unused) || !qdot_mul_size(unused, 4, &unused))
+        return qdot_fail(err, QDOT_INVALID, "m, n: %zu x %zu elements of 4 bytes overflow 63 bits",
+                         d->m, d->n);
+    const size_t columns = d->b_transposed ? d->k : d->n, rows = d->b_transposed ? d->n : d->k;
+    p->ldb = d->ldb ? d->ldb : columns;
+    if (p->ldb < columns)
+        return qdot_fail(err, QDOT_INVALID, "ldb: expected at least %zu, got %zu", columns, p->ldb);
+    if (!qdot_mul_size(p->ldb, rows, &unused))
+        return qdot_fail(err, QDOT_INVALID, "ldb: %zu rows of %zu overflow 63 bits", rows, p->ldb);
+    p->m = d->m;
+    p->n = d->n;
+    p->k = d->k;
+    return QDOT_OK;
+}
+
+static int check_types(const struct qdot_op_desc *d, struct qdot_problem *p, struct qdot_error *err)
+{
+    p->a_type = d->a_type ? d->a_type : QDOT_U8;
+    p->b_type = d->b_type ? d->b_type : QDOT_S8;
+    p->out_type = d->out_type ? d->out_type : QDOT_S32;
+    if (p->a_type != QDOT_U8 && p->a_type != QDOT_S8)
+        return qdot_fail(err, QDOT_INVALID, "a_type: expected u8 or s8, got %d", (int)d->a_type);
+    if (p->b_type != QDOT_U8 && p->b_type != QDOT_S8)
+        return qdot_fail(err, QDOT_INVALID, "b_type: expected u8 or s8, got %d", (int)d->b_type);
+    switch (p->out_type) {
+    case QDOT_U8:
+    case QDOT_S8:
+        p->out_bytes = 1;
+        return QDOT_OK;
+    case QDOT_S32:
+    case QDOT_F32:
+        p->out_bytes = 4;
+        return QDOT_OK;
+    default:
+        return qdot_fail(err, QDOT_INVALID, "out_type: expected s32, f32, s8 or u8, got %d",
+                         (int)d->out_type);
+    }
+}
+
+static int check_b(const struct qdot_op_desc *d, struct qdot_problem *p, struct qdot_error *err)
+{
+    if (d->b && d->packed)
+        return qdot_fail(err, QDOT_INVALID, "packed: expected NULL when b is given");
+    if (!d->packed && d->packed_bytes)
+        return qdot_fail(err, QDOT_INVALID, "packed: expected %zu bytes, got NULL",
+                         d->packed_bytes);
+    p->b_transposed = d->b_transposed != 0;
+    p->b_at_run = !d->b && !d->packed;
+    return QDOT_OK;
+}
+
+static int check_zeros(const struct qdot_op_desc *d, struct qdot_problem *p, struct qdot_error *err)
+{
+    if (!in_range(p->a_type, d->a_zero))
+        return qdot_fail(err, QDOT_INVALID, "a_zero: expected %s, got %d", range_text(p->a_type),
+                         (int)d->a_zero);
+    if (d->a_zero_per_row && d->a_zero)
+        return qdot_fail(err, QDOT_INVALID, "a_zero: expected 0 with a_zero_per_row, got %d",
+                         (int)d->a_zero);
+    if (d->b_zero_count > 1 && d->b_zero_count != d->n)
+        return qdot_fail(err, QDOT_INVALID, "b_zero_count: expected 0, 1 or n = %zu, got %zu", d->n,
+                         d->b_zero_count);
+    if (!d->b_zero != !d->b_zero_count)
+        return qdot_fail(err, QDOT_INVALID, "b_zero: expected b_zero_count = %zu values, got %s",
+                         d->b_zero_count, d->b_zero ? "a pointer" : "NULL");
+    for (size_t j = 0; j < d->b_zero_count; j++)
+        if (!in_range(p->b_type, d->b_zero[j]))
+            return qdot_fail(err, QDOT_INVALID, "b_zero[%zu]: expected %s, got %d", j,
+                             range_text(p->b_type), (int)d->b_zero[j]);
+    p->a_zero = d->a_zero;
+    p->a_zero_per_row = d->a_zero_per_row != 0;
+    return QDOT_OK;
+}
+
+/* Scales below 2^-126 are subnormal, which devices may flush; from 2^96 on acc * scale could be
+ * infinite and infinity * 0 a NaN, whose bits differ between devices. */
+static int check_scale(const struct qdot_op_desc *d, const struct qdot_problem *p,
+                       struct qdot_error *err)
+{
+    const bool floating = p->out_type != QDOT_S32;
+    if (d->scale_count > 1 && d->scale_count != d->n)
+        return qdot_fail(err, QDOT_INVALID, "scale_count: expected 0, 1 or n = %zu, got %zu", d->n,
+                         d->scale_count);
+    if (!d->scale != !d->scale_count)
+        return qdot_fail(err, QDOT_INVALID, "scale: expected scale_count = %zu values, got %s",
+                         d->scale_count, d->scale ? "a pointer" : "NULL");
+    if (d->scale_count && !floating)
+        return qdot_fail(err, QDOT_INVALID, "scale: expected none with an s32 output");
+    for (size_t j = 0; j < d->scale_count; j++) {
+        const float s = fabsf(d->scale[j]);
+        if (!(s == 0.0f || (s >= 0x1p-126f && s < 0x1p96f)))
+            return qdot_fail(err, QDOT_INVALID,
+                             "scale[%zu]: expected 0 or a magnitude in [2^-126, 2^96), got %g", j,
+                             (double)d->scale[j]);
+    }
+    return QDOT_OK;
+}
+
+static int check_output(const struct qdot_op_desc *d, struct qdot_problem *p,
+                        struct qdot_error *err)
+{
+    const bool narrow = p->out_type == QDOT_U8 || p->out_type == QDOT_S8;
+    int status = check_scale(d, p, err);
+    if (status != QDOT_OK)
+        return status;
+    if (p->out_type != QDOT_F32 && (d->row_scale || d->bias_f))
+        return qdot_fail(err, QDOT_INVALID, "%s: expected none without an f32 output",
+                         d->row_scale ? "row_scale" : "bias_f");
+    for (size_t j = 0; d->bias_f && j < d->n; j++)
+        if (!isfinite(d->bias_f[j]))
+            return qdot_fail(err, QDOT_INVALID, "bias_f[%zu]: expected a finite value, got %g", j,
+                             (double)d->bias_f[j]);
+    if (d->rounding != QDOT_ROUND_RNE)
+        return qdot_fail(err, QDOT_INVALID, "rounding: expected QDOT_ROUND_RNE, got %d",
+                         (int)d->rounding);
+    p->row_scale = d->row_scale != 0;
+    if (!narrow) {
+        if (d->out_zero || d->clamp_lo || d->clamp_hi)
+            return qdot_fail(err, QDOT_INVALID, "%s: expected 0 without an s8 or u8 output",
+                             d->out_zero ? "out_zero" : "clamp_lo, clamp_hi");
+        return QDOT_OK;
+    }
+    if (!in_range(p->out_type, d->out_zero))
+        return qdot_fail(err, QDOT_INVALID, "out_zero: expected %s, got %d",
+                         range_text(p->out_type), (int)d->out_zero);
+    p->out_zero = d->out_zero;
+    p->clamp_lo = d->clamp_lo;
+    p->clamp_hi = d->clamp_hi;
+    if (d->clamp_lo == 0 && d->clamp_hi == 0) {
+        p->clamp_lo = p->out_type == QDOT_U8 ? 0 : -128;
+        p->clamp_hi = p->out_type == QDOT_U8 ? 255 : 127;
+    }
+    if (!in_range(p->out_type, p->clamp_lo) || !in_range(p->out_type, p->clamp_hi) ||
+        p->clamp_lo > p->clamp_hi)
+        return qdot_fail(err, QDOT_INVALID,
+                         "clamp_lo, clamp_hi: expected lo <= hi within %s, got %d, %d",
+                         range_text(p->out_type), (int)d->clamp_lo, (int)d->clamp_hi);
+    return QDOT_OK;
+}
+
+int qdot_check_desc(const struct qdot_op_desc *desc, struct qdot_problem *p, struct qdot_error *err)
+{
+    memset(p, 0, sizeof(*p));
+    if (!desc)
+        return qdot_fail(err, QDOT_INVALID, "desc: expected a descriptor, got NULL");
+    if (desc->size != 0 && desc->size != sizeof(*desc))
+        return qdot_fail(err, QDOT_INVALID, "size: expected %zu, got %zu", sizeof(*desc),
+                         desc->size);
+    if (desc->kind != QDOT_GEMM)
+        return qdot_fail(err, QDOT_INVALID, "kind: expected QDOT_GEMM, got %d", (int)desc->kind);
+    int status = check_sizes(desc, p, err);
+    if (status == QDOT_OK)
+        status = check_types(desc, p, err);
+    if (status == QDOT_OK)
+        status = check_b(desc, p, err);
+    if (status == QDOT_OK)
+        status = check_zeros(desc, p, err);
+    if (status == QDOT_OK)
+        status = check_output(desc, p, err);
+    return status;
+}
+
+/* ---- creation -------------------------------------------------------------------------------- */
+
+static int make_terms(struct qdot_op *op, const struct qdot_op_desc *d, struct qdot_error *err)
+{
+    const size_t n_pad = op->packed.n_pad;
+    const int32_t shift = qdot_shift(op->p.b_type, op->row->b_form);
+    struct qdot_terms *t = &op->terms;
+    size_t bytes;
+    int32_t *memory = NULL;
+    if (qdot_mul_size(n_pad, 5 * sizeof(int32_t), &bytes))
+        memory = qdot_alloc(op->device, bytes);
+    if (!memory)
+        return qdot_fail(err, QDOT_NO_MEMORY, "no memory for the terms of %zu columns", n_pad);
+    t->bias = memory;
+    t->b_neg = memory + n_pad;
+    t->col_sum = memory + 2 * n_pad;
+    t->scale = (float *)(void *)(memory + 3 * n_pad);
+    t->bias_f = (float *)(void *)(memory + 4 * n_pad);
+    for (size_t j = 0; j < op->p.n; j++) {
+        const int32_t zero = d->b_zero_count ? d->b_zero[d->b_zero_count == 1 ? 0 : j] : 0;
+        t->b_neg[j] = -(zero + shift);
+        t->any_b_neg = t->any_b_neg || t->b_neg[j] != 0;
+        t->bias[j] = d->bias ? d->bias[j] : 0;
+        t->scale[j] = d->scale_count ? d->scale[d->scale_count == 1 ? 0 : j] : 1.0f;
+        t->bias_f[j] = d->bias_f ? d->bias_f[j] : -0.0f;
+    }
+    return QDOT_OK;
+}
+
+struct pack_job {
+    const struct qdot_op *op;
+    const struct qdot_op_desc *desc;
+    size_t panels, tasks;
+};
+
+static void pack_task(void *arg, size_t i)
+{
+    const struct pack_job *job = arg;
+    const struct qdot_op *op = job->op;
+    qdot_pack_b(op->row, &op->p, job->desc->b, op->p.ldb, job->panels * i / job->tasks,
+                job->panels * (i + 1) / job->tasks, qdot_packed_panels(&op->packed),
+                qdot_packed_col_sum(&op->packed));
+}
+
+static int make_packed(struct qdot_op *op, const struct qdot_op_desc *d, struct qdot_error *err)
+{
+    struct qdot_packed *packed = &op->packed;
+    if (d->packed) {
+        int status = qdot_packed_verify(op->row, &op->p, packed, d->packed, d->packed_bytes, err);
+        if (status != QDOT_OK)
+            return status;
+    }
+    packed->blob = qdot_alloc(op->device, packed->blob_bytes);
+    if (!packed->blob)
+        return qdot_fail(err, QDOT_NO_MEMORY, "no memory for %zu bytes of packed B",
+                         packed->blob_bytes);
+    if (d->packed) {
+        memcpy(packed->blob, d->packed, packed->blob_bytes);
+    } else {
+        struct pack_job job = {op, d, packed->n_pad / op->row->nr, 1};
+        const struct qdot_threads *threads = &op->device->threads;
+        /* Below some 64 KiB waking a thread costs more than packing. */
+        if (threads->parallel_for && packed->panels_bytes >= 65536)
+            job.tasks = job.panels < threads->threads ? job.panels : threads->threads;
+        if (job.tasks > 1)
+            threads->parallel_for(threads->ctx, pack_task, &job, job.tasks);
+        else
+            pack_task(&job, 0);
+    }
+    memcpy(op->terms.col_sum, qdot_packed_col_sum(packed), packed->n_pad * sizeof(int32_t));
+    qdot_fold_bias(op->row, &op->p, op->terms.bias, op->terms.b_neg, op->terms.col_sum,
+                   op->terms.bias, 0, op->p.n);
+    return QDOT_OK;
+}
+
+int qdot_op_build(struct qdot_device *device, const struct qdot_row *row,
+                  const struct qdot_op_desc *desc, const struct qdot_problem *p,
+                  struct qdot_op **out, struct qdot_error *err)
+{
+    *out = NULL;
+    struct qdot_op *op = qdot_alloc(device, sizeof(*op));
+    if (!op)
+        return qdot_fail(err, QDOT_NO_MEMORY, "no memory for the op");
+    op->device = device;
+    op->row = row;
+    op->p = *p;
+    snprintf(op->name, sizeof(op->name), "%s/%s", device->backend->name, row->name);
+    int status = QDOT_OK;
+    if (!qdot_packed_layout(row, p->n, p->k, &op->packed))
+        status =
+            qdot_fail(err, QDOT_INVALID, "k, n: packing %zu x %zu overflows 63 bits", p->k, p->n);
+    if (status == QDOT_OK)
+        status = make_terms(op, desc, err);
+    if (status == QDOT_OK && !p->b_at_run)
+        status = make_packed(op, desc, err);
+    if (status == QDOT_OK)
+        status = device->backend->prepare(op, err);
+    if (status != QDOT_OK) {
+        qdot_op_destroy(op);
+        return status;
+    }
+    *out = op;
+    return QDOT_OK;
+}
+
+int qdot_op_create(struct qdot_device *device, const struct qdot_op_desc *desc, struct qdot_op **op,
+                   struct qdot_error *err)
+{
+    struct qdot_problem p;
+    struct qdot_device *chosen;
+    const struct qdot_row *row;
+    if (!op)
+        return qdot_fail(err, QDOT_INVALID, "op: expected a pointer, got NULL");
+    *op = NULL;
+    if (!device)
+        return qdot_fail(err, QDOT_INVALID, "device: expected an open device, got NULL");
+    int status = qdot_check_desc(desc, &p, err);
+    if (status == QDOT_OK)
+        status = qdot_select(device, desc, &p, &chosen, &row, err);
+    if (status == QDOT_OK)
+        status = qdot_op_build(chosen, row, desc, &p, op, err);
+    return status;
+}
+
+void qdot_op_destroy(struct qdot_op *op)
+{
+    if (!op)
+        return;
+    const struct qdot_device *device = op->device;
+    device->backend->unprepare(op);
+    qdot_release(device, op->terms.bias);
+    qdot_release(device, op->packed.blob);
+    qdot_release(device, op);
+}
+
+const char *qdot_op_row(const struct qdot_op *op)
+{
+    return op ? op->name : NULL;
+}
+
+struct qdot_device *qdot_op_device(const struct qdot_op *op)
+{
+    return op ? op->device : NULL;
+}
+
+size_t qdot_op_workspace_bytes(const struct qdot_op *op)
+{
+    return op ? op->workspace_bytes : 0;
+}
+
+/* ---- run ------------------------------------------------------------------------------------- */
+
+/* rows x columns elements with 'ld' between rows, of 'bytes' each: is it there, and inside? */
+static int check_operand(const struct qdot_op *op, const char *name, const void *host,
+                         const struct qdot_buffer *buffer, size_t offset, size_t rows,
+                         size_t columns, size_t ld, size_t bytes, struct qdot_error *err)
+{
+    size_t need;
+    if (!host && !buffer)
+        return qdot_fail(err, QDOT_INVALID, "%s: expected host memory or a buffer, got neither",
+                         name);
+    if (host && (buffer || offset))
+        return qdot_fail(err, QDOT_INVALID, "%s: expected no buffer and no offset with host memory",
+                         name);
+    if (ld < columns)
+        return qdot_fail(err, QDOT_INVALID, "ld of %s: expected at least %zu, got %zu", name,
+                         columns, ld);
+    if (!qdot_mul_size(rows, ld, &need) || !qdot_mul_size(need, bytes, &need))
+        return qdot_fail(err, QDOT_INVALID, "ld of %s: %zu rows of %zu overflow 63 bits", name,
+                         rows, ld);
+    if (host)
+        return QDOT_OK;
+    need -= (ld - columns) * bytes; /* the last row ends with its last element */
+    if (buffer->device != op->device)
+        return qdot_fail(err, QDOT_INVALID, "%s: a buffer of device %s, expected one of %s", name,
+                         buffer->device->info.name, op->device->info.name);
+    if (offset % bytes)
+        return qdot_fail(err, QDOT_INVALID,
+                         "%s: expected an offset that is a multiple of %zu, got %zu", name, bytes,
+                         offset);
+    if (offset > buffer->bytes || need > buffer->bytes - offset)
+        return qdot_fail(err, QDOT_INVALID, "%s: %zu + %zu bytes go past the buffer's %zu", name,
+                         offset, need, buffer->bytes);
+    return QDOT_OK;
+}
+
+static int check_input(const struct qdot_op *op, const char *name, bool wanted,
+                       const struct qdot_input *in, size_t rows, size_t columns, size_t ld,
+                       size_t bytes, struct qdot_error *err)
+{
+    if (wanted)
+        return check_operand(op, name, in->host, in->buffer, in->offset_bytes, rows, columns, ld,
+                             bytes, err);
+    if (in->host || in->buffer)
+        return qdot_fail(err, QDOT_INVALID, "%s: expected none: the descriptor does not ask for it",
+                         name);
+    return QDOT_OK;
+}
+
+int qdot_op_run(struct qdot_op *op, const struct qdot_run *run, struct qdot_error *err)
+{
+    if (!op || !run)
+        return qdot_fail(err, QDOT_INVALID, "%s: expected a pointer, got NULL", op ? "run" : "op");
+    if (run->size != 0 && run->size != sizeof(*run))
+        return qdot_fail(err, QDOT_INVALID, "size: expected %zu, got %zu", sizeof(*run), run->size);
+    const struct qdot_problem *p = &op->p;
+    struct qdot_run full = *run;
+    full.m = run->m ? run->m : p->m;
+    full.lda = run->lda ? run->lda : p->k;
+    full.ldo = run->ldo ? run->ldo : p->n;
+    if (full.m > p->m)
+        return qdot_fail(err, QDOT_INVALID, "m: expected at most %zu, got %zu", p->m, full.m);
+    int status = check_input(op, "a", true, &full.a, full.m, p->k, full.lda, 1, err);
+    if (status == QDOT_OK)
+        status = check_operand(op, "out", full.out.host, full.out.buffer, full.out.offset_bytes,
+                               full.m, p->n, full.ldo, p->out_bytes, err);
+    if (status == QDOT_OK)
+        status =
+            check_input(op, "a_zero", p->a_zero_per_row, &full.a_zero, 1, full.m, full.m, 4, err);
+    if (status == QDOT_OK)
+        status =
+            check_input(op, "row_scale", p->row_scale, &full.row_scale, 1, full.m, full.m, 4, err);
+    if (status == QDOT_OK)
+        status = check_input(op, "b", p->b_at_run, &full.b, p->b_transposed ? p->n : p->k,
+                             p->b_transposed ? p->k : p->n, p->ldb, 1, err);
+    if (status != QDOT_OK)
+        return status;
+    return op->device->backend->run(op, &full, err);
+}
+
+/* ---- the saved form -------------------------------------------------------------------------- */
+
+int qdot_op_packed_bytes(const struct qdot_op *op, size_t *bytes, struct qdot_error *err)
+{
+    if (!op || !bytes)
+        return qdot_fail(err, QDOT_INVALID, "%s: expected a pointer, got NULL",
+                         op ? "bytes" : "op");
+    if (op->p.b_at_run)
+        return qdot_fail(err, QDOT_UNSUPPORTED, "op: created without B, so it holds no packed B");
+    *bytes = op->packed.blob_bytes;
+    return QDOT_OK;
+}
+
+int qdot_op_save_packed(struct qdot_op *op, void *memory, size_t bytes, struct qdot_error *err)
+{
+    size_t need;
+    int status = qdot_op_packed_bytes(op, &need, err);
+    if (status != QDOT_OK)
+        return status;
+    if (!memory || bytes != need)
+        return qdot_fail(err, QDOT_INVALID, "memory, bytes: expected %zu bytes, got %zu%s", need,
+                         bytes, memory ? "" : " at NULL");
+    struct qdot_packed copy = op->packed;
+    copy.blob = memory;
+    if (op->packed.blob) {
+        memcpy(memory, op->packed.blob, need);
+    } else {
+        memset(memory, 0, need);
+        status = op->device->backend->read_packed(op, qdot_packed_panels(&copy),
+                                                  qdot_packed_col_sum(&copy), err);
+        if (status != QDOT_OK)
+            return status;
+    }
+    qdot_packed_seal(op->row, &op->p, &copy);
+    return QDOT_OK;
+}

@@ -1,0 +1,243 @@
+/*
+ * Packed B: the only place that knows its layout, and where zero points and flips are folded.
+ *
+ *   blob      = header (64 bytes) | panels, padded to 64 bytes | col_sum: int32 [n_pad]
+ *   panels    = n_pad / nr panels of nr columns
+ *   panel     = k_groups groups; group = nr columns; column = kr consecutive k, one byte each
+ *
+ * so element (k, n) is byte ((n / nr * k_groups + k / kr) * nr + n % nr) * kr + k % kr. K is padded
+ * with zero bytes (zero in the packed form, so that padding adds nothing to any sum), columns past
+ * n are zero. col_sum[n] is the sum of column n in the packed form. Nothing in the blob depends on
+ * zero points, bias or A.
+ */
+#include <string.h>
+#include "internal.h"
+
+#define HEADER_BYTES 64
+static const char magic[8] = {'q', 'd', 'o', 't', 'p', 'a', 'c', 'k'};
+
+struct header {
+    char magic[8];
+    uint32_t version; /* of this layout; little-endian like everything in it */
+    uint32_t nr, kr;
+    uint32_t b_form;
+    uint32_t b_type;
+    uint32_t reserved;
+    uint64_t n, k;
+    uint64_t bytes;    /* of the whole blob */
+    uint64_t checksum; /* of all before this field and all after the header */
+};
+_Static_assert(sizeof(struct header) == HEADER_BYTES, "the header is written as it stands");
+
+bool qdot_mul_size(size_t a, size_t b, size_t *product)
+{
+    return !__builtin_mul_overflow(a, b, product) && *product <= (size_t)PTRDIFF_MAX;
+}
+
+static bool round_up(size_t value, size_t step, size_t *rounded)
+{
+    if (value > (size_t)PTRDIFF_MAX - step)
+        return false;
+    *rounded = (value + step - 1) / step * step;
+    return true;
+}
+
+bool qdot_packed_layout(const struct qdot_row *row, size_t n, size_t k, struct qdot_packed *packed)
+{
+    size_t k_pad, panels, panels_padded, sums;
+    memset(packed, 0, sizeof(*packed));
+    if (!round_up(n, row->nr, &packed->n_pad) || !round_up(k, row->kr, &k_pad) ||
+        !qdot_mul_size(k_pad, row->nr, &packed->panel_bytes) ||
+        !qdot_mul_size(k_pad, packed->n_pad, &panels) || !round_up(panels, 64, &panels_padded) ||
+        !qdot_mul_size(packed->n_pad, sizeof(int32_t), &sums) ||
+        panels_padded > (size_t)PTRDIFF_MAX - HEADER_BYTES - sums)
+        return false;
+    packed->k_groups = k_pad / row->kr;
+    packed->panels_bytes = panels;
+    packed->blob_bytes = HEADER_BYTES + panels_padded + sums;
+    return true;
+}
+
+void *qdot_packed_panels(const struct qdot_packed *packed)
+{
+    return (uint8_t *)packed->blob + HEADER_BYTES;
+}
+
+int32_t *qdot_packed_col_sum(const struct qdot_packed *packed)
+{
+    return (int32_t *)(void *)((uint8_t *)packed->blob + packed->blob_bytes -
+                               packed->n_pad * sizeof(int32_t));
+}
+
+/* ---- packing --------------------------------------------------------------------------------- */
+
+/* One panel from B [k,n]: rows of B are walked in order, each spread over the panel's columns. */
+static void pack_panel(const struct qdot_row *row, const uint8_t *b, size_t ldb, size_t columns,
+                       size_t k, uint8_t flip, uint8_t *panel)
+{
+    const size_t nr = row->nr, kr = row->kr;
+    for (size_t group = 0; group * kr < k; group++, panel += nr * kr) {
+        const size_t depth = k - group * kr < kr ? k - group * kr : kr;
+        const uint8_t *source = b + group * kr * ldb;
+        if (depth < kr || columns < nr)
+            memset(panel, 0, nr * kr);
+        if (depth == 4 && kr == 4) { /* one 4-byte store a column instead of four of a byte */
+            for (size_t j = 0; j < columns; j++) {
+                uint32_t word = source[j] | (uint32_t)source[ldb + j] << 8 |
+                                (uint32_t)source[2 * ldb + j] << 16 |
+                                (uint32_t)source[3 * ldb + j] << 24;
+                word ^= flip * 0x01010101u;
+                memcpy(panel + j * 4, &word, 4);
+            }
+            continue;
+        }
+        for (size_t i = 0; i < depth; i++)
+            for (size_t j = 0; j < columns; j++)
+                panel[j * kr + i] = source[i * ldb + j] ^ flip;
+    }
+}
+
+/* One panel from B [n,k]: groups of kr bytes lie side by side already. */
+static void pack_panel_transposed(const struct qdot_row *row, const uint8_t *b, size_t ldb,
+                                  size_t columns, size_t k, uint8_t flip, uint8_t *panel)
+{
+    const size_t nr = row->nr, kr = row->kr;
+    for (size_t group = 0; group * kr < k; group++, panel += nr * kr) {
+        const size_t depth = k - group * kr < kr ? k - group * kr : kr;
+        const uint8_t *source = b + group * kr;
+        if (depth < kr || columns < nr)
+            memset(panel, 0, nr * kr);
+        if (depth == 4 && kr == 4) {
+            for (size_t j = 0; j < columns; j++) {
+                uint32_t word;
+                memcpy(&word, source + j * ldb, 4);
+                word ^= flip * 0x01010101u;
+                memcpy(panel + j * 4, &word, 4);
+            }
+            continue;
+        }
+        for (size_t j = 0; j < columns; j++)
+            for (size_t i = 0; i < depth; i++)
+                panel[j * kr + i] = source[j * ldb + i] ^ flip;
+    }
+}
+
+/* Column sums of one finished panel, mod 2^32. */
+static void sum_panel(const struct qdot_row *row, const uint8_t *panel, size_t k_groups,
+                      int32_t *col_sum)
+{
+    const size_t nr = row->nr, kr = row->kr;
+    uint32_t *sum = (uint32_t *)col_sum;
+    memset(sum, 0, nr * sizeof(*sum));
+    for (size_t group = 0; group < k_groups; group++, panel += nr * kr) {
+        if (row->b_form == QDOT_S8) {
+            for (size_t j = 0; j < nr; j++)
+                for (size_t i = 0; i < kr; i++)
+                    sum[j] += (uint32_t)(int32_t)(int8_t)panel[j * kr + i];
+        } else {
+            for (size_t j = 0; j < nr; j++)
+                for (size_t i = 0; i < kr; i++)
+                    sum[j] += panel[j * kr + i];
+        }
+    }
+}
+
+void qdot_pack_b(const struct qdot_row *row, const struct qdot_problem *p, const void *b,
+                 size_t ldb, size_t panel_begin, size_t panel_end, void *panels, int32_t *col_sum)
+{
+    const uint8_t flip = qdot_flip(p->b_type, row->b_form);
+    const size_t k_groups = (p->k + row->kr - 1) / row->kr;
+    const size_t panel_bytes = k_groups * row->kr * row->nr;
+    for (size_t i = panel_begin; i < panel_end; i++) {
+        const size_t column = i * row->nr;
+        const size_t columns = p->n - column < row->nr ? p->n - column : row->nr;
+        uint8_t *panel = (uint8_t *)panels + i * panel_bytes;
+        const uint8_t *source = b;
+        if (p->b_transposed)
+            pack_panel_transposed(row, source + column * ldb, ldb, columns, p->k, flip, panel);
+        else
+            pack_panel(row, source + column, ldb, columns, p->k, flip, panel);
+        sum_panel(row, panel, k_groups, col_sum + column);
+    }
+}
+
+void qdot_fold_bias(const struct qdot_row *row, const struct qdot_problem *p,
+                    const int32_t *bias_in, const int32_t *b_neg, const int32_t *col_sum,
+                    int32_t *bias_out, size_t begin, size_t end)
+{
+    const uint32_t a_zero = (uint32_t)(p->a_zero + qdot_shift(p->a_type, row->a_form));
+    const uint32_t k_a_zero = (uint32_t)p->k * a_zero;
+    for (size_t j = begin; j < end; j++)
+        bias_out[j] = (int32_t)((uint32_t)bias_in[j] - a_zero * (uint32_t)col_sum[j] -
+                                k_a_zero * (uint32_t)b_neg[j]);
+}
+
+/* ---- the saved form -------------------------------------------------------------------------- */
+
+static struct header make_header(const struct qdot_row *row, const struct qdot_problem *p,
+                                 const struct qdot_packed *packed)
+{
+    struct header h = {.version = 1, .nr = row->nr, .kr = row->kr, .b_form = row->b_form};
+    memcpy(h.magic, magic, sizeof(magic));
+    h.b_type = p->b_type;
+    h.n = p->n;
+    h.k = p->k;
+    h.bytes = packed->blob_bytes;
+    return h;
+}
+
+static uint64_t checksum(const struct header *h, const void *blob)
+{
+    uint64_t seed = qdot_hash(h, offsetof(struct header, checksum), 0);
+    return qdot_hash((const uint8_t *)blob + HEADER_BYTES, h->bytes - HEADER_BYTES, seed);
+}
+
+void qdot_packed_seal(const struct qdot_row *row, const struct qdot_problem *p,
+                      struct qdot_packed *packed)
+{
+    struct header h = make_header(row, p, packed);
+    h.checksum = checksum(&h, packed->blob);
+    memcpy(packed->blob, &h, sizeof(h));
+}
+
+bool qdot_packed_is_for(const struct qdot_row *row, const void *blob, size_t bytes)
+{
+    struct header h;
+    if (bytes < sizeof(h))
+        return false;
+    memcpy(&h, blob, sizeof(h));
+    return memcmp(h.magic, magic, sizeof(magic)) == 0 && h.nr == row->nr && h.kr == row->kr &&
+           h.b_form == row->b_form;
+}
+
+int qdot_packed_verify(const struct qdot_row *row, const struct qdot_problem *p,
+                       const struct qdot_packed *layout, const void *blob, size_t bytes,
+                       struct qdot_error *err)
+{
+    struct header h, want = make_header(row, p, layout);
+    if (bytes < sizeof(h))
+        return qdot_fail(err, QDOT_BAD_PACKED, "packed: %zu bytes are too few for a header of %d",
+                         bytes, HEADER_BYTES);
+    memcpy(&h, blob, sizeof(h));
+    if (memcmp(h.magic, magic, sizeof(magic)) != 0)
+        return qdot_fail(err, QDOT_BAD_PACKED, "packed: not a packed B: the magic is wrong");
+    if (h.version != want.version)
+        return qdot_fail(err, QDOT_BAD_PACKED, "packed: layout version %u, expected %u", h.version,
+                         want.version);
+    if (h.nr != want.nr || h.kr != want.kr || h.b_form != want.b_form)
+        return qdot_fail(err, QDOT_BAD_PACKED,
+                         "packed: panels of %u columns by %u k, expected %u by %u for row %s", h.nr,
+                         h.kr, want.nr, want.kr, row->name);
+    if (h.n != want.n || h.k != want.k || h.b_type != want.b_type)
+        return qdot_fail(err, QDOT_BAD_PACKED,
+                         "packed: k, n = %llu, %llu of type %u, expected %zu, %zu of type %u",
+                         (unsigned long long)h.k, (unsigned long long)h.n, h.b_type, p->k, p->n,
+                         want.b_type);
+    if (h.bytes != want.bytes || bytes != want.bytes)
+        return qdot_fail(err, QDOT_BAD_PACKED, "packed: %zu bytes given, expected %zu", bytes,
+                         layout->blob_bytes);
+    want.checksum = checksum(&want, blob);
+    if (memcmp(&h, &want, sizeof(h)) != 0)
+        return qdot_fail(err, QDOT_BAD_PACKED, "packed: the checksum does not match: damaged");
+    return QDOT_OK;
+}

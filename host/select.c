@@ -1,0 +1,383 @@
+/*
+ * The dispatcher: which device and row an op gets, and why not the others.
+ *
+ * Every (device, row) is a candidate. A candidate is refused for a missing feature, a limit, a
+ * failed self-test, another name asked for, or another packed layout. On one device the fastest
+ * measured candidate wins if the tuning file has any for this problem, else the first in the table.
+ * On "auto" candidates without a time are measured first, within the budget.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include "internal.h"
+
+struct candidate {
+    struct qdot_device *device;
+    const struct qdot_row *row;
+    bool eligible;
+    uint64_t time_ns; /* 0: none */
+    char reason[192];
+};
+
+uint64_t qdot_now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* ---- admission ------------------------------------------------------------------------------- */
+
+static bool has_features(const struct qdot_device *device, const struct qdot_row *row, char *reason,
+                         size_t reason_bytes)
+{
+    const uint32_t missing = row->needs & ~device->features;
+    for (const struct qdot_feature *f = device->backend->features; missing && f->name; f++) {
+        if (missing & f->bit) {
+            snprintf(reason, reason_bytes, "needs %s", f->name);
+            return false;
+        }
+    }
+    return missing == 0;
+}
+
+bool qdot_admit(struct qdot_device *device, const struct qdot_row *row, char *reason,
+                size_t reason_bytes)
+{
+    struct qdot_row_state *state = &device->row_state[row - device->backend->rows];
+    if (!has_features(device, row, reason, reason_bytes) ||
+        !device->backend->fits(device, row, NULL, reason, reason_bytes))
+        return false;
+    pthread_mutex_lock(&device->lock);
+    if (state->verdict == QDOT_UNKNOWN) {
+        const bool good = qdot_selftest(device, row, state->reason, sizeof(state->reason));
+        state->verdict = good ? QDOT_ADMITTED : QDOT_REFUSED;
+    }
+    const bool admitted = state->verdict == QDOT_ADMITTED;
+    if (!admitted)
+        snprintf(reason, reason_bytes, "%s", state->reason);
+    pthread_mutex_unlock(&device->lock);
+    return admitted;
+}
+
+static int row_info(struct qdot_device *device, const struct qdot_row *row,
+                    struct qdot_row_info *info)
+{
+    size_t used = 0;
+    memset(info, 0, sizeof(*info));
+    info->size = sizeof(*info);
+    snprintf(info->name, sizeof(info->name), "%s/%s", device->backend->name, row->name);
+    for (const struct qdot_feature *f = device->backend->features; f->name; f++)
+        if ((row->needs & f->bit) && used < sizeof(info->features))
+            used += (size_t)snprintf(info->features + used, sizeof(info->features) - used, "%s%s",
+                                     used ? " " : "", f->name);
+    info->mr = row->mr;
+    info->nr = row->nr;
+    info->kr = row->kr;
+    info->admitted = qdot_admit(device, row, info->reason, sizeof(info->reason));
+    return QDOT_OK;
+}
+
+int qdot_device_row(struct qdot_device *device, size_t index, struct qdot_row_info *info,
+                    struct qdot_error *err)
+{
+    if (!device || !info)
+        return qdot_fail(err, QDOT_INVALID, "%s: expected a pointer, got NULL",
+                         device ? "info" : "device");
+    struct qdot_device *child;
+    for (size_t i = 0; (child = qdot_device_child(device, i)) != NULL; i++) {
+        if (index < child->backend->row_count)
+            return row_info(child, &child->backend->rows[index], info);
+        index -= child->backend->row_count;
+    }
+    return QDOT_END;
+}
+
+/* ---- measurement ----------------------------------------------------------------------------- */
+
+/* Operands of a measured run. Their values do not matter to the time; zeros are valid everywhere.
+ */
+struct trial {
+    void *a, *out, *a_zero, *row_scale, *b;
+};
+
+static void trial_free(const struct qdot_device *device, struct trial *t)
+{
+    qdot_release(device, t->a);
+    qdot_release(device, t->out);
+    qdot_release(device, t->a_zero);
+    qdot_release(device, t->row_scale);
+    qdot_release(device, t->b);
+}
+
+static bool trial_make(const struct qdot_device *device, const struct qdot_problem *p,
+                       struct trial *t)
+{
+    memset(t, 0, sizeof(*t));
+    t->a = qdot_alloc(device, p->m * p->k);
+    t->out = qdot_alloc(device, p->m * p->n * p->out_bytes);
+    t->a_zero = qdot_alloc(device, p->m * 4);
+    t->row_scale = qdot_alloc(device, p->m * 4);
+    t->b = p->b_at_run ? qdot_alloc(device, p->ldb * (p->b_transposed ? p->n : p->k)) : NULL;
+    return t->a && t->out && t->a_zero && t->row_scale && (t->b || !p->b_at_run);
+}
+
+static uint64_t time_run(struct qdot_op *op, const struct trial *t, size_t m)
+{
+    struct qdot_run run = {.m = m, .a = {.host = t->a}, .out = {.host = t->out}};
+    if (op->p.a_zero_per_row)
+        run.a_zero.host = t->a_zero;
+    if (op->p.row_scale)
+        run.row_scale.host = t->row_scale;
+    run.b.host = t->b;
+    const uint64_t start = qdot_now_ns();
+    if (qdot_op_run(op, &run, NULL) != QDOT_OK)
+        return 0;
+    return qdot_now_ns() - start + 1;
+}
+
+/* Time of one run of the whole problem, or 0. A slow device never runs all of it: M grows from 32
+ * rows, and a candidate already three times slower than the best stops there, by extrapolation. */
+static uint64_t measure(struct candidate *c, const struct qdot_op_desc *desc,
+                        const struct qdot_problem *p, const struct trial *t, uint64_t best,
+                        struct qdot_error *err)
+{
+    struct qdot_op *op;
+    if (qdot_op_build(c->device, c->row, desc, p, &op, err) != QDOT_OK)
+        return 0;
+    size_t m = p->m < 32 ? p->m : 32;
+    uint64_t estimate = 0;
+    if (time_run(op, t, m) == 0) /* the first run warms caches, pools and pipelines */
+        goto done;
+    for (;;) {
+        const uint64_t once = time_run(op, t, m);
+        if (once == 0) {
+            estimate = 0;
+            break;
+        }
+        estimate = (uint64_t)((double)once * (double)p->m / (double)m);
+        const bool hopeless = best && once > 200000 && estimate / 3 > best;
+        if (m == p->m || hopeless || once > 50000000)
+            break;
+        m = m > p->m / 8 ? p->m : m * 8;
+    }
+    /* The least of a few runs: the machine is shared, and no run is faster than the row is. */
+    const uint64_t start = qdot_now_ns();
+    for (int i = 0; estimate && m == p->m && i < 5 && qdot_now_ns() - start < 5000000; i++) {
+        const uint64_t once = time_run(op, t, m);
+        if (once && once < estimate)
+            estimate = once;
+    }
+done:
+    qdot_op_destroy(op);
+    return estimate;
+}
+
+/* ---- judging --------------------------------------------------------------------------------- */
+
+static bool name_matches(const struct qdot_device *device, const struct qdot_row *row,
+                         const char *name)
+{
+    const size_t length = strlen(device->backend->name);
+    if (strncmp(name, device->backend->name, length) == 0 && name[length] == '/')
+        name += length + 1;
+    return strcmp(name, row->name) == 0;
+}
+
+/* Is this candidate able and allowed to take the op, self-test aside? Fills reason when not. Slow
+ * starters are considered only when something speaks for them: their name, or a time. */
+static bool judge(struct qdot_device *root, struct candidate *c, const struct qdot_op_desc *desc,
+                  const struct qdot_problem *p)
+{
+    if (desc->kernel && !name_matches(c->device, c->row, desc->kernel)) {
+        snprintf(c->reason, sizeof(c->reason), "another row was asked for by name");
+        return false;
+    }
+    if (!has_features(c->device, c->row, c->reason, sizeof(c->reason)) ||
+        !c->device->backend->fits(c->device, c->row, p, c->reason, sizeof(c->reason)))
+        return false;
+    if (desc->packed && !qdot_packed_is_for(c->row, desc->packed, desc->packed_bytes)) {
+        snprintf(c->reason, sizeof(c->reason), "the packed B given has another layout");
+        return false;
+    }
+    c->time_ns = qdot_tuning_get(root, c->device, c->row, p);
+    if (c->row->slow_start && !desc->kernel && !c->time_ns) {
+        snprintf(c->reason, sizeof(c->reason),
+                 "its first use compiles for seconds: taken by name, or once measured");
+        return false;
+    }
+    return true;
+}
+
+/* Times of the eligible candidates of "auto" that have none yet. */
+static void measure_all(struct qdot_device *root, struct candidate *list, size_t count,
+                        const struct qdot_op_desc *desc, const struct qdot_problem *p)
+{
+    struct trial trial = {0};
+    const uint64_t start = qdot_now_ns();
+    size_t eligible = 0;
+    uint64_t best = 0;
+    bool ready = false, measured = false;
+    for (size_t i = 0; i < count; i++) {
+        eligible += list[i].eligible;
+        if (list[i].eligible && list[i].time_ns && (!best || list[i].time_ns < best))
+            best = list[i].time_ns;
+    }
+    for (size_t i = 0; i < count && eligible > 1; i++) {
+        struct candidate *c = &list[i];
+        struct qdot_error err = {0};
+        if (!c->eligible || c->time_ns)
+            continue;
+        if (qdot_now_ns() - start > root->budget_ns) {
+            snprintf(c->reason, sizeof(c->reason), "not measured: the budget of %llu ms was spent",
+                     (unsigned long long)(root->budget_ns / 1000000));
+            continue;
+        }
+        if (!ready && !(ready = trial_make(root, p, &trial))) {
+            snprintf(c->reason, sizeof(c->reason), "not measured: no memory for its operands");
+            continue;
+        }
+        c->time_ns = measure(c, desc, p, &trial, best, &err);
+        if (!c->time_ns) {
+            snprintf(c->reason, sizeof(c->reason), "measuring failed: %.150s", err.text);
+            c->eligible = false;
+            continue;
+        }
+        if (!best || c->time_ns < best)
+            best = c->time_ns;
+        qdot_tuning_put(root, c->device, c->row, p, c->time_ns);
+        measured = true;
+    }
+    if (measured)
+        qdot_tuning_save(root);
+    trial_free(root, &trial);
+}
+
+/* All candidates in order: devices as listed, rows best first. NULL when out of memory. With
+ * 'admit' every able one is self-tested, as measuring needs; else that is left to the caller. */
+static struct candidate *judge_all(struct qdot_device *root, const struct qdot_op_desc *desc,
+                                   const struct qdot_problem *p, bool admit, size_t *count)
+{
+    struct qdot_device *device;
+    size_t total = 0, used = 0;
+    for (size_t i = 0; (device = qdot_device_child(root, i)) != NULL; i++)
+        total += device->backend->row_count;
+    struct candidate *list = qdot_alloc(root, (total + 1) * sizeof(*list));
+    if (!list)
+        return NULL;
+    for (size_t i = 0; (device = qdot_device_child(root, i)) != NULL; i++) {
+        for (size_t r = 0; r < device->backend->row_count; r++) {
+            struct candidate *c = &list[used++];
+            c->device = device;
+            c->row = &device->backend->rows[r];
+            c->eligible = judge(root, c, desc, p) &&
+                          (!admit || qdot_admit(device, c->row, c->reason, sizeof(c->reason)));
+        }
+    }
+    if (!root->backend)
+        measure_all(root, list, used, desc, p);
+    *count = used;
+    return list;
+}
+
+/* The fastest with a time, else the first eligible; 'count' when there is none. */
+static size_t choose(const struct candidate *list, size_t count)
+{
+    size_t first = count, fastest = count;
+    for (size_t i = 0; i < count; i++) {
+        if (!list[i].eligible)
+            continue;
+        if (first == count)
+            first = i;
+        if (list[i].time_ns && (fastest == count || list[i].time_ns < list[fastest].time_ns))
+            fastest = i;
+    }
+    return fastest < count ? fastest : first;
+}
+
+static int nobody(const struct qdot_device *root, const struct candidate *list, size_t count,
+                  const struct qdot_op_desc *desc, struct qdot_error *err)
+{
+    for (size_t i = 0; desc->kernel && i < count; i++)
+        if (name_matches(list[i].device, list[i].row, desc->kernel))
+            return qdot_fail(err, QDOT_UNSUPPORTED, "kernel: %s/%s on %s: %s",
+                             list[i].device->backend->name, list[i].row->name,
+                             list[i].device->info.name, list[i].reason);
+    if (desc->kernel)
+        return qdot_fail(err, QDOT_INVALID, "kernel: '%s' is no row of device %s", desc->kernel,
+                         root->info.name);
+    if (desc->packed)
+        return qdot_fail(err, QDOT_BAD_PACKED, "packed: not a packed B for any row of device %s",
+                         root->info.name);
+    return qdot_fail(err, QDOT_UNSUPPORTED, "no row of device %s takes this op; %s: %s",
+                     root->info.name, count ? list[count - 1].row->name : "it has no rows",
+                     count ? list[count - 1].reason : "");
+}
+
+int qdot_select(struct qdot_device *root, const struct qdot_op_desc *desc,
+                const struct qdot_problem *p, struct qdot_device **chosen,
+                const struct qdot_row **row, struct qdot_error *err)
+{
+    size_t count;
+    const bool measures = !root->backend;
+    struct candidate *list = judge_all(root, desc, p, measures, &count);
+    if (!list)
+        return qdot_fail(err, QDOT_NO_MEMORY, "no memory for the list of candidates");
+    /* One device needs one row: only candidates that would win are self-tested. */
+    size_t i = choose(list, count);
+    while (i < count &&
+           !qdot_admit(list[i].device, list[i].row, list[i].reason, sizeof(list[i].reason))) {
+        list[i].eligible = false;
+        i = choose(list, count);
+    }
+    int status = QDOT_OK;
+    if (i < count) {
+        *chosen = list[i].device;
+        *row = list[i].row;
+    } else {
+        status = nobody(root, list, count, desc, err);
+    }
+    qdot_release(root, list);
+    return status;
+}
+
+int qdot_explain(struct qdot_device *device, const struct qdot_op_desc *desc,
+                 struct qdot_candidate *candidates, size_t capacity, size_t *count,
+                 struct qdot_error *err)
+{
+    struct qdot_problem p;
+    if (!device || !count || (!candidates && capacity > 0))
+        return qdot_fail(err, QDOT_INVALID, "%s: expected a pointer, got NULL",
+                         !device  ? "device"
+                         : !count ? "count"
+                                  : "candidates");
+    int status = qdot_check_desc(desc, &p, err);
+    if (status != QDOT_OK)
+        return status;
+    size_t total;
+    struct candidate *list = judge_all(device, desc, &p, true, &total);
+    if (!list)
+        return qdot_fail(err, QDOT_NO_MEMORY, "no memory for the list of candidates");
+    const size_t best = choose(list, total);
+    for (size_t i = 0; i < total && i < capacity; i++) {
+        struct qdot_candidate *c = &candidates[i];
+        memset(c, 0, sizeof(*c));
+        snprintf(c->device, sizeof(c->device), "%s", list[i].device->info.name);
+        snprintf(c->row, sizeof(c->row), "%s/%s", list[i].device->backend->name, list[i].row->name);
+        c->chosen = i == best;
+        c->time_ns = list[i].eligible ? list[i].time_ns : 0;
+        if (*list[i].reason)
+            snprintf(c->reason, sizeof(c->reason), "%s", list[i].reason);
+        else if (c->chosen)
+            snprintf(c->reason, sizeof(c->reason), "%s",
+                     desc->kernel      ? "chosen: asked for by name"
+                     : list[i].time_ns ? "chosen: the fastest measured"
+                                       : "chosen: the first of the table that takes it");
+        else
+            snprintf(c->reason, sizeof(c->reason), "%s",
+                     list[i].time_ns ? "slower" : "able; comes later in the table");
+    }
+    *count = total;
+    qdot_release(device, list);
+    return QDOT_OK;
+}
