@@ -1,0 +1,216 @@
+/*
+ * The device conformance run, 'qdot conform': what its files share.
+ *
+ *   conform.c          the verb: options, devices and rows, one child process each
+ *   conform_options.c  the arguments
+ *   conform_process.c  a child process: its lines, its end
+ *   conform_child.c    inside a child: cases of one row, results as lines on a pipe
+ *   conform_cases.c    the case groups: what is tried, as a function of (row's tile, seed, index)
+ *   conform_data.c     random and constructed operands of one case
+ *   conform_run.c      one case: operands in guarded memory or buffers, the run, the comparison
+ *   conform_report.c   stdout, --json, --junit
+ *
+ * A case is a pure function of the row's tile, the seed, the group and an index, so that any case
+ * replays alone. Everything about devices and rows comes from qdot.h.
+ */
+#ifndef CONFORM_H
+#define CONFORM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "qdot.h"
+#include "ref.h"
+
+/* ---- random numbers -------------------------------------------------------------------------- */
+
+struct random {
+    uint64_t state;
+};
+
+uint64_t random_next(struct random *r);
+size_t random_below(struct random *r, size_t bound);                 /* [0, bound) */
+size_t random_between(struct random *r, size_t lo, size_t hi);       /* [lo, hi] */
+uint64_t random_seed(uint64_t seed, const char *name, size_t index); /* of one case */
+
+/* ---- cases ----------------------------------------------------------------------------------- */
+
+enum { RUNS_MAX = 4 };
+
+struct geometry {
+    size_t mr, nr, kr;
+    bool small; /* interpreters and validation layers: shapes of at most about 40 */
+};
+
+enum fill {
+    FILL_MIXED,   /* half extremes, half anything */
+    FILL_EXTREME, /* 0x80, 0x7f, 0x00, 0xff at random */
+    FILL_ANY,
+    FILL_SMALL,   /* -3 .. 3, unsigned 0 .. 6 */
+    FILL_CONSTANT /* one byte everywhere */
+};
+
+enum zero { ZERO_NONE, ZERO_ONE, ZERO_LOW, ZERO_HIGH, ZERO_EACH /* per row or column */ };
+
+enum scales {
+    SCALE_NONE,
+    SCALE_ONE,     /* one, any mantissa; brings most accumulators into the output's range */
+    SCALE_EACH,    /* the same per column, of both signs */
+    SCALE_HALF,    /* per column +-1/2, 1/4, 3/2, 5/2 ...: ties */
+    SCALE_EXTREME, /* per column 0, -0, 2^-126, just under 2^96 ... */
+};
+
+enum floats { FLOATS_NONE, FLOATS_ANY, FLOATS_EXTREME /* subnormals, -0, the largest */ };
+
+enum place {
+    PLACE_HOST_END,    /* host pointers; each operand ends at an unmapped page */
+    PLACE_HOST_START,  /* each begins right after one */
+    PLACE_BUFFERS,     /* one device buffer an operand kind, odd offsets, one sync after all runs */
+    PLACE_SHARED,      /* one device buffer for everything */
+    PLACE_WRAPPED_END, /* buffers made from host memory that ends at an unmapped page */
+    PLACE_WRAPPED_START,
+};
+
+struct conform_case {
+    size_t m, n, k; /* m: of the descriptor */
+    enum qdot_type a_type, b_type, out_type;
+    enum fill a_fill, b_fill;
+    uint8_t a_byte, b_byte; /* FILL_CONSTANT */
+    enum zero a_zero, b_zero;
+    bool b_transposed, b_at_run, bias;
+    bool wide_bias;               /* biases of any 32 bits instead of about the sum's size */
+    size_t a_gap, b_gap, out_gap; /* leading dimension less the row's length */
+    enum scales scale;
+    enum floats row_scale, bias_f;
+    int32_t out_zero, clamp_lo, clamp_hi;
+    enum place place;
+    size_t runs; /* of one op, with m varying; at most RUNS_MAX */
+    bool packed; /* the op is made from another one's packed B */
+    bool chain;  /* two ops, one reading what the other wrote, without a sync between */
+    size_t threads;
+    uint64_t data; /* seed of the contents */
+};
+
+struct conform_group {
+    const char *name;
+    const char *about;
+    /* The index-th case of this group; false past the last. */
+    bool (*make)(const struct geometry *g, size_t index, struct random *r, struct conform_case *c);
+    bool cpu_only; /* what it tries is documented for the CPU alone */
+    bool wraps;    /* buffers over host memory: documented for the CPU and OpenCL */
+};
+
+extern const struct conform_group conform_groups[];
+extern const size_t conform_group_count;
+
+bool conform_group_applies(const struct conform_group *group, const char *backend);
+bool conform_make(const struct conform_group *group, const struct geometry *g, uint64_t seed,
+                  size_t index, struct conform_case *c);
+size_t conform_count(const struct conform_group *group, const struct geometry *g);
+
+/* ---- the operands of one case ---------------------------------------------------------------- */
+
+void fill_bytes(struct random *r, void *memory, size_t bytes, enum qdot_type type, enum fill fill,
+                uint8_t constant);
+void fill_zeros(struct random *r, int32_t *zeros, size_t count, enum qdot_type type,
+                enum zero mode);
+void fill_bias(struct random *r, int32_t *bias, size_t count, bool wide);
+void fill_scales(struct random *r, float *scales, size_t count, const struct conform_case *c);
+void fill_floats(struct random *r, float *values, size_t count, enum floats mode, int exponent);
+
+/* ---- running one case ------------------------------------------------------------------------ */
+
+enum fault { FAULT_NONE, FAULT_WRONG, FAULT_OUTSIDE, FAULT_CRASH, FAULT_HANG, FAULT_EXIT };
+
+struct target {
+    struct qdot_device *device; /* NULL: compare ref.c with reference.cl instead */
+    struct ref_opencl *opencl;
+    char kernel[64];
+    enum fault fault; /* planted, to prove that conform reports it */
+};
+
+enum verdict { VERDICT_PASS, VERDICT_FAIL, VERDICT_NOT_RUN };
+
+struct outcome {
+    char reason[320];
+    char index[64], got[48], expected[48]; /* of the first mismatch */
+};
+
+enum verdict conform_run(const struct target *target, const struct conform_case *c,
+                         struct outcome *outcome);
+
+/* ---- results --------------------------------------------------------------------------------- */
+
+enum status { STATUS_PASS, STATUS_FAIL, STATUS_CRASH, STATUS_TIMEOUT, STATUS_NOT_RUN };
+
+struct result {
+    char device[24], kernel[64], group[24];
+    size_t cases;
+    enum status status;
+    bool required; /* a not_run that --require turns into a failure */
+    char reason[320];
+    char index[64], got[48], expected[48];
+    char replay[256]; /* command line; empty when nothing failed */
+    double seconds;
+};
+
+struct report {
+    struct result *results;
+    size_t count, capacity;
+    uint64_t seed;
+};
+
+struct result *report_add(struct report *report); /* zeroed, or NULL: out of memory */
+const char *status_name(enum status status);
+bool result_failed(const struct result *result);
+void report_line(const struct result *result);
+void report_totals(const struct report *report, size_t *passed, size_t *failed, size_t *skipped);
+int report_json(const struct report *report, const char *path); /* 0, or -1 with a line on stderr */
+int report_junit(const struct report *report, const char *path);
+
+/* ---- processes ------------------------------------------------------------------------------- */
+
+struct child_options {
+    const char *device, *kernel; /* device "reference": ref.c against reference.cl */
+    const char *group;           /* names separated by commas; NULL: all */
+    const char *from;            /* begin with this group */
+    const char *only;            /* "group:index": one case */
+    size_t cases, threads;       /* 0: all; the default */
+    uint64_t seed;
+    struct geometry geometry;
+    enum fault fault;
+    int fd; /* where the lines go */
+};
+
+/* Lines, fields separated by tabs:
+ *   device NAME BACKEND AVAILABLE REASON DESCRIPTION
+ *   begin INDEX                                  the row enumeration is about to look at row INDEX
+ *   row NAME MR NR KR ADMITTED REASON
+ *   case GROUP INDEX                             about to run
+ *   result GROUP CASES STATUS REASON INDEX GOT EXPECTED CASE SECONDS
+ *   end                                          nothing is missing
+ */
+int conform_child_devices(int fd);
+int conform_child_rows(const char *device, size_t from, int fd);
+int conform_child_cases(const struct child_options *options);
+bool group_selected(const char *list, const char *name);
+
+/* ---- arguments ------------------------------------------------------------------------------- */
+
+struct options {
+    const char *device, *kernel, *group, *require, *json, *junit, *only;
+    const char *child, *from, *fault;
+    size_t cases, threads, timeout;
+    uint64_t seed;
+    bool list, small;
+    struct geometry geometry;
+};
+
+extern const char options_help[];
+int options_parse(int argc, char **argv, struct options *o); /* 0, or 2 with a line on stderr */
+int options_usage(const char *name, const char *value, const char *expected); /* 2 */
+bool options_geometry(const char *text, struct geometry *g);                  /* "6x64x4" */
+
+int conform_main(int argc, char **argv);
+
+#endif

@@ -1,0 +1,42 @@
+/*
+ * The reference: what every kernel must give, by the formula at the top of qdot.h, from unpacked
+ * operands. It shares nothing with the library but the enums of qdot.h.
+ */
+#ifndef REF_H
+#define REF_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include "qdot.h"
+
+struct ref_problem {
+    size_t m, n, k;
+    enum qdot_type a_type, b_type, out_type; /* none of them the default */
+    const void *a, *b;
+    size_t lda, ldb;
+    int b_transposed;
+    const int32_t *a_zero; /* a_zero_count: 0, 1 or m */
+    size_t a_zero_count;
+    const int32_t *b_zero; /* b_zero_count: 0, 1 or n */
+    size_t b_zero_count;
+    const int32_t *bias; /* n, or NULL */
+    const float *scale;  /* scale_count: 0, 1 or n */
+    size_t scale_count;
+    const float *row_scale;               /* m, or NULL */
+    const float *bias_f;                  /* n, or NULL */
+    int32_t out_zero, clamp_lo, clamp_hi; /* both clamps 0: the type's range */
+};
+
+size_t ref_size(enum qdot_type type);
+void ref_gemm(const struct ref_problem *p, void *out, size_t ldo);
+
+/* The same by kernels_cl/reference.cl, on the first OpenCL device that keeps subnormals and rounds
+ * to nearest. Open gives NULL and the reason when there is none; device gets its name. */
+struct ref_opencl;
+struct ref_opencl *ref_opencl_open(char *device, size_t device_bytes, char *reason,
+                                   size_t reason_bytes);
+int ref_opencl_gemm(struct ref_opencl *r, const struct ref_problem *p, void *out, size_t ldo,
+                    char *reason, size_t reason_bytes); /* 0, or -1 and the reason */
+void ref_opencl_close(struct ref_opencl *r);
+
+#endif
