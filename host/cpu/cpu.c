@@ -49,7 +49,7 @@ static const struct qdot_row rows[] = {
      .b_form = QDOT_S8,
      .impl = &cpu_kernel_6x16_avx2},
 #endif
-    {.name = "gemm_4x16", .mr = 4, .nr = 16, .kr = 2, .b_form = QDOT_S8, .impl = &cpu_kernel_4x16},
+    {.name = "gemm_4x16", .mr = 4, .nr = 16, .kr = 1, .b_form = QDOT_S8, .impl = &cpu_kernel_4x16},
 };
 
 /* Workspace of all threads together stays under 4 MiB, whatever the shape. */
@@ -63,10 +63,10 @@ struct cpu_device {
 
 struct cpu_op {
     size_t threads;
-    size_t group_bytes;  /* one staged row of one group */
-    size_t block_groups; /* groups of a cut of K */
+    size_t cut_groups;   /* groups of a cut of K */
     size_t stage_groups; /* groups staged at once: all of K, or one cut when K is enormous */
-    size_t block_rows;   /* rows of A staged at once, at most; a multiple of mr */
+    size_t stage_stride; /* bytes between staged rows */
+    size_t block_rows;   /* rows of A in a block, at most; a multiple of mr */
     size_t scratch_bytes;
     uint8_t *scratch; /* a piece for each thread: staged A | acc | row_sum */
     size_t acc_offset, sum_offset;
@@ -85,7 +85,8 @@ struct cpu_run {
     struct cpu_output output;
     size_t m, block_rows, row_blocks;
     size_t panel_count, panel_chunks;
-    bool is_signed, sums;
+    bool is_signed;
+    bool in_place; /* A is read where it lies: no flip, no padding, no row sums */
     uint8_t flip;
     atomic_size_t next;
     const void *b; /* B of this run, to be packed */
@@ -163,31 +164,31 @@ static void choose_blocks(const struct qdot_op *op, struct cpu_op *impl, size_t 
     const struct qdot_row *row = op->row;
     const struct cpu_kernel *kernel = row->impl;
     const size_t groups = op->packed.k_groups, mr = row->mr;
+    const size_t group_bytes = row->kr * kernel->a_bytes;
     const size_t panel_groups = l2 / 2 / ((size_t)row->nr * row->kr);
     const size_t cuts = (groups + panel_groups - 1) / panel_groups;
-    impl->group_bytes = row->kr * kernel->a_bytes;
-    impl->block_groups = (groups + cuts - 1) / cuts;
     const size_t budget = SCRATCH_LIMIT / impl->threads;
     const size_t wanted = l2 / 4 < budget ? l2 / 4 : budget;
-    const size_t row_bytes = groups * impl->group_bytes; /* no overflow: K + padding, times 2 */
+    impl->cut_groups = (groups + cuts - 1) / cuts;
     impl->stage_groups = groups;
-    if (row_bytes > budget / mr) { /* not even one tile of A fits: stage it cut by cut */
-        const size_t most = budget / mr / impl->group_bytes;
-        if (impl->block_groups > most)
-            impl->block_groups = most;
-        impl->stage_groups = impl->block_groups;
+    if (groups > budget / mr / group_bytes) { /* not one tile of A fits: stage it cut by cut */
+        const size_t most = budget / mr / group_bytes;
+        if (impl->cut_groups > most)
+            impl->cut_groups = most;
+        impl->stage_groups = impl->cut_groups;
         impl->block_rows = mr;
     } else {
-        size_t tiles = wanted / mr / row_bytes;
-        tiles = tiles < 1 ? 1 : tiles > 64 ? 64 : tiles;
-        impl->block_rows = tiles * mr;
+        const size_t tiles = wanted / mr / (groups * group_bytes);
+        impl->block_rows = (tiles < 1 ? 1 : tiles > 64 ? 64 : tiles) * mr;
     }
     if (impl->block_rows > round_up(op->p.m, mr))
         impl->block_rows = round_up(op->p.m, mr);
-    const bool one_cut = impl->block_groups == groups;
-    const size_t acc_rows = one_cut ? mr : impl->block_rows;
-    impl->acc_offset =
-        round_up(impl->stage_groups * impl->group_bytes * impl->block_rows, QDOT_ALIGNMENT);
+    /* An odd number of cache lines, so that the rows of a tile fall into different sets. */
+    impl->stage_stride = round_up(impl->stage_groups * group_bytes, QDOT_ALIGNMENT);
+    if (impl->stage_stride / QDOT_ALIGNMENT % 2 == 0)
+        impl->stage_stride += QDOT_ALIGNMENT;
+    const size_t acc_rows = impl->cut_groups < groups ? impl->block_rows : 0;
+    impl->acc_offset = impl->stage_stride * impl->block_rows;
     impl->sum_offset = impl->acc_offset + acc_rows * row->nr * sizeof(int32_t);
     impl->scratch_bytes =
         round_up(impl->sum_offset + impl->block_rows * sizeof(int32_t), QDOT_ALIGNMENT);
@@ -256,16 +257,18 @@ static void float_state_leave(unsigned state)
 #endif
 }
 
+/* Stages rows [row, row + count) of A, K from group to group + groups. */
 static void stage(const struct cpu_run *run, uint8_t *staged, size_t row, size_t count,
                   size_t group, size_t groups, int32_t *row_sum)
 {
-    const struct qdot_row *r = run->op->row;
-    const size_t panel_bytes = groups * run->impl->group_bytes; /* times the rows of the panel */
-    for (size_t i = 0; i < count; i += r->mr) {
-        const size_t tile_rows = count - i < r->mr ? count - i : r->mr;
-        run->kernel->stage(staged + i * panel_bytes, run->a + (row + i) * run->lda, run->lda,
-                           tile_rows, group * r->kr, groups, run->op->p.k, run->flip,
-                           run->is_signed, row_sum ? row_sum + i : NULL);
+    const size_t kr = run->op->row->kr, k = run->op->p.k;
+    const size_t first = group * kr, padded = groups * kr;
+    const size_t elements = k - first < padded ? k - first : padded;
+    for (size_t i = 0; i < count; i++) {
+        const uint32_t sum = run->kernel->stage(staged + i * run->impl->stage_stride,
+                                                run->a + (row + i) * run->lda + first, elements,
+                                                padded, run->flip, run->is_signed);
+        row_sum[i] = (int32_t)((uint32_t)row_sum[i] + sum);
     }
 }
 
@@ -276,34 +279,43 @@ static void run_item(const struct cpu_run *run, uint8_t *scratch, size_t row, si
     const struct cpu_op *impl = run->impl;
     const struct qdot_row *r = run->op->row;
     const size_t groups = run->op->packed.k_groups, n = run->op->p.n;
-    const size_t cut_groups = impl->block_groups, stage_groups = impl->stage_groups;
+    const size_t group_bytes = r->kr * run->kernel->a_bytes;
+    const bool staged_whole = !run->in_place && impl->stage_groups == groups;
+    const bool staged_by_cut = !run->in_place && !staged_whole;
     int32_t *const acc = (int32_t *)(void *)(scratch + impl->acc_offset);
     int32_t *const row_sum = (int32_t *)(void *)(scratch + impl->sum_offset);
-    const bool stage_all = stage_groups == groups, one_cut = cut_groups == groups;
+    /* Tiles of equal height: 8 rows are 4 + 4, not 6 + 2. */
+    const size_t tiles = (count + r->mr - 1) / r->mr;
+    struct cpu_tile t = {
+        .a_stride = run->in_place ? run->lda : impl->stage_stride,
+        .output = &run->output,
+    };
     memset(row_sum, 0, count * sizeof(*row_sum));
-    if (stage_all)
-        stage(run, scratch, row, count, 0, groups, run->sums ? row_sum : NULL);
+    if (staged_whole)
+        stage(run, scratch, row, count, 0, groups, row_sum);
     for (size_t panel = first; panel < last; panel++) {
-        const size_t column = panel * r->nr;
-        const size_t columns = n - column < r->nr ? n - column : r->nr;
-        const uint8_t *b = run->panels + panel * run->op->packed.panel_bytes;
-        for (size_t group = 0; group < groups; group += cut_groups) {
-            const size_t depth = groups - group < cut_groups ? groups - group : cut_groups;
-            const bool final = group + depth == groups;
-            if (!stage_all) /* row sums are taken once, at the first panel */
-                stage(run, scratch, row, count, group, depth,
-                      run->sums && panel == first ? row_sum : NULL);
-            for (size_t i = 0; i < count; i += r->mr) {
-                const size_t tile_rows = count - i < r->mr ? count - i : r->mr;
-                const uint8_t *a =
-                    stage_all ? scratch + (i * groups + group * tile_rows) * impl->group_bytes
-                              : scratch + i * depth * impl->group_bytes;
-                int32_t *tile_acc = one_cut ? acc : acc + i * r->nr;
-                run->kernel->tile[tile_rows - 1](depth, a, b + group * r->nr * r->kr, tile_acc,
-                                                 group > 0);
-                if (final)
-                    run->kernel->output(&run->output, tile_acc, tile_rows, columns, row + i, column,
-                                        row_sum + i);
+        t.column = panel * r->nr;
+        t.columns = n - t.column < r->nr ? n - t.column : r->nr;
+        for (size_t group = 0; group < groups; group += impl->cut_groups) {
+            t.groups = groups - group < impl->cut_groups ? groups - group : impl->cut_groups;
+            t.b = run->panels + panel * run->op->packed.panel_bytes + group * r->nr * r->kr;
+            t.more = group > 0;
+            t.last = group + t.groups == groups;
+            if (staged_by_cut) {
+                if (group == 0)
+                    memset(row_sum, 0, count * sizeof(*row_sum));
+                stage(run, scratch, row, count, group, t.groups, row_sum);
+            }
+            const uint8_t *a = run->in_place ? run->a + row * run->lda : scratch;
+            if (!staged_by_cut)
+                a += group * group_bytes;
+            for (size_t i = 0; i < tiles; i++) {
+                const size_t top = count * i / tiles, bottom = count * (i + 1) / tiles;
+                t.a = a + top * t.a_stride;
+                t.acc = acc + top * r->nr;
+                t.row = row + top;
+                t.row_sum = row_sum + top;
+                run->kernel->tile[bottom - top - 1](&t);
             }
         }
     }
@@ -383,10 +395,11 @@ static int cpu_run(struct qdot_op *op, const struct qdot_run *args, struct qdot_
         .m = args->m,
         .panel_count = op->packed.n_pad / nr,
         .is_signed = (row->a_form ? row->a_form : p->a_type) == QDOT_S8,
-        .sums = op->terms.any_b_neg,
         .flip = qdot_flip(p->a_type, row->a_form),
     };
-    size_t products = p->n > SIZE_MAX / p->k / args->m ? SIZE_MAX : args->m * p->n * p->k;
+    run.in_place =
+        run.kernel->a_bytes == 1 && run.flip == 0 && p->k % row->kr == 0 && !op->terms.any_b_neg;
+    const size_t products = p->n > SIZE_MAX / p->k / args->m ? SIZE_MAX : args->m * p->n * p->k;
     const int32_t *bias = op->terms.bias, *col_sum = op->terms.col_sum;
     run.panels = p->b_at_run ? impl->panels : qdot_packed_panels(&op->packed);
     if (p->b_at_run) {
@@ -397,7 +410,6 @@ static int cpu_run(struct qdot_op *op, const struct qdot_run *args, struct qdot_
     }
     run.output = (struct cpu_output){
         .type = p->out_type,
-        .nr = nr,
         .bias = bias,
         .b_neg = op->terms.any_b_neg ? op->terms.b_neg : NULL,
         .col_sum = p->a_zero_per_row ? col_sum : NULL,

@@ -12,31 +12,21 @@ enum {
 
 uint32_t cpu_features(void);
 
+/* Unrolls the loop that follows, so that an array indexed by its counter lives in registers. */
+#define PRAGMA(text) _Pragma(#text)
+#if defined(__clang__)
+#define UNROLL(count) PRAGMA(unroll)
+#else
+#define UNROLL(count) PRAGMA(GCC unroll count)
+#endif
+
 #define CPU_MAX_MR 6
 #define CPU_MAX_NR 64
 
-/*
- * A micro-kernel: acc[i][j] (+)= sum over 'groups' groups of kr of a[i] * b[j], for the tile's rows
- * and nr columns, mod 2^32. a is one staged panel, b one packed panel, acc is [rows][nr]. With
- * 'more' the sums are added to what acc holds, else they replace it. Rows are fixed by the
- * function.
- */
-typedef void cpu_tile_fn(size_t groups, const void *a, const void *b, int32_t *acc, bool more);
-
-/*
- * Staging: 'rows' rows of A, columns [k0, k0 + groups * kr) of k, into a panel of
- *   [group][row][kr] elements
- * with A's bytes flipped by XOR, zero past k, and the row sums of the staged values added to
- * row_sum (unless NULL).
- */
-typedef void cpu_stage_fn(void *panel, const uint8_t *a, size_t lda, size_t rows, size_t k0,
-                          size_t groups, size_t k, uint8_t flip, bool is_signed, int32_t *row_sum);
-
-/* The output stage of one run: what acc needs to become the output. */
+/* The output stage of one run: what the sums need to become the output. */
 struct cpu_output {
     enum qdot_type type;
-    size_t nr;
-    const int32_t *bias;    /* bias' by column */
+    const int32_t *bias;    /* bias' by column; this and the others by column have n_pad entries */
     const int32_t *b_neg;   /* NULL when all are 0 */
     const int32_t *col_sum; /* NULL unless a_zero is per row */
     const int32_t *a_zero;  /* by row; NULL likewise */
@@ -49,26 +39,45 @@ struct cpu_output {
     size_t ldo_bytes;
 };
 
-/* Finishes a tile: rows x columns of acc [rows][nr], whose first element is output (row, column).
- * row_sum has the tile's rows. */
-typedef void cpu_output_fn(const struct cpu_output *o, const int32_t *acc, size_t rows,
-                           size_t columns, size_t row, size_t column, const int32_t *row_sum);
+/* One tile: 'groups' groups of K. Its rows are fixed by the function, its columns are the row's nr,
+ * of which 'columns' exist. */
+struct cpu_tile {
+    size_t groups;
+    const uint8_t *a; /* element (i, k) of the tile's A is at a + i * a_stride + k * its size */
+    size_t a_stride;  /* bytes */
+    const uint8_t *b; /* a packed panel, at the first group */
+    int32_t *acc;     /* [rows][nr]: sums of the cuts of K before this one, or NULL: none */
+    bool last;        /* the last cut: finish into the output; else leave the sums in acc */
+    bool more;        /* add to what acc holds */
+    const struct cpu_output *output;
+    size_t row, column, columns; /* of the output */
+    const int32_t *row_sum;      /* of the tile's rows */
+};
+
+/* A micro-kernel: sum over groups of a[i] * b[j], mod 2^32, then the output stage. */
+typedef void cpu_tile_fn(const struct cpu_tile *t);
+
+/*
+ * Staging: a row of A, elements [k0, k0 + count) of k, copied with its bytes flipped by XOR,
+ * widened to the row's element size, and followed by zeros up to 'padded' elements. Returns the sum
+ * of the staged values. kr = 2 rows stage 16-bit elements, kr = 4 rows bytes.
+ */
+typedef uint32_t cpu_stage_fn(void *staged, const uint8_t *a, size_t count, size_t padded,
+                              uint8_t flip, bool is_signed);
 
 struct cpu_kernel {
     cpu_tile_fn *tile[CPU_MAX_MR]; /* tile[i] does i + 1 rows */
     cpu_stage_fn *stage;
-    size_t a_bytes; /* of one staged element */
-    cpu_output_fn *output;
+    size_t a_bytes; /* of one staged element; 1: A that needs no flip can be read in place */
 };
 
-extern cpu_stage_fn cpu_stage_bytes;  /* kr = 4, one byte an element */
-extern cpu_stage_fn cpu_stage_shorts; /* kr = 2, two bytes an element, sign or zero extended */
+extern cpu_stage_fn cpu_stage_bytes, cpu_stage_shorts;
 
-extern cpu_output_fn cpu_output_base;
+/* The output stage of one row of a tile in plain C, for the rows that have none of their own. */
+void cpu_finish_row(const struct cpu_tile *t, size_t i, const uint32_t *sum, size_t nr);
+
 extern const struct cpu_kernel cpu_kernel_4x16;
 #if defined(__x86_64__)
-extern cpu_output_fn cpu_output_avx2;
-extern cpu_output_fn cpu_output_avx512;
 extern const struct cpu_kernel cpu_kernel_6x16_avx2;
 extern const struct cpu_kernel cpu_kernel_6x16_avxvnni;
 extern const struct cpu_kernel cpu_kernel_6x64_avx512vnni;

@@ -1,30 +1,44 @@
-/* The portable micro-kernel: 4 x 16, pairs of 16-bit A against bytes of B, plain C. */
+/* The portable micro-kernel: 4 x 16, 16-bit A against bytes of B, plain C. */
 #include <string.h>
 #include "cpu.h"
 
 #define NR 16
 
-static inline __attribute__((always_inline)) void tile(const int rows, size_t groups, const void *a,
-                                                       const void *b, int32_t *acc, bool more)
+static inline __attribute__((always_inline)) void tile(const struct cpu_tile *t, const size_t rows)
 {
-    uint32_t sum[4][NR];
-    const int16_t *pa = a;
-    const int8_t *pb = b;
-    for (int i = 0; i < rows; i++)
-        for (int j = 0; j < NR; j++)
-            sum[i][j] = more ? (uint32_t)acc[i * NR + j] : 0;
-    for (size_t g = 0; g < groups; g++, pa += rows * 2, pb += NR * 2)
-        for (int i = 0; i < rows; i++)
-            for (int j = 0; j < NR; j++)
-                sum[i][j] += (uint32_t)(pa[i * 2] * pb[j * 2] + pa[i * 2 + 1] * pb[j * 2 + 1]);
-    for (int i = 0; i < rows; i++)
-        memcpy(acc + i * NR, sum[i], sizeof(sum[i]));
+    uint32_t sum[4][NR], done[4][NR];
+    const int8_t *b = (const int8_t *)t->b;
+    const uint8_t *a = t->a;
+    const size_t stride = t->a_stride;
+    memset(sum, 0, sizeof(sum));
+    for (size_t g = t->groups; g > 0; g--, a += 2, b += NR) {
+        int16_t wide[NR]; /* widened once for all rows: 16-bit products vectorise on any machine */
+        for (size_t j = 0; j < NR; j++)
+            wide[j] = b[j];
+        UNROLL(4)
+        for (size_t i = 0; i < rows; i++) {
+            int16_t factor;
+            memcpy(&factor, a + i * stride, 2);
+            for (size_t j = 0; j < NR; j++)
+                sum[i][j] += (uint32_t)(factor * wide[j]);
+        }
+    }
+    /* A copy that may have its address taken; the sums themselves stay in registers. */
+    for (size_t i = 0; i < rows; i++)
+        for (size_t j = 0; j < NR; j++)
+            done[i][j] = sum[i][j] + (t->more ? (uint32_t)t->acc[i * NR + j] : 0);
+    for (size_t i = 0; i < rows; i++) {
+        if (t->last)
+            cpu_finish_row(t, i, done[i], NR);
+        else
+            memcpy(t->acc + i * NR, done[i], sizeof(done[i]));
+    }
 }
 
-#define TILE(rows)                                                                                \
-    static void tile_##rows(size_t groups, const void *a, const void *b, int32_t *acc, bool more) \
-    {                                                                                             \
-        tile(rows, groups, a, b, acc, more);                                                      \
+#define TILE(rows)                                    \
+    static void tile_##rows(const struct cpu_tile *t) \
+    {                                                 \
+        tile(t, rows);                                \
     }
 TILE(1)
 TILE(2)
@@ -35,5 +49,4 @@ const struct cpu_kernel cpu_kernel_4x16 = {
     .tile = {tile_1, tile_2, tile_3, tile_4},
     .stage = cpu_stage_shorts,
     .a_bytes = 2,
-    .output = cpu_output_base,
 };
