@@ -439,13 +439,15 @@ static int finish(struct session *s)
 {
     size_t passed, failed, skipped;
     report_totals(&s->report, &passed, &failed, &skipped);
-    int status = failed > 0 || s->out_of_memory;
+    int status = failed > 0 || passed == 0 || s->out_of_memory;
     if (s->out_of_memory)
         fprintf(stderr, "qdot conform: out of memory: results are missing\n");
     if (s->options.json && report_json(&s->report, s->options.json))
         status = 2;
     if (s->options.junit && report_junit(&s->report, s->options.junit))
         status = 2;
+    if (passed + failed == 0)
+        fprintf(stderr, "qdot conform: nothing ran\n");
     printf("%zu passed, %zu failed, %zu skipped\n", passed, failed, skipped);
     return status;
 }
@@ -499,6 +501,7 @@ int conform_main(int argc, char **argv)
         return 1;
     }
     s->options = options;
+    s->report.seed = options.seed;
     status = run(s);
     free(s->report.results);
     free(s);

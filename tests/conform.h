@@ -132,7 +132,7 @@ struct target {
 enum verdict { VERDICT_PASS, VERDICT_FAIL, VERDICT_NOT_RUN };
 
 struct outcome {
-    char reason[320];
+    char reason[640];
     char index[64], got[48], expected[48]; /* of the first mismatch */
 };
 
@@ -148,7 +148,7 @@ struct result {
     size_t cases;
     enum status status;
     bool required; /* a not_run that --require turns into a failure */
-    char reason[320];
+    char reason[640];
     char index[64], got[48], expected[48];
     char replay[256]; /* command line; empty when nothing failed */
     double seconds;

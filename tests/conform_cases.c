@@ -406,6 +406,23 @@ static bool make_wrapped(const struct geometry *g, size_t index, struct random *
     return true;
 }
 
+/* Everything at random, to reach the combinations that nobody thought of. */
+static bool make_random(const struct geometry *g, size_t index, struct random *r,
+                        struct conform_case *c)
+{
+    if (index >= 200)
+        return false;
+    ragged(g, r, c);
+    types(c, random_below(r, 16));
+    random_rest(r, c);
+    c->place = (enum place)random_below(r, PLACE_SHARED + 1);
+    c->runs = random_between(r, 1, 3);
+    c->b_at_run = random_below(r, 4) == 0;
+    c->wide_bias = random_below(r, 4) == 0;
+    c->packed = !c->b_at_run && random_below(r, 4) == 0;
+    return true;
+}
+
 static bool make_packed(const struct geometry *g, size_t index, struct random *r,
                         struct conform_case *c)
 {
@@ -433,6 +450,26 @@ static bool make_threads(const struct geometry *g, size_t index, struct random *
     c->b_at_run = shape % 2;
     c->threads = threads[index % 4];
     c->runs = 2;
+    return true;
+}
+
+/* Each dimension in turn past what a kernel is likely to block by, the others a few ragged tiles.
+ */
+static bool make_blocks(const struct geometry *g, size_t index, struct random *r,
+                        struct conform_case *c)
+{
+    if (g->small || index >= 12)
+        return false;
+    ragged(g, r, c);
+    types(c, random_below(r, 16));
+    random_rest(r, c);
+    if (index % 3 == 0)
+        c->m = random_between(r, 600, 1500);
+    else if (index % 3 == 1)
+        c->n = random_between(r, 3000, 6000);
+    else
+        c->k = random_between(r, 3000, 9000);
+    c->b_at_run = index / 3 % 2;
     return true;
 }
 
@@ -471,6 +508,8 @@ const struct conform_group conform_groups[] = {
     {"chain", "one op reads what another wrote, no sync between", make_chain, 0, 0},
     {"memory", "host operands that touch unmapped pages", make_memory, 0, 0},
     {"wrapped", "buffers over host memory, touching unmapped pages", make_wrapped, 0, true},
+    {"random", "everything at random", make_random, 0, 0},
+    {"blocks", "shapes larger than cache blocks", make_blocks, 0, 0},
     {"packed", "packed B saved, loaded and run", make_packed, 0, 0},
     {"threads", "1, 2, 3 and 7 threads", make_threads, true, 0},
     {"layers", "layers of ResNet-50 and BERT", make_layers, 0, 0},

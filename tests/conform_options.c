@@ -29,8 +29,8 @@ const char options_help[] =
     "  --help\n"
     "\n"
     "Prints a line a group of cases: pass, fail, crash, timeout or not_run, and a last line\n"
-    "'N passed, N failed, N skipped'. Exit status: 0 nothing failed, 1 something did, 2 bad "
-    "usage.\n";
+    "'N passed, N failed, N skipped'. Exit status: 0 when rows ran and none failed,\n"
+    "1 when one failed or none ran, 2 bad usage.\n";
 
 static bool parse_number(const char *text, uint64_t lo, uint64_t hi, uint64_t *value)
 {

@@ -1,7 +1,4 @@
 /* One case: operands laid out as its place says, the reference, the row, the comparison. */
-#include <errno.h>
-#include <math.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -580,8 +577,8 @@ static void plant(struct job *job)
         if (area->g.page_bytes > area->bytes)
             area->g.pages[at_end(job->c) ? 0 : area->g.page_bytes - 1] ^= 1;
         break;
-    case FAULT_CRASH:
-        raise(SIGSEGV);
+    case FAULT_CRASH: /* a true one: a driver's handler may swallow what raise() sends */
+        *(volatile uint8_t *)(area->g.pages + area->g.page_bytes) = 0;
         break;
     case FAULT_HANG:
         for (;;)
