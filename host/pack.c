@@ -11,7 +11,22 @@
  * zero points, bias or A.
  */
 #include <string.h>
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
 #include "internal.h"
+
+#if defined(__SSE2__)
+static inline __m128i load16(const uint8_t *p)
+{
+    return _mm_loadu_si128((const __m128i *)(const void *)p);
+}
+
+static inline void store16(uint8_t *p, __m128i v)
+{
+    _mm_storeu_si128((__m128i *)(void *)p, v);
+}
+#endif
 
 #define HEADER_BYTES 64
 static const char magic[8] = {'q', 'd', 'o', 't', 'p', 'a', 'c', 'k'};
@@ -71,6 +86,31 @@ int32_t *qdot_packed_col_sum(const struct qdot_packed *packed)
 
 /* ---- packing --------------------------------------------------------------------------------- */
 
+/* Four rows of B, 'columns' bytes each, interleaved: target[4 * j + i] = row i, byte j, flipped. */
+static void interleave_rows(const uint8_t *b, size_t ldb, size_t columns, uint8_t flip,
+                            uint8_t *target)
+{
+    size_t j = 0;
+#if defined(__SSE2__)
+    const __m128i flips = _mm_set1_epi8((char)flip);
+    for (; j + 16 <= columns; j += 16) {
+        __m128i r[4];
+        for (size_t i = 0; i < 4; i++)
+            r[i] = _mm_xor_si128(load16(b + i * ldb + j), flips);
+        const __m128i low01 = _mm_unpacklo_epi8(r[0], r[1]), low23 = _mm_unpacklo_epi8(r[2], r[3]);
+        const __m128i high01 = _mm_unpackhi_epi8(r[0], r[1]),
+                      high23 = _mm_unpackhi_epi8(r[2], r[3]);
+        store16(target + 4 * j, _mm_unpacklo_epi16(low01, low23));
+        store16(target + 4 * j + 16, _mm_unpackhi_epi16(low01, low23));
+        store16(target + 4 * j + 32, _mm_unpacklo_epi16(high01, high23));
+        store16(target + 4 * j + 48, _mm_unpackhi_epi16(high01, high23));
+    }
+#endif
+    for (; j < columns; j++)
+        for (size_t i = 0; i < 4; i++)
+            target[4 * j + i] = b[i * ldb + j] ^ flip;
+}
+
 /* One panel from B [k,n]: rows of B are walked in order, each spread over the panel's columns. */
 static void pack_panel(const struct qdot_row *row, const uint8_t *b, size_t ldb, size_t columns,
                        size_t k, uint8_t flip, uint8_t *panel)
@@ -81,14 +121,8 @@ static void pack_panel(const struct qdot_row *row, const uint8_t *b, size_t ldb,
         const uint8_t *source = b + group * kr * ldb;
         if (depth < kr || columns < nr)
             memset(panel, 0, nr * kr);
-        if (depth == 4 && kr == 4) { /* one 4-byte store a column instead of four of a byte */
-            for (size_t j = 0; j < columns; j++) {
-                uint32_t word = source[j] | (uint32_t)source[ldb + j] << 8 |
-                                (uint32_t)source[2 * ldb + j] << 16 |
-                                (uint32_t)source[3 * ldb + j] << 24;
-                word ^= flip * 0x01010101u;
-                memcpy(panel + j * 4, &word, 4);
-            }
+        if (depth == 4) {
+            interleave_rows(source, ldb, columns, flip, panel);
             continue;
         }
         for (size_t i = 0; i < depth; i++)
@@ -97,49 +131,95 @@ static void pack_panel(const struct qdot_row *row, const uint8_t *b, size_t ldb,
     }
 }
 
+/* 'columns' columns of B, 'groups' whole groups of 4 k of each, from columns that lie in memory one
+ * after another, ldb apart, to groups that are group_bytes apart. */
+static void interleave_columns(const uint8_t *b, size_t ldb, size_t columns, size_t groups,
+                               uint8_t flip, uint8_t *target, size_t group_bytes)
+{
+    size_t j = 0;
+#if defined(__SSE2__)
+    const __m128i flips = _mm_set1_epi8((char)flip);
+    for (; j + 4 <= columns; j += 4) {
+        size_t g = 0;
+        for (; g + 4 <= groups; g += 4) { /* 4 x 4 words transposed */
+            __m128i c[4];
+            for (size_t i = 0; i < 4; i++)
+                c[i] = _mm_xor_si128(load16(b + (j + i) * ldb + g * 4), flips);
+            const __m128i low01 = _mm_unpacklo_epi32(c[0], c[1]);
+            const __m128i low23 = _mm_unpacklo_epi32(c[2], c[3]);
+            const __m128i high01 = _mm_unpackhi_epi32(c[0], c[1]);
+            const __m128i high23 = _mm_unpackhi_epi32(c[2], c[3]);
+            uint8_t *out = target + g * group_bytes + j * 4;
+            store16(out, _mm_unpacklo_epi64(low01, low23));
+            store16(out + group_bytes, _mm_unpackhi_epi64(low01, low23));
+            store16(out + 2 * group_bytes, _mm_unpacklo_epi64(high01, high23));
+            store16(out + 3 * group_bytes, _mm_unpackhi_epi64(high01, high23));
+        }
+        for (; g < groups; g++)
+            for (size_t i = 0; i < 16; i++)
+                target[g * group_bytes + j * 4 + i] = b[(j + i / 4) * ldb + g * 4 + i % 4] ^ flip;
+    }
+#endif
+    for (; j < columns; j++)
+        for (size_t g = 0; g < groups; g++)
+            for (size_t i = 0; i < 4; i++)
+                target[g * group_bytes + j * 4 + i] = b[j * ldb + g * 4 + i] ^ flip;
+}
+
 /* One panel from B [n,k]: groups of kr bytes lie side by side already. */
 static void pack_panel_transposed(const struct qdot_row *row, const uint8_t *b, size_t ldb,
                                   size_t columns, size_t k, uint8_t flip, uint8_t *panel)
 {
-    const size_t nr = row->nr, kr = row->kr;
-    for (size_t group = 0; group * kr < k; group++, panel += nr * kr) {
-        const size_t depth = k - group * kr < kr ? k - group * kr : kr;
-        const uint8_t *source = b + group * kr;
-        if (depth < kr || columns < nr)
-            memset(panel, 0, nr * kr);
-        if (depth == 4 && kr == 4) {
-            for (size_t j = 0; j < columns; j++) {
-                uint32_t word;
-                memcpy(&word, source + j * ldb, 4);
-                word ^= flip * 0x01010101u;
-                memcpy(panel + j * 4, &word, 4);
-            }
-            continue;
-        }
-        for (size_t j = 0; j < columns; j++)
-            for (size_t i = 0; i < depth; i++)
-                panel[j * kr + i] = source[j * ldb + i] ^ flip;
-    }
+    const size_t nr = row->nr, kr = row->kr, groups = (k + kr - 1) / kr;
+    const size_t whole = kr == 4 ? k / 4 : 0; /* groups done by the fast way */
+    const size_t step = 64;                   /* so many groups of a panel stay in L1 */
+    if (columns < nr)
+        memset(panel, 0, groups * nr * kr);
+    else if (k % kr)
+        memset(panel + (groups - 1) * nr * kr, 0, nr * kr);
+    for (size_t g = 0; g < whole; g += step)
+        interleave_columns(b + g * 4, ldb, columns, whole - g < step ? whole - g : step, flip,
+                           panel + g * nr * 4, nr * 4);
+    for (size_t j = 0; j < columns; j++)
+        for (size_t i = whole * 4; i < k; i++)
+            panel[(i / kr * nr + j) * kr + i % kr] = b[j * ldb + i] ^ flip;
 }
+
+#if defined(__SSE2__)
+/* The sums of four neighbouring columns of signed bytes in groups of 4. */
+static void sum_four(const uint8_t *column, size_t group_bytes, size_t k_groups, int32_t *col_sum)
+{
+    const __m128i ones = _mm_set1_epi16(1);
+    __m128i sums = _mm_setzero_si128();
+    for (size_t group = 0; group < k_groups; group++) {
+        const __m128i bytes = load16(column + group * group_bytes);
+        const __m128i even = _mm_srai_epi16(_mm_slli_epi16(bytes, 8), 8);
+        const __m128i pairs = _mm_add_epi16(even, _mm_srai_epi16(bytes, 8));
+        sums = _mm_add_epi32(sums, _mm_madd_epi16(pairs, ones));
+    }
+    store16((uint8_t *)col_sum, sums);
+}
+#endif
 
 /* Column sums of one finished panel, mod 2^32. */
 static void sum_panel(const struct qdot_row *row, const uint8_t *panel, size_t k_groups,
                       int32_t *col_sum)
 {
     const size_t nr = row->nr, kr = row->kr;
+    const uint32_t sign = row->b_form == QDOT_S8 ? 0x80 : 0; /* (byte ^ 0x80) - 0x80: signed */
+#if defined(__SSE2__)
+    if (kr == 4 && sign && nr % 4 == 0) {
+        for (size_t j = 0; j < nr; j += 4)
+            sum_four(panel + j * 4, nr * 4, k_groups, col_sum + j);
+        return;
+    }
+#endif
     uint32_t *sum = (uint32_t *)col_sum;
     memset(sum, 0, nr * sizeof(*sum));
-    for (size_t group = 0; group < k_groups; group++, panel += nr * kr) {
-        if (row->b_form == QDOT_S8) {
-            for (size_t j = 0; j < nr; j++)
-                for (size_t i = 0; i < kr; i++)
-                    sum[j] += (uint32_t)(int32_t)(int8_t)panel[j * kr + i];
-        } else {
-            for (size_t j = 0; j < nr; j++)
-                for (size_t i = 0; i < kr; i++)
-                    sum[j] += panel[j * kr + i];
-        }
-    }
+    for (size_t group = 0; group < k_groups; group++, panel += nr * kr)
+        for (size_t j = 0; j < nr; j++)
+            for (size_t i = 0; i < kr; i++)
+                sum[j] += (panel[j * kr + i] ^ sign) - sign;
 }
 
 void qdot_pack_b(const struct qdot_row *row, const struct qdot_problem *p, const void *b,
