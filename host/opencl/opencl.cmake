@@ -1,1 +1,19 @@
-# The OpenCL backend: libOpenCL is loaded at run time, only its headers are needed to build.
+# The OpenCL backend: libOpenCL and CLBlast are loaded at run time, only the headers are needed.
+find_path(OPENCL_HEADERS CL/cl.h)
+if(NOT QDOT_OPENCL)
+    message(STATUS "qdot: no OpenCL backend: switched off by QDOT_OPENCL")
+elseif(NOT OPENCL_HEADERS)
+    message(STATUS "qdot: no OpenCL backend: install ocl-icd-opencl-dev")
+else()
+    target_sources(qdot PRIVATE
+        host/opencl/loader.c
+        host/opencl/device.c
+        host/opencl/program.c
+        host/opencl/plan.c
+        host/opencl/gemm.c)
+    target_include_directories(qdot PRIVATE ${OPENCL_HEADERS})
+    target_compile_definitions(qdot PRIVATE QDOT_HAVE_OPENCL)
+    foreach(text output pack gemm float)
+        qdot_embed(qdot ${PROJECT_SOURCE_DIR}/kernels_cl/${text}.cl qdot_cl_${text})
+    endforeach()
+endif()

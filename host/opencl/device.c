@@ -1,0 +1,307 @@
+/* OpenCL devices: enumeration, open and close, buffers, the backend's hooks. */
+#include <stdio.h>
+#include <string.h>
+#include "opencl.h"
+
+/* cl_khr_integer_dot_product; older headers lack them. */
+#ifndef CL_DEVICE_INTEGER_DOT_PRODUCT_CAPABILITIES_KHR
+#define CL_DEVICE_INTEGER_DOT_PRODUCT_CAPABILITIES_KHR 0x1073
+#endif
+#ifndef CL_DEVICE_INTEGER_DOT_PRODUCT_INPUT_4x8BIT_PACKED_KHR
+#define CL_DEVICE_INTEGER_DOT_PRODUCT_INPUT_4x8BIT_PACKED_KHR (1 << 0)
+#endif
+
+#define MAX_PLATFORMS 32
+#define MAX_DEVICES 32 /* of one platform */
+
+/* ---- enumeration ----------------------------------------------------------------------------- */
+
+/* The index-th device over all platforms in the loader's order. QDOT_END past the last, *total is
+ * then how many there are. */
+static int find(const struct ocl_api *cl, size_t index, cl_platform_id *platform, cl_device_id *id,
+                size_t *total)
+{
+    cl_platform_id platforms[MAX_PLATFORMS];
+    cl_uint platform_count = 0;
+    *total = 0;
+    /* No platform is an error code of the loader's extension, not an empty list. */
+    if (cl->clGetPlatformIDs(MAX_PLATFORMS, platforms, &platform_count) != CL_SUCCESS)
+        return QDOT_END;
+    for (cl_uint i = 0; i < platform_count && i < MAX_PLATFORMS; i++) {
+        cl_device_id ids[MAX_DEVICES];
+        cl_uint count = 0;
+        if (cl->clGetDeviceIDs(platforms[i], CL_DEVICE_TYPE_ALL, MAX_DEVICES, ids, &count) !=
+            CL_SUCCESS)
+            continue;
+        if (count > MAX_DEVICES)
+            count = MAX_DEVICES;
+        if (index - *total < count) {
+            *platform = platforms[i];
+            *id = ids[index - *total];
+            return QDOT_OK;
+        }
+        *total += count;
+    }
+    return QDOT_END;
+}
+
+static void device_text(const struct ocl_api *cl, cl_device_id id, cl_device_info what, char *text,
+                        size_t bytes)
+{
+    char full[1024] = "";
+    if (cl->clGetDeviceInfo(id, what, sizeof(full), full, NULL) != CL_SUCCESS)
+        full[0] = '\0';
+    full[sizeof(full) - 1] = '\0';
+    snprintf(text, bytes, "%s", full[0] ? full : "?");
+}
+
+static int describe(size_t index, struct qdot_device_info *info, struct qdot_error *err)
+{
+    struct ocl_api cl;
+    cl_platform_id platform;
+    cl_device_id id;
+    cl_uint units = 0;
+    cl_ulong memory = 0;
+    size_t total;
+    char name[64] = "", version[64];
+    (void)err;
+    if (!ocl_load(&cl, info->reason, sizeof(info->reason)))
+        return index == 0 ? QDOT_OK : QDOT_END;
+    if (find(&cl, index, &platform, &id, &total) != QDOT_OK) {
+        if (index > 0 || total > 0)
+            return QDOT_END;
+        snprintf(info->reason, sizeof(info->reason),
+                 "no OpenCL device: install a driver (pocl-opencl-icd runs on the CPU)");
+        return QDOT_OK;
+    }
+    device_text(&cl, id, CL_DEVICE_NAME, info->description, sizeof(info->description));
+    device_text(&cl, id, CL_DRIVER_VERSION, version, sizeof(version));
+    if (cl.clGetPlatformInfo(platform, CL_PLATFORM_NAME, sizeof(name) - 1, name, NULL) !=
+        CL_SUCCESS)
+        snprintf(name, sizeof(name), "?");
+    snprintf(info->driver, sizeof(info->driver), "%s %s", name, version);
+    if (cl.clGetDeviceInfo(id, CL_DEVICE_MAX_COMPUTE_UNITS, sizeof(units), &units, NULL) ==
+        CL_SUCCESS)
+        info->compute_units = units;
+    if (cl.clGetDeviceInfo(id, CL_DEVICE_GLOBAL_MEM_SIZE, sizeof(memory), &memory, NULL) ==
+        CL_SUCCESS)
+        info->memory_bytes = memory;
+    info->available = 1;
+    return QDOT_OK;
+}
+
+/* ---- open and close -------------------------------------------------------------------------- */
+
+static bool has_extension(struct qdot_device *device, const char *name)
+{
+    const struct ocl_device *ocl = device->impl;
+    size_t bytes = 0, length = strlen(name);
+    if (ocl->cl.clGetDeviceInfo(ocl->id, CL_DEVICE_EXTENSIONS, 0, NULL, &bytes) != CL_SUCCESS)
+        return false;
+    char *list = qdot_alloc(device, bytes + 1);
+    bool found = false;
+    if (list &&
+        ocl->cl.clGetDeviceInfo(ocl->id, CL_DEVICE_EXTENSIONS, bytes, list, NULL) == CL_SUCCESS)
+        for (const char *at = list; !found && (at = strstr(at, name)) != NULL; at += length)
+            found = (at == list || at[-1] == ' ') && (at[length] == ' ' || at[length] == '\0');
+    qdot_release(device, list);
+    return found;
+}
+
+/* PoCL 7.1 answers the query without the extension, others list what they lack: both are asked. */
+static bool has_khr_dot(struct qdot_device *device)
+{
+    const struct ocl_device *ocl = device->impl;
+    cl_ulong bits = 0;
+    return has_extension(device, "cl_khr_integer_dot_product") &&
+           ocl->cl.clGetDeviceInfo(ocl->id, CL_DEVICE_INTEGER_DOT_PRODUCT_CAPABILITIES_KHR,
+                                   sizeof(bits), &bits, NULL) == CL_SUCCESS &&
+           (bits & CL_DEVICE_INTEGER_DOT_PRODUCT_INPUT_4x8BIT_PACKED_KHR);
+}
+
+static int query_limits(struct ocl_device *ocl, struct qdot_error *err)
+{
+    cl_bool available = CL_FALSE, compiler = CL_FALSE, little = CL_FALSE;
+    cl_device_fp_config floats = 0;
+    cl_uint dimensions = 0;
+    size_t items[16] = {0};
+    struct {
+        cl_device_info what;
+        size_t bytes;
+        void *value;
+        const char *name;
+    } const queries[] = {
+#define QUERY(what, value) {what, sizeof(value), &(value), "clGetDeviceInfo(" #what ")"}
+        QUERY(CL_DEVICE_AVAILABLE, available),
+        QUERY(CL_DEVICE_COMPILER_AVAILABLE, compiler),
+        QUERY(CL_DEVICE_ENDIAN_LITTLE, little),
+        QUERY(CL_DEVICE_SINGLE_FP_CONFIG, floats),
+        QUERY(CL_DEVICE_MAX_WORK_GROUP_SIZE, ocl->max_group),
+        QUERY(CL_DEVICE_MAX_WORK_ITEM_DIMENSIONS, dimensions),
+        QUERY(CL_DEVICE_MAX_WORK_ITEM_SIZES, items),
+        QUERY(CL_DEVICE_MAX_MEM_ALLOC_SIZE, ocl->max_alloc),
+#undef QUERY
+    };
+    for (size_t i = 0; i < sizeof(queries) / sizeof(queries[0]); i++) {
+        int status = ocl_check(ocl->cl.clGetDeviceInfo(ocl->id, queries[i].what, queries[i].bytes,
+                                                       queries[i].value, NULL),
+                               queries[i].name, err);
+        if (status != QDOT_OK)
+            return status;
+    }
+    if (!available || !compiler)
+        return qdot_fail(err, QDOT_NO_DEVICE, "the device reports that %s is not available",
+                         available ? "its compiler" : "it");
+    ocl->max_item[0] = items[0];
+    ocl->max_item[1] = dimensions > 1 ? items[1] : 1;
+    ocl->flushes = !(floats & CL_FP_DENORM);
+    if (!little)
+        snprintf(ocl->defect, sizeof(ocl->defect), "needs a little-endian device");
+    else if (!(floats & CL_FP_ROUND_TO_NEAREST))
+        snprintf(ocl->defect, sizeof(ocl->defect), "needs floats that round to nearest");
+    else if (ocl->max_group == 0 || ocl->max_item[0] == 0 || ocl->max_item[1] == 0)
+        snprintf(ocl->defect, sizeof(ocl->defect), "the device reports work-groups of no items");
+    return QDOT_OK;
+}
+
+static int ocl_open(struct qdot_device *device, size_t index, struct qdot_error *err)
+{
+    char reason[128];
+    size_t total;
+    cl_int code;
+    struct ocl_device *ocl = qdot_alloc(device, sizeof(*ocl));
+    if (!ocl)
+        return qdot_fail(err, QDOT_NO_MEMORY, "no memory for the device");
+    if (pthread_mutex_init(&ocl->lock, NULL)) {
+        qdot_release(device, ocl);
+        return qdot_fail(err, QDOT_NO_MEMORY, "no memory for the device's lock");
+    }
+    device->impl = ocl;
+    if (!ocl_load(&ocl->cl, reason, sizeof(reason)))
+        return qdot_fail(err, QDOT_NO_DEVICE, "device: there is no 'opencl': %s", reason);
+    if (find(&ocl->cl, index, &ocl->platform, &ocl->id, &total) != QDOT_OK)
+        return qdot_fail(err, QDOT_NO_DEVICE, "device: there is no 'opencl:%zu'", index);
+    int status = query_limits(ocl, err);
+    if (status != QDOT_OK)
+        return status;
+    const cl_context_properties properties[] = {CL_CONTEXT_PLATFORM,
+                                                (cl_context_properties)ocl->platform, 0};
+    ocl->context = ocl->cl.clCreateContext(properties, 1, &ocl->id, NULL, NULL, &code);
+    status = ocl_check(code, "clCreateContext", err);
+    if (status != QDOT_OK)
+        return status;
+    ocl->queue = ocl->cl.clCreateCommandQueue(ocl->context, ocl->id, 0, &code);
+    status = ocl_check(code, "clCreateCommandQueue", err);
+    if (status != QDOT_OK)
+        return status;
+    ocl_load_clblast(&ocl->cl);
+    device->features = (has_khr_dot(device) ? OCL_KHR_DOT : 0) | (ocl->cl.sgemm ? OCL_CLBLAST : 0);
+    return QDOT_OK;
+}
+
+static void ocl_close(struct qdot_device *device)
+{
+    struct ocl_device *ocl = device->impl;
+    if (!ocl)
+        return;
+    if (ocl->queue)
+        ocl->cl.clFinish(ocl->queue);
+    ocl_programs_free(device);
+    /* CLBlast keeps programs, and with them our context, in a cache of the process. */
+    if (ocl->clblast_used)
+        ocl->cl.clear_cache();
+    if (ocl->queue)
+        ocl->cl.clReleaseCommandQueue(ocl->queue);
+    if (ocl->context)
+        ocl->cl.clReleaseContext(ocl->context);
+    pthread_mutex_destroy(&ocl->lock);
+    qdot_release(device, ocl);
+    device->impl = NULL;
+}
+
+static int ocl_sync(struct qdot_device *device, struct qdot_error *err)
+{
+    struct ocl_device *ocl = device->impl;
+    return ocl_check(ocl->cl.clFinish(ocl->queue), "clFinish", err);
+}
+
+/* ---- buffers --------------------------------------------------------------------------------- */
+
+static int buffer_create(struct qdot_buffer *buffer, void *host, struct qdot_error *err)
+{
+    struct ocl_device *ocl = buffer->device->impl;
+    cl_device_type type = 0;
+    cl_int code = ocl->cl.clGetDeviceInfo(ocl->id, CL_DEVICE_TYPE, sizeof(type), &type, NULL);
+    int status = ocl_check(code, "clGetDeviceInfo(CL_DEVICE_TYPE)", err);
+    if (status != QDOT_OK)
+        return status;
+    /* Other devices may work on a copy of the memory, which then is not used in place. */
+    if (host && !(type & CL_DEVICE_TYPE_CPU))
+        return qdot_fail(err, QDOT_UNSUPPORTED,
+                         "host: only an OpenCL device that is the CPU uses host memory in place");
+    if (buffer->bytes > ocl->max_alloc)
+        return qdot_fail(err, QDOT_NO_MEMORY, "bytes: %zu are more than the device's %llu",
+                         buffer->bytes, (unsigned long long)ocl->max_alloc);
+    cl_mem memory =
+        ocl->cl.clCreateBuffer(ocl->context, CL_MEM_READ_WRITE | (host ? CL_MEM_USE_HOST_PTR : 0),
+                               buffer->bytes, host, &code);
+    status = ocl_check(code, "clCreateBuffer", err);
+    if (status == QDOT_OK)
+        buffer->impl = memory;
+    return status;
+}
+
+static int buffer_write(struct qdot_buffer *buffer, size_t offset, const void *memory, size_t bytes,
+                        struct qdot_error *err)
+{
+    struct ocl_device *ocl = buffer->device->impl;
+    return ocl_check(ocl->cl.clEnqueueWriteBuffer(ocl->queue, buffer->impl, CL_TRUE, offset, bytes,
+                                                  memory, 0, NULL, NULL),
+                     "clEnqueueWriteBuffer", err);
+}
+
+static int buffer_read(struct qdot_buffer *buffer, size_t offset, void *memory, size_t bytes,
+                       struct qdot_error *err)
+{
+    struct ocl_device *ocl = buffer->device->impl;
+    return ocl_check(ocl->cl.clEnqueueReadBuffer(ocl->queue, buffer->impl, CL_TRUE, offset, bytes,
+                                                 memory, 0, NULL, NULL),
+                     "clEnqueueReadBuffer", err);
+}
+
+static void buffer_destroy(struct qdot_buffer *buffer)
+{
+    struct ocl_device *ocl = buffer->device->impl;
+    if (!buffer->impl)
+        return;
+    ocl->cl.clFinish(ocl->queue);
+    ocl->cl.clReleaseMemObject(buffer->impl);
+}
+
+/* ---- the backend ----------------------------------------------------------------------------- */
+
+static const struct qdot_feature features[] = {
+    {OCL_KHR_DOT, "khr_dot"},
+    {OCL_CLBLAST, "clblast"},
+    {0, NULL},
+};
+
+const struct qdot_backend qdot_opencl_backend = {
+    .name = "opencl",
+    .rows = ocl_rows,
+    .row_count = OCL_ROWS,
+    .features = features,
+    .describe = describe,
+    .open = ocl_open,
+    .close = ocl_close,
+    .sync = ocl_sync,
+    .fits = ocl_fits,
+    .prepare = ocl_prepare,
+    .unprepare = ocl_unprepare,
+    .run = ocl_run,
+    .read_packed = ocl_read_packed,
+    .buffer_create = buffer_create,
+    .buffer_write = buffer_write,
+    .buffer_read = buffer_read,
+    .buffer_destroy = buffer_destroy,
+};

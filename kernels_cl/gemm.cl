@@ -1,0 +1,45 @@
+/*
+ * C = A * B from packed panels: a work-item computes MR rows of 16 columns. Both rows of the table
+ * are this text; they differ in the type of a group of A (pack.cl) and in dot4.
+ */
+#if ROW == 0
+uint16 dot4(int4 a, uint16 b)
+{
+    const int16 w = as_int16(b);
+    return as_uint16(a.x * (w << 24 >> 24) + a.y * (w << 16 >> 24) + a.z * (w << 8 >> 24) +
+                     a.w * (w >> 24));
+}
+#else
+#ifdef cl_khr_integer_dot_product
+#pragma OPENCL EXTENSION cl_khr_integer_dot_product : enable
+#endif
+#define DOT(j) dot_4x8packed_ss_int(a, b.s##j)
+uint16 dot4(uint a, uint16 b)
+{
+    return as_uint16((int16) (DOT(0), DOT(1), DOT(2), DOT(3), DOT(4), DOT(5), DOT(6), DOT(7),
+                              DOT(8), DOT(9), DOT(a), DOT(b), DOT(c), DOT(d), DOT(e), DOT(f)));
+}
+#endif
+
+kernel void gemm(global const a_group *packed_a, global const uint *packed_b, uint begin,
+                 STAGE_PARAMETERS)
+{
+    const uint column = get_global_id(0) * NR, row = begin + get_global_id(1) * MR;
+    if (column >= n || row >= m)
+        return;
+    const uint groups = (k + 3) / 4;
+    global const a_group *a = packed_a + get_global_id(1) * groups * MR;
+    global const uint *b = packed_b + get_global_id(0) * groups * NR;
+    uint16 acc[MR];
+    for (uint i = 0; i < MR; i++)
+        acc[i] = 0;
+    for (uint g = 0; g < groups; g++, a += MR, b += NR) {
+        const uint16 w = vload16(0, b);
+#pragma unroll
+        for (uint i = 0; i < MR; i++)
+            acc[i] += dot4(a[i], w);
+    }
+    const struct stage stage = STAGE;
+    for (uint i = 0; i < MR && row + i < m; i++)
+        store16(&stage, acc[i], row + i, column);
+}

@@ -1,0 +1,175 @@
+/*
+ * The output stage of every row: 16 accumulators of one row of C, plus the terms of
+ * host/internal.h, to the output type. Program text is output.cl, pack.cl, then the row's own.
+ *
+ * -D OUT=3 s32, 4 f32, 2 s8, 1 u8 (enum qdot_type); -D FLUSHES where the device has no subnormals.
+ */
+#pragma OPENCL FP_CONTRACT OFF
+
+#if OUT == 1
+typedef uchar out_t;
+typedef uchar16 out16_t;
+#elif OUT == 2
+typedef char out_t;
+typedef char16 out16_t;
+#elif OUT == 3
+typedef int out_t;
+typedef int16 out16_t;
+#else
+typedef float out_t;
+typedef float16 out16_t;
+#endif
+
+/* Arrays of one buffer, each of terms_ld ints; terms_ld is n rounded up to 16. */
+enum { TERM_BIAS, TERM_B_NEG, TERM_COL_SUM, TERM_SCALE, TERM_BIAS_F, TERM_BIAS_GIVEN };
+enum { WITH_ROW_SUM = 1, WITH_A_ZERO = 2, WITH_ROW_SCALE = 4 };
+
+#define STAGE_PARAMETERS                                                                           \
+    global out_t *out, ulong out_offset, ulong ldo, uint m, uint n, uint k, uint with,             \
+        global const int *terms, ulong terms_ld, global const uint *row_sum,                        \
+        global const int *a_zero, ulong a_zero_offset, global const float *row_scale,              \
+        ulong row_scale_offset, int lo, int hi, int zero
+#define STAGE                                                                                      \
+    {out + out_offset, ldo,  n,  k, with, terms, terms_ld, row_sum, a_zero + a_zero_offset,        \
+     row_scale + row_scale_offset, lo, hi, zero}
+
+struct stage {
+    global out_t *out;
+    ulong ldo;
+    uint n, k, with;
+    global const int *terms;
+    ulong terms_ld;
+    global const uint *row_sum;
+    global const int *a_zero;
+    global const float *row_scale;
+    int lo, hi, zero; /* lo and hi less zero: bounds before zero is added */
+};
+
+#if OUT == 4
+#ifdef FLUSHES
+/*
+ * Float product and sum where a subnormal operand or result would be flushed to zero. Bits of a
+ * float are read as mantissa * 2^(exponent - 150); for subnormals the exponent is 1 and the hidden
+ * bit 0, so that mantissa + ((exponent - 1) << 23) gives the bits back for both, carries included.
+ */
+float multiply(float x, float y)
+{
+    const uint a = as_uint(x), b = as_uint(y), sign = (a ^ b) & 0x80000000;
+    const int a_exponent = a >> 23 & 255, b_exponent = b >> 23 & 255;
+    const ulong product = (ulong) ((a & 0x7fffff) | (a_exponent ? 0x800000 : 0)) *
+                          ((b & 0x7fffff) | (b_exponent ? 0x800000 : 0));
+    if (product == 0)
+        return as_float(sign);
+    /* The value is product * 2^(e - 150), e the exponent of a mantissa of ulp 2^(e - 150). */
+    int e = max(a_exponent, 1) + max(b_exponent, 1) - 150;
+    int shift = max(40 - (int) clz(product), 1 - e); /* 24 bits stay, or fewer below 2^-126 */
+    ulong mantissa;
+    if (shift <= 0) {
+        mantissa = product << -shift;
+    } else if (shift > 49) {
+        mantissa = 0; /* product < 2^48 is less than half of the last place */
+    } else {
+        const ulong middle = (ulong) 1 << (shift - 1), rest = product & (2 * middle - 1);
+        mantissa = product >> shift;
+        mantissa += rest > middle || (rest == middle && (mantissa & 1));
+    }
+    e += shift;
+    const ulong bits = mantissa + ((ulong) (e - 1) << 23);
+    return as_float(sign | (bits < 0x7f800000 ? (uint) bits : 0x7f800000));
+}
+
+/* As a multiple of 2^-149; exact for |x| < 2^-87. */
+long to_units(float x)
+{
+    const uint a = as_uint(x), exponent = a >> 23 & 255;
+    const ulong mantissa = (a & 0x7fffff) | (exponent ? 0x800000 : 0);
+    const long units = mantissa << (max(exponent, 1u) - 1);
+    return a & 0x80000000 ? -units : units;
+}
+
+/* From 2^-87 on in one operand, a subnormal other one is under a quarter of its last place, and a
+ * difference is a multiple of 2^-110: the device's own sum is right. */
+float add(float x, float y)
+{
+    const float limit = 0x1p-87f;
+    if (fabs(x) >= limit || fabs(y) >= limit)
+        return x + y;
+    const long sum = to_units(x) + to_units(y);
+    const uint sign = sum < 0 ? 0x80000000 : sum ? 0 : as_uint(x) & as_uint(y) & 0x80000000;
+    const ulong units = sum < 0 ? -sum : sum;
+    if (units < 0x1000000)
+        return as_float(sign | (uint) units);
+    return as_float(sign | (as_uint(convert_float_rte(units)) - (149u << 23)));
+}
+
+float16 multiply16(float16 x, float y)
+{
+    float v[16];
+    vstore16(x, 0, v);
+    for (int j = 0; j < 16; j++)
+        v[j] = multiply(v[j], y);
+    return vload16(0, v);
+}
+
+float16 add16(float16 x, float16 y)
+{
+    float v[16], w[16];
+    vstore16(x, 0, v);
+    vstore16(y, 0, w);
+    for (int j = 0; j < 16; j++)
+        v[j] = add(v[j], w[j]);
+    return vload16(0, v);
+}
+#else
+#define multiply16(x, y) ((x) * (y))
+#define add16(x, y) ((x) + (y))
+#endif
+#endif
+
+/* Columns [column, column + 16) of 'row'; those from n on are not stored. Sums are unsigned: signed
+ * overflow is undefined in OpenCL C too. */
+void store16(const struct stage *s, uint16 acc, uint row, uint column)
+{
+    global const int *term = s->terms + column;
+    const ulong ld = s->terms_ld;
+    acc += as_uint16(vload16(0, term + TERM_BIAS * ld));
+    if (s->with & WITH_ROW_SUM) {
+        uint sum = s->row_sum[row];
+        if (s->with & WITH_A_ZERO)
+            sum -= s->k * (uint) s->a_zero[row];
+        acc += sum * as_uint16(vload16(0, term + TERM_B_NEG * ld));
+    }
+    if (s->with & WITH_A_ZERO)
+        acc -= (uint) s->a_zero[row] * as_uint16(vload16(0, term + TERM_COL_SUM * ld));
+
+#if OUT == 3
+    const out16_t value = as_int16(acc);
+#else
+    float16 x = convert_float16(as_int16(acc)) *
+                vload16(0, (global const float *) (term + TERM_SCALE * ld));
+#if OUT == 4
+    if (s->with & WITH_ROW_SCALE)
+        x = multiply16(x, s->row_scale[row]);
+    const out16_t value =
+        add16(x, vload16(0, (global const float *) (term + TERM_BIAS_F * ld)));
+#else
+    /* Bounds are integers, so clamping first gives the same and keeps the conversion in range. */
+    x = rint(clamp(x, (float16) ((float) s->lo), (float16) ((float) s->hi)));
+#if OUT == 1
+    const out16_t value = convert_uchar16(convert_int16(x) + s->zero);
+#else
+    const out16_t value = convert_char16(convert_int16(x) + s->zero);
+#endif
+#endif
+#endif
+
+    global out_t *out = s->out + row * s->ldo + column;
+    if (s->n - column >= 16) {
+        vstore16(value, 0, out);
+    } else {
+        out_t values[16];
+        vstore16(value, 0, values);
+        for (uint j = 0; j < s->n - column; j++)
+            out[j] = values[j];
+    }
+}
