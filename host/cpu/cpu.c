@@ -85,8 +85,8 @@ struct cpu_run {
     struct cpu_output output;
     size_t m, block_rows, row_blocks;
     size_t panel_count, panel_chunks;
-    bool is_signed;
-    bool in_place; /* A is read where it lies: no flip, no padding, no row sums */
+    bool is_signed, sums;
+    bool in_place; /* A is read where it lies: no flip, no widening, no row sums */
     uint8_t flip;
     atomic_size_t next;
     const void *b; /* B of this run, to be packed */
@@ -168,7 +168,6 @@ static void choose_blocks(const struct qdot_op *op, struct cpu_op *impl, size_t 
     const size_t panel_groups = l2 / 2 / ((size_t)row->nr * row->kr);
     const size_t cuts = (groups + panel_groups - 1) / panel_groups;
     const size_t budget = SCRATCH_LIMIT / impl->threads;
-    const size_t wanted = l2 / 4 < budget ? l2 / 4 : budget;
     impl->cut_groups = (groups + cuts - 1) / cuts;
     impl->stage_groups = groups;
     if (groups > budget / mr / group_bytes) { /* not one tile of A fits: stage it cut by cut */
@@ -178,8 +177,8 @@ static void choose_blocks(const struct qdot_op *op, struct cpu_op *impl, size_t 
         impl->stage_groups = impl->cut_groups;
         impl->block_rows = mr;
     } else {
-        const size_t tiles = wanted / mr / (groups * group_bytes);
-        impl->block_rows = (tiles < 1 ? 1 : tiles > 64 ? 64 : tiles) * mr;
+        const size_t tiles = budget / mr / (groups * group_bytes);
+        impl->block_rows = (tiles < 1 ? 1 : tiles > 40 ? 40 : tiles) * mr;
     }
     if (impl->block_rows > round_up(op->p.m, mr))
         impl->block_rows = round_up(op->p.m, mr);
@@ -257,17 +256,17 @@ static void float_state_leave(unsigned state)
 #endif
 }
 
-/* Stages rows [row, row + count) of A, K from group to group + groups. */
-static void stage(const struct cpu_run *run, uint8_t *staged, size_t row, size_t count,
+/* Stages rows [from, to) of the block of A at 'row', K from group to group + groups. */
+static void stage(const struct cpu_run *run, uint8_t *staged, size_t row, size_t from, size_t to,
                   size_t group, size_t groups, int32_t *row_sum)
 {
     const size_t kr = run->op->row->kr, k = run->op->p.k;
     const size_t first = group * kr, padded = groups * kr;
     const size_t elements = k - first < padded ? k - first : padded;
-    for (size_t i = 0; i < count; i++) {
-        const uint32_t sum = run->kernel->stage(staged + i * run->impl->stage_stride,
-                                                run->a + (row + i) * run->lda + first, elements,
-                                                padded, run->flip, run->is_signed);
+    for (size_t i = from; i < to; i++) {
+        const uint8_t *a = run->a + (row + i) * run->lda + first;
+        const uint32_t sum = run->kernel->stage(staged + i * run->impl->stage_stride, a, elements,
+                                                padded, run->flip, run->is_signed, run->sums);
         row_sum[i] = (int32_t)((uint32_t)row_sum[i] + sum);
     }
 }
@@ -279,43 +278,53 @@ static void run_item(const struct cpu_run *run, uint8_t *scratch, size_t row, si
     const struct cpu_op *impl = run->impl;
     const struct qdot_row *r = run->op->row;
     const size_t groups = run->op->packed.k_groups, n = run->op->p.n;
-    const size_t group_bytes = r->kr * run->kernel->a_bytes;
-    const bool staged_whole = !run->in_place && impl->stage_groups == groups;
-    const bool staged_by_cut = !run->in_place && !staged_whole;
+    const size_t group_bytes = r->kr * run->kernel->a_bytes, b_bytes = (size_t)r->nr * r->kr;
     int32_t *const acc = (int32_t *)(void *)(scratch + impl->acc_offset);
     int32_t *const row_sum = (int32_t *)(void *)(scratch + impl->sum_offset);
     /* Tiles of equal height: 8 rows are 4 + 4, not 6 + 2. */
     const size_t tiles = (count + r->mr - 1) / r->mr;
+    /* Rows read in place. Where K is no multiple of kr the last group reads on into the next row of
+     * A, against zeros of B; behind A's last row there is nothing, so its tile is staged. */
+    size_t in_place = run->in_place ? count : 0;
+    if (in_place && run->op->p.k % r->kr && row + count == run->m)
+        in_place = count * (tiles - 1) / tiles;
+    const bool stage_by_cut = impl->stage_groups < groups;
     struct cpu_tile t = {
-        .a_stride = run->in_place ? run->lda : impl->stage_stride,
         .output = &run->output,
+        /* All of a panel's successor is prefetched while the panel's tiles run, if there are two.
+         */
+        .next_step = tiles < 4 ? 128 : 64,
     };
     memset(row_sum, 0, count * sizeof(*row_sum));
-    if (staged_whole)
-        stage(run, scratch, row, count, 0, groups, row_sum);
+    if (!stage_by_cut)
+        stage(run, scratch, row, in_place, count, 0, groups, row_sum);
     for (size_t panel = first; panel < last; panel++) {
         t.column = panel * r->nr;
         t.columns = n - t.column < r->nr ? n - t.column : r->nr;
         for (size_t group = 0; group < groups; group += impl->cut_groups) {
             t.groups = groups - group < impl->cut_groups ? groups - group : impl->cut_groups;
-            t.b = run->panels + panel * run->op->packed.panel_bytes + group * r->nr * r->kr;
+            t.b = run->panels + panel * run->op->packed.panel_bytes + group * b_bytes;
+            t.next = t.b + t.groups * b_bytes;
             t.more = group > 0;
             t.last = group + t.groups == groups;
-            if (staged_by_cut) {
+            if (stage_by_cut) {
                 if (group == 0)
                     memset(row_sum, 0, count * sizeof(*row_sum));
-                stage(run, scratch, row, count, group, t.groups, row_sum);
+                stage(run, scratch, row, in_place, count, group, t.groups, row_sum);
             }
-            const uint8_t *a = run->in_place ? run->a + row * run->lda : scratch;
-            if (!staged_by_cut)
-                a += group * group_bytes;
             for (size_t i = 0; i < tiles; i++) {
                 const size_t top = count * i / tiles, bottom = count * (i + 1) / tiles;
-                t.a = a + top * t.a_stride;
+                const bool staged = bottom > in_place;
+                t.a_stride = staged ? impl->stage_stride : run->lda;
+                t.a = (staged ? scratch : run->a + row * run->lda) + top * t.a_stride;
+                if (!staged || !stage_by_cut)
+                    t.a += group * group_bytes;
+                t.next_a = t.a + (bottom - top) * t.a_stride;
                 t.acc = acc + top * r->nr;
                 t.row = row + top;
                 t.row_sum = row_sum + top;
                 run->kernel->tile[bottom - top - 1](&t);
+                t.next += t.groups * t.next_step;
             }
         }
     }
@@ -394,6 +403,7 @@ static int cpu_run(struct qdot_op *op, const struct qdot_run *args, struct qdot_
         .lda = args->lda,
         .m = args->m,
         .panel_count = op->packed.n_pad / nr,
+        .sums = op->terms.any_b_neg,
         .is_signed = (row->a_form ? row->a_form : p->a_type) == QDOT_S8,
         .flip = qdot_flip(p->a_type, row->a_form),
     };

@@ -50,6 +50,9 @@ struct cpu_tile {
     bool last;        /* the last cut: finish into the output; else leave the sums in acc */
     bool more;        /* add to what acc holds */
     const struct cpu_output *output;
+    const uint8_t *next_a; /* A of the tile to come, prefetched into L1 */
+    const uint8_t *next;   /* of B: prefetched into L2, next_step bytes (64 or 128) a group */
+    size_t next_step;
     size_t row, column, columns; /* of the output */
     const int32_t *row_sum;      /* of the tile's rows */
 };
@@ -62,8 +65,8 @@ typedef void cpu_tile_fn(const struct cpu_tile *t);
  * widened to the row's element size, and followed by zeros up to 'padded' elements. Returns the sum
  * of the staged values. kr = 2 rows stage 16-bit elements, kr = 4 rows bytes.
  */
-typedef uint32_t cpu_stage_fn(void *staged, const uint8_t *a, size_t count, size_t padded,
-                              uint8_t flip, bool is_signed);
+typedef uint32_t cpu_stage_fn(void *staged, const uint8_t *restrict a, size_t count, size_t padded,
+                              uint8_t flip, bool is_signed, bool sum);
 
 struct cpu_kernel {
     cpu_tile_fn *tile[CPU_MAX_MR]; /* tile[i] does i + 1 rows */
@@ -72,6 +75,10 @@ struct cpu_kernel {
 };
 
 extern cpu_stage_fn cpu_stage_bytes, cpu_stage_shorts;
+#if defined(__x86_64__)
+extern cpu_stage_fn cpu_stage_bytes_avx2, cpu_stage_shorts_avx2;
+extern cpu_stage_fn cpu_stage_bytes_avx512, cpu_stage_shorts_avx512;
+#endif
 
 /* The output stage of one row of a tile in plain C, for the rows that have none of their own. */
 void cpu_finish_row(const struct cpu_tile *t, size_t i, const uint32_t *sum, size_t nr);

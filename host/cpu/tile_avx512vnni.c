@@ -92,8 +92,9 @@ static inline __attribute__((always_inline)) TARGET void tile(const struct cpu_t
                                                               const int rows)
 {
     __m512i c[MR][4];
-    const uint8_t *a = t->a, *b = t->b;
-    const size_t stride = t->a_stride, stride3 = 3 * stride, stride5 = 5 * stride;
+    const uint8_t *a = t->a, *b = t->b, *next = t->next, *next_a = t->next_a;
+    const size_t next_step = t->next_step, stride = t->a_stride, stride3 = 3 * stride,
+                 stride5 = 5 * stride;
     UNROLL(6)
     for (int i = 0; i < rows; i++) {
         UNROLL(4)
@@ -108,6 +109,11 @@ static inline __attribute__((always_inline)) TARGET void tile(const struct cpu_t
             bj[j] = _mm512_loadu_si512(b + j * 64);
             _mm_prefetch((const char *)b + PREFETCH_BYTES + j * 64, _MM_HINT_T0);
         }
+        _mm_prefetch((const char *)next, _MM_HINT_T1);
+        _mm_prefetch((const char *)next + 64, _MM_HINT_T1);
+        next += next_step;
+        _mm_prefetch((const char *)next_a, _MM_HINT_T0);
+        next_a += 32;
         UNROLL(6)
         for (int i = 0; i < rows; i++) {
             const size_t offset = i == 3 ? stride3 : i == 5 ? stride5 : (size_t)i * stride;
@@ -145,6 +151,6 @@ TILE(6)
 
 const struct cpu_kernel cpu_kernel_6x64_avx512vnni = {
     .tile = {tile_1, tile_2, tile_3, tile_4, tile_5, tile_6},
-    .stage = cpu_stage_bytes,
+    .stage = cpu_stage_bytes_avx512,
     .a_bytes = 1,
 };
