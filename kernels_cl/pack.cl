@@ -30,8 +30,24 @@ typedef float4 b_group;
 
 #define SEGMENT 16 /* groups a work-item */
 
+/* Up to 4 bytes, k_stride apart, in the operand form; zeros past 'depth'. */
+int4 load_group(global const uchar *from, ulong k_stride, uint depth, uint flip, int sign)
+{
+    int4 v = 0;
+    if (depth >= 4 && k_stride == 1)
+        return convert_int4(vload4(0, from) ^ (uchar4) ((uchar) flip)) - sign;
+    v.x = (int) (from[0] ^ flip) - sign;
+    if (depth > 1)
+        v.y = (int) (from[k_stride] ^ flip) - sign;
+    if (depth > 2)
+        v.z = (int) (from[2 * k_stride] ^ flip) - sign;
+    if (depth > 3)
+        v.w = (int) (from[3 * k_stride] ^ flip) - sign;
+    return v;
+}
+
 /*
- * One work-item packs SEGMENT groups of row begin + get_global_id(0), in 0 .. rows_pad - begin.
+ * One work-item packs SEGMENT groups of row begin + get_global_id(0), which is below rows_pad.
  * Element (i, j) is source[offset + i * row_stride + j * k_stride]. A byte's value in the operand
  * form is (byte ^ flip) - sign, sign = 128 for s8 (flip holds 128 once more then), 0 for u8.
  */
@@ -50,17 +66,9 @@ typedef float4 b_group;
         int4 sum = 0;                                                                              \
         for (uint g = first; g < last; g++, to += TILE, from += 4 * k_stride) {                    \
             int4 v = 0;                                                                            \
-            if (row < rows) {                                                                      \
-                const uint depth = k - g * 4;                                                      \
-                v.x = (int) (from[0] ^ flip) - sign;                                               \
-                if (depth > 1)                                                                     \
-                    v.y = (int) (from[k_stride] ^ flip) - sign;                                    \
-                if (depth > 2)                                                                     \
-                    v.z = (int) (from[2 * k_stride] ^ flip) - sign;                                \
-                if (depth > 3)                                                                     \
-                    v.w = (int) (from[3 * k_stride] ^ flip) - sign;                                \
-                sum += v;                                                                          \
-            }                                                                                      \
+            if (row < rows)                                                                        \
+                v = load_group(from, k_stride, k - g * 4, flip, sign);                             \
+            sum += v;                                                                              \
             *to = MAKE(v);                                                                         \
         }                                                                                          \
         if (with_sums && row < rows)                                                               \
