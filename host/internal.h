@@ -208,8 +208,9 @@ int qdot_select(struct qdot_device *device, const struct qdot_op_desc *desc,
 /* Admission of one row: features, limits, self-test; the verdict is kept. */
 bool qdot_admit(struct qdot_device *device, const struct qdot_row *row, char *reason,
                 size_t reason_bytes);
-bool qdot_selftest(struct qdot_device *device, const struct qdot_row *row, char *reason,
-                   size_t reason_bytes);
+/* QDOT_OK, or why not; QDOT_NO_MEMORY says nothing about the row. */
+int qdot_selftest(struct qdot_device *device, const struct qdot_row *row, char *reason,
+                  size_t reason_bytes);
 uint64_t qdot_now_ns(void);
 
 /* ---- pack.c ---------------------------------------------------------------------------------- */

@@ -15,6 +15,7 @@ struct candidate {
     struct qdot_device *device;
     const struct qdot_row *row;
     bool eligible;
+    bool bad_packed;  /* refused for the packed B given */
     uint64_t time_ns; /* 0: none */
     char reason[192];
 };
@@ -50,8 +51,9 @@ bool qdot_admit(struct qdot_device *device, const struct qdot_row *row, char *re
         return false;
     pthread_mutex_lock(&device->lock);
     if (state->verdict == QDOT_UNKNOWN) {
-        const bool good = qdot_selftest(device, row, state->reason, sizeof(state->reason));
-        state->verdict = good ? QDOT_ADMITTED : QDOT_REFUSED;
+        const int status = qdot_selftest(device, row, state->reason, sizeof(state->reason));
+        if (status != QDOT_NO_MEMORY) /* a lack of memory may pass */
+            state->verdict = status == QDOT_OK ? QDOT_ADMITTED : QDOT_REFUSED;
     }
     const bool admitted = state->verdict == QDOT_ADMITTED;
     if (!admitted)
@@ -198,6 +200,7 @@ static bool judge(struct qdot_device *root, struct candidate *c, const struct qd
         return false;
     if (desc->packed && !qdot_packed_is_for(c->row, desc->packed, desc->packed_bytes)) {
         snprintf(c->reason, sizeof(c->reason), "the packed B given has another layout");
+        c->bad_packed = true;
         return false;
     }
     c->time_ns = qdot_tuning_get(root, c->device, c->row, p);
@@ -300,7 +303,8 @@ static int nobody(const struct qdot_device *root, const struct candidate *list, 
 {
     for (size_t i = 0; desc->kernel && i < count; i++)
         if (name_matches(list[i].device, list[i].row, desc->kernel))
-            return qdot_fail(err, QDOT_UNSUPPORTED, "kernel: %s/%s on %s: %s",
+            return qdot_fail(err, list[i].bad_packed ? QDOT_BAD_PACKED : QDOT_UNSUPPORTED,
+                             "%s: %s/%s on %s: %s", list[i].bad_packed ? "packed" : "kernel",
                              list[i].device->backend->name, list[i].row->name,
                              list[i].device->info.name, list[i].reason);
     if (desc->kernel)

@@ -80,8 +80,8 @@ static void fill(struct test *t)
     }
 }
 
-static bool run_test(struct qdot_device *device, const struct qdot_row *row, struct test *t,
-                     char *reason, size_t reason_bytes)
+static int run_test(struct qdot_device *device, const struct qdot_row *row, struct test *t,
+                    char *reason, size_t reason_bytes)
 {
     struct qdot_problem p;
     struct qdot_error err = {0};
@@ -118,28 +118,28 @@ static bool run_test(struct qdot_device *device, const struct qdot_row *row, str
     }
     if (status != QDOT_OK) {
         snprintf(reason, reason_bytes, "self-test: %.160s", err.text);
-        return false;
+        return status;
     }
     for (size_t i = 0; i < bytes; i++) {
         if (t->out[i] != t->want[i]) {
             snprintf(reason, reason_bytes,
                      "self-test: %s output, byte %zu is 0x%02x, expected 0x%02x",
                      floating ? "f32" : "u8", i, t->out[i], t->want[i]);
-            return false;
+            return QDOT_UNSUPPORTED;
         }
     }
-    return true;
+    return QDOT_OK;
 }
 
-bool qdot_selftest(struct qdot_device *device, const struct qdot_row *row, char *reason,
-                   size_t reason_bytes)
+int qdot_selftest(struct qdot_device *device, const struct qdot_row *row, char *reason,
+                  size_t reason_bytes)
 {
     struct test t = {.m = row->mr + 1u, .n = row->nr + 3u, .k = 2u * row->kr + 41u};
     const size_t words = 6 * (t.m + t.n) + 2 * t.m * t.n;
     int32_t *memory = qdot_alloc(device, words * 4 + t.m * t.k + t.k * t.n);
     if (!memory) {
         snprintf(reason, reason_bytes, "self-test: no memory");
-        return false;
+        return QDOT_NO_MEMORY;
     }
     t.a_zero = memory;
     t.b_zero = t.a_zero + t.m;
@@ -158,10 +158,11 @@ bool qdot_selftest(struct qdot_device *device, const struct qdot_row *row, char 
                                    .out_zero = 3,
                                    .clamp_lo = 1,
                                    .clamp_hi = 250};
-    bool good = run_test(device, row, &t, reason, reason_bytes);
+    int status = run_test(device, row, &t, reason, reason_bytes);
     t.desc = (struct qdot_op_desc){
         .a_type = QDOT_S8, .b_type = QDOT_U8, .out_type = QDOT_F32, .a_zero_per_row = 1};
-    good = good && run_test(device, row, &t, reason, reason_bytes);
+    if (status == QDOT_OK)
+        status = run_test(device, row, &t, reason, reason_bytes);
     qdot_release(device, memory);
-    return good;
+    return status;
 }

@@ -442,9 +442,10 @@ static bool make_threads(const struct geometry *g, size_t index, struct random *
     if (index >= 4 * 6)
         return false;
     size_t shape = index / 4;
+    /* most of them large enough that a row would want all 7 threads */
     c->m = g->small ? 21 : (const size_t[]){1, 5 * g->mr + 1, 333, 64, 37, 200}[shape];
-    c->n = g->small ? 37 : (const size_t[]){997, 3 * g->nr + 1, 129, 256, 1, 65}[shape];
-    c->k = g->small ? 19 : (const size_t[]){130, 64, 300, 512, 777, 33}[shape];
+    c->n = g->small ? 37 : (const size_t[]){997, 7 * g->nr + 1, 129, 256, 1, 65}[shape];
+    c->k = g->small ? 19 : (const size_t[]){3000, 901, 300, 512, 777, 333}[shape];
     types(c, shape * 3 + index % 4);
     random_rest(r, c);
     c->b_at_run = shape % 2;

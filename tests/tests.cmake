@@ -27,3 +27,37 @@ if(QDOT_COMMAND AND CJSON_INCLUDE)
     endif()
     set(QDOT_CONFORM_SOURCES $<TARGET_OBJECTS:qdot_conform>)
 endif()
+
+# ---- the API tests ----------------------------------------------------------------------------
+
+find_path(CMOCKA_INCLUDE cmocka.h)
+find_library(CMOCKA_LIBRARY cmocka)
+if(QDOT_TESTS AND NOT (CMOCKA_INCLUDE AND CMOCKA_LIBRARY))
+    message(STATUS "qdot: no API tests: install libcmocka-dev")
+elseif(QDOT_TESTS)
+    enable_testing()
+    foreach(name rules memory packed threads select)
+        add_executable(api_${name} tests/api_${name}.c)
+        target_include_directories(api_${name} SYSTEM PRIVATE ${CMOCKA_INCLUDE})
+        target_compile_definitions(api_${name} PRIVATE QDOT_TEST_VERSION="${PROJECT_VERSION}")
+        target_link_libraries(api_${name} PRIVATE qdot Threads::Threads m ${CMOCKA_LIBRARY})
+        add_test(NAME api_${name} COMMAND api_${name})
+    endforeach()
+    target_sources(api_packed PRIVATE tests/guard.c)
+
+    # The header alone, in both languages.
+    add_library(header_c OBJECT tests/header_c.c)
+    set_target_properties(header_c PROPERTIES C_STANDARD 99)
+    target_compile_options(header_c PRIVATE -Werror)
+    target_link_libraries(header_c PRIVATE qdot)
+    include(CheckLanguage)
+    check_language(CXX)
+    if(CMAKE_CXX_COMPILER)
+        add_custom_target(header_cpp ALL
+            COMMAND ${CMAKE_CXX_COMPILER} -Wall -Wextra -Wpedantic -Werror
+                -I${PROJECT_SOURCE_DIR}/include ${PROJECT_SOURCE_DIR}/tests/header_cpp.cpp
+                $<TARGET_FILE:qdot> -Wl,-rpath,$<TARGET_FILE_DIR:qdot> -o header_cpp
+            DEPENDS qdot VERBATIM)
+        add_test(NAME header_cpp COMMAND header_cpp)
+    endif()
+endif()

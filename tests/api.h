@@ -1,0 +1,44 @@
+/* What the API tests share. They run on the device that QDOT_TEST_DEVICE names, else on the CPU. */
+#ifndef API_H
+#define API_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+#include "qdot.h"
+
+static inline const char *api_device(void)
+{
+    const char *name = getenv("QDOT_TEST_DEVICE");
+    return name && *name ? name : "cpu";
+}
+
+static inline struct qdot_device *api_open(void)
+{
+    struct qdot_device_desc desc = {
+        .size = sizeof(desc), .device = api_device(), .cache_dir = "", .thread_count = 2};
+    struct qdot_device *device = NULL;
+    struct qdot_error err = {0};
+    if (qdot_open(&desc, &device, &err))
+        fail_msg("qdot_open(%s): %s", api_device(), err.text);
+    return device;
+}
+
+/* A failure has a status, one line of text, and the text names the culprit. */
+static inline void api_expect(const char *what, int status, int expected,
+                              const struct qdot_error *err, const char *field)
+{
+    if (status != expected)
+        fail_msg("%s: status %d (%s), expected %d; text '%s'", what, status,
+                 qdot_status_text(status), expected, err->text);
+    if (err->status != expected)
+        fail_msg("%s: err.status %d, expected %d", what, err->status, expected);
+    if (!strstr(err->text, field) || strchr(err->text, '\n'))
+        fail_msg("%s: '%s' is not one line that names '%s'", what, err->text, field);
+}
+
+#endif

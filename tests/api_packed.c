@@ -1,0 +1,223 @@
+/* Packed B: what is damaged, cut, or of another shape is refused, byte by byte. */
+#include "api.h"
+#include "guard.h"
+
+enum { N = 70, K = 33, M = 4 };
+
+struct fixture {
+    struct qdot_device *device;
+    uint8_t b[K * N], a[M * K];
+    struct guarded packed; /* ends at an unmapped page: a blob that claims more faults */
+};
+
+static struct qdot_op_desc op_desc(const struct fixture *f)
+{
+    return (struct qdot_op_desc){
+        .size = sizeof(struct qdot_op_desc), .m = M, .n = N, .k = K, .b = f->b};
+}
+
+static struct qdot_op_desc packed_desc(const struct fixture *f)
+{
+    struct qdot_op_desc desc = op_desc(f);
+    desc.b = NULL;
+    desc.packed = f->packed.memory;
+    desc.packed_bytes = f->packed.bytes;
+    return desc;
+}
+
+static int setup(void **state)
+{
+    struct fixture *f = calloc(1, sizeof(*f));
+    struct qdot_error err = {0};
+    struct qdot_op *op;
+    size_t bytes;
+    if (!f)
+        return -1;
+    *state = f;
+    f->device = api_open();
+    for (size_t i = 0; i < sizeof(f->b); i++)
+        f->b[i] = (uint8_t)(i * 37 + i / 5);
+    struct qdot_op_desc desc = op_desc(f);
+    if (qdot_op_create(f->device, &desc, &op, &err) || qdot_op_packed_bytes(op, &bytes, &err))
+        fail_msg("%s", err.text);
+    assert_true(guarded_alloc(&f->packed, bytes, true));
+    if (qdot_op_save_packed(op, f->packed.memory, bytes, &err))
+        fail_msg("%s", err.text);
+    api_expect("save of fewer bytes", qdot_op_save_packed(op, f->packed.memory, bytes - 1, &err),
+               QDOT_INVALID, &err, "bytes");
+    api_expect("save to NULL", qdot_op_save_packed(op, NULL, bytes, &err), QDOT_INVALID, &err,
+               "memory");
+    qdot_op_destroy(op);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+    qdot_close(f->device);
+    guarded_free(&f->packed);
+    free(f);
+    return 0;
+}
+
+static void expect_bad(const struct fixture *f, const struct qdot_op_desc *desc, const char *what)
+{
+    struct qdot_error err = {0};
+    struct qdot_op *op;
+    int status = qdot_op_create(f->device, desc, &op, &err);
+    api_expect(what, status, QDOT_BAD_PACKED, &err, "packed");
+    assert_null(op);
+}
+
+static void test_whole(void **state)
+{
+    struct fixture *f = *state;
+    struct qdot_op_desc desc = packed_desc(f);
+    struct qdot_error err = {0};
+    struct qdot_op *op;
+    if (qdot_op_create(f->device, &desc, &op, &err))
+        fail_msg("%s", err.text);
+    qdot_op_destroy(op);
+}
+
+/* The first bytes up against the unmapped page, so that no length is believed before it is checked
+ */
+static void test_truncated(void **state)
+{
+    struct fixture *f = *state;
+    for (size_t bytes = 0; bytes < f->packed.bytes;
+         bytes += bytes < 256 || bytes + 256 > f->packed.bytes ? 1 : 61) {
+        struct guarded cut;
+        assert_true(guarded_alloc(&cut, bytes, true));
+        if (bytes > 0)
+            memcpy(cut.memory, f->packed.memory, bytes);
+        struct qdot_op_desc desc = packed_desc(f);
+        desc.packed = cut.memory;
+        desc.packed_bytes = bytes;
+        expect_bad(f, &desc, "truncated");
+        guarded_free(&cut);
+    }
+    struct guarded longer;
+    assert_true(guarded_alloc(&longer, f->packed.bytes + 1, true));
+    memcpy(longer.memory, f->packed.memory, f->packed.bytes);
+    struct qdot_op_desc desc = packed_desc(f);
+    desc.packed = longer.memory;
+    desc.packed_bytes = longer.bytes;
+    expect_bad(f, &desc, "one byte too many");
+    guarded_free(&longer);
+}
+
+static void test_altered(void **state)
+{
+    struct fixture *f = *state;
+    struct qdot_op_desc desc = packed_desc(f);
+    for (size_t i = 0; i < f->packed.bytes; i++) {
+        uint8_t flip = (uint8_t)(1 << i % 8);
+        f->packed.memory[i] ^= flip;
+        expect_bad(f, &desc, "altered");
+        f->packed.memory[i] ^= flip;
+        if (i >= 128)
+            continue;
+        uint8_t byte = f->packed.memory[i]; /* in the header, lengths as large as they get */
+        f->packed.memory[i] = byte == 0xff ? 0 : 0xff;
+        expect_bad(f, &desc, "altered");
+        f->packed.memory[i] = byte;
+    }
+}
+
+static void test_altered_for_a_named_row(void **state)
+{
+    struct fixture *f = *state;
+    struct qdot_op_desc desc = packed_desc(f);
+    struct qdot_error err = {0};
+    struct qdot_op *op;
+    char row[64];
+    if (qdot_op_create(f->device, &desc, &op, &err))
+        fail_msg("%s", err.text);
+    strcpy(row, qdot_op_row(op));
+    qdot_op_destroy(op);
+    desc.kernel = row;
+    for (size_t i = 0; i < 128; i++) {
+        f->packed.memory[i] ^= 0x10;
+        expect_bad(f, &desc, "altered, row by name");
+        f->packed.memory[i] ^= 0x10;
+    }
+    desc.packed_bytes = 7;
+    expect_bad(f, &desc, "cut, row by name");
+}
+
+static void test_another_shape(void **state)
+{
+    struct fixture *f = *state;
+    struct qdot_op_desc desc = packed_desc(f);
+    desc.n = N - 1; /* the same padded size */
+    expect_bad(f, &desc, "another n");
+    desc = packed_desc(f);
+    desc.k = K + 1;
+    expect_bad(f, &desc, "another k");
+    desc = packed_desc(f);
+    desc.b_type = QDOT_U8;
+    expect_bad(f, &desc, "another type");
+    desc = packed_desc(f);
+    desc.m = 9; /* m and A are free */
+    desc.a_type = QDOT_S8;
+    desc.a_zero = -5;
+    struct qdot_error err = {0};
+    struct qdot_op *op;
+    if (qdot_op_create(f->device, &desc, &op, &err))
+        fail_msg("%s", err.text);
+    qdot_op_destroy(op);
+}
+
+/* "Good for any device whose row has the same layout": across rows it runs equal or is refused. */
+static void test_another_row(void **state)
+{
+    struct fixture *f = *state;
+    struct qdot_error err = {0};
+    int32_t want[M * N], got[M * N];
+    size_t refused = 0, equal = 0;
+    for (size_t i = 0;; i++) {
+        struct qdot_row_info row = {.size = sizeof(row)};
+        struct qdot_op *direct, *loaded;
+        if (qdot_device_row(f->device, i, &row, &err))
+            break;
+        if (!row.admitted)
+            continue;
+        struct qdot_op_desc desc = op_desc(f);
+        desc.kernel = row.name;
+        struct qdot_run run = {.size = sizeof(run), .a.host = f->a, .out.host = want};
+        if (qdot_op_create(f->device, &desc, &direct, &err) || qdot_op_run(direct, &run, &err))
+            fail_msg("%s", err.text);
+        qdot_op_destroy(direct);
+        desc = packed_desc(f);
+        desc.kernel = row.name;
+        int status = qdot_op_create(f->device, &desc, &loaded, &err);
+        if (status) {
+            api_expect(row.name, status, QDOT_BAD_PACKED, &err, "packed");
+            refused++;
+            continue;
+        }
+        run.out.host = got;
+        if (qdot_op_run(loaded, &run, &err))
+            fail_msg("%s", err.text);
+        assert_memory_equal(got, want, sizeof(want));
+        qdot_op_destroy(loaded);
+        equal++;
+    }
+    assert_true(equal > 0);
+    if (strcmp(api_device(), "cpu") == 0)
+        assert_true(refused > 0); /* its rows have more than one layout */
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_whole, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_truncated, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_altered, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_altered_for_a_named_row, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_another_shape, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_another_row, setup, teardown),
+    };
+    return cmocka_run_group_tests_name("packed", tests, NULL, NULL);
+}

@@ -1,0 +1,416 @@
+/* Every documented rule of qdot.h, broken once: its status, and a text that names the field. */
+#include "api.h"
+#include <math.h>
+
+enum { M = 3, N = 5, K = 7 };
+
+static const uint8_t a_bytes[M * K + 64], b_bytes[N * K + 64];
+static const int32_t zeros[N] = {1, 2, 3, 4, 5};
+static const int32_t bad_u8[N] = {0, 0, 256, 0, 0}, bad_s8[N] = {0, 0, -129, 0, 0};
+static const float ones[N] = {1, 1, 1, 1, 1};
+static const float with_nan[N] = {1, 1, NAN, 1, 1}, with_infinity[N] = {1, 1, INFINITY, 1, 1};
+static const float too_large[N] = {1, 1, 0x1p96f, 1, 1}, subnormal[N] = {1, 1, 0x1p-127f, 1, 1};
+
+/* X(name, text that the error must contain, what breaks the rule) on a good u8 x s8 -> s32 op */
+#define OP_RULES(X)                                                                           \
+    X(size, "size", d->size = sizeof(*d) + 8)                                                 \
+    X(kind, "kind", d->kind = (enum qdot_op_kind)1)                                           \
+    X(m_zero, "m", d->m = 0)                                                                  \
+    X(n_zero, "n", d->n = 0)                                                                  \
+    X(k_zero, "k", d->k = 0)                                                                  \
+    X(mk_overflow, "m, k", d->m = SIZE_MAX / 4)                                               \
+    X(mn_overflow, "m, n", (d->m = d->n = (size_t)1 << 31, d->b = NULL))                      \
+    X(kn_overflow, "k, n", (d->n = d->k = (size_t)1 << 32, d->m = 1, d->b = NULL))            \
+    X(huge, "k, n", (d->n = SIZE_MAX, d->m = 1, d->b = NULL))                                 \
+    X(a_type, "a_type", d->a_type = QDOT_S32)                                                 \
+    X(a_type_unknown, "a_type", d->a_type = (enum qdot_type)77)                               \
+    X(b_type, "b_type", d->b_type = QDOT_F32)                                                 \
+    X(out_type, "out_type", d->out_type = (enum qdot_type)77)                                 \
+    X(ldb, "ldb", d->ldb = N - 1)                                                             \
+    X(ldb_transposed, "ldb", (d->b_transposed = 1, d->ldb = K - 1))                           \
+    X(ldb_overflow, "ldb", d->ldb = SIZE_MAX / 2)                                             \
+    X(b_and_packed, "packed", (d->packed = b_bytes, d->packed_bytes = sizeof(b_bytes)))       \
+    X(packed_null, "packed", (d->b = NULL, d->packed_bytes = 100))                            \
+    X(a_zero_low, "a_zero", d->a_zero = -1)                                                   \
+    X(a_zero_high, "a_zero", d->a_zero = 256)                                                 \
+    X(a_zero_s8_low, "a_zero", (d->a_type = QDOT_S8, d->a_zero = -129))                       \
+    X(a_zero_s8_high, "a_zero", (d->a_type = QDOT_S8, d->a_zero = 128))                       \
+    X(a_zero_twice, "a_zero", (d->a_zero = 1, d->a_zero_per_row = 1))                         \
+    X(b_zero_count, "b_zero_count", (d->b_zero = zeros, d->b_zero_count = 2))                 \
+    X(b_zero_null, "b_zero", d->b_zero_count = N)                                             \
+    X(b_zero_no_count, "b_zero", d->b_zero = zeros)                                           \
+    X(b_zero_s8, "b_zero[2]", (d->b_zero = bad_s8, d->b_zero_count = N))                      \
+    X(b_zero_u8, "b_zero[2]", (d->b_type = QDOT_U8, d->b_zero = bad_u8, d->b_zero_count = N)) \
+    X(scale_count, "scale_count", (narrow(d), d->scale = ones, d->scale_count = 2))           \
+    X(scale_null, "scale", (narrow(d), d->scale_count = N))                                   \
+    X(scale_no_count, "scale", (narrow(d), d->scale = ones))                                  \
+    X(scale_s32, "scale", (d->scale = ones, d->scale_count = 1))                              \
+    X(scale_nan, "scale[2]", (narrow(d), d->scale = with_nan, d->scale_count = N))            \
+    X(scale_inf, "scale[2]", (narrow(d), d->scale = with_infinity, d->scale_count = N))       \
+    X(scale_large, "scale[2]", (narrow(d), d->scale = too_large, d->scale_count = N))         \
+    X(scale_subnormal, "scale[2]", (narrow(d), d->scale = subnormal, d->scale_count = N))     \
+    X(row_scale_s32, "row_scale", d->row_scale = 1)                                           \
+    X(row_scale_s8, "row_scale", (narrow(d), d->row_scale = 1))                               \
+    X(bias_f_s32, "bias_f", d->bias_f = ones)                                                 \
+    X(bias_f_s8, "bias_f", (narrow(d), d->bias_f = ones))                                     \
+    X(bias_f_nan, "bias_f[2]", (d->out_type = QDOT_F32, d->bias_f = with_nan))                \
+    X(bias_f_inf, "bias_f[2]", (d->out_type = QDOT_F32, d->bias_f = with_infinity))           \
+    X(out_zero_s32, "out_zero", d->out_zero = 1)                                              \
+    X(out_zero_f32, "out_zero", (d->out_type = QDOT_F32, d->out_zero = 1))                    \
+    X(out_zero_s8, "out_zero", (narrow(d), d->out_zero = 128))                                \
+    X(out_zero_u8, "out_zero", (d->out_type = QDOT_U8, d->out_zero = -1))                     \
+    X(clamp_s32, "clamp", d->clamp_hi = 6)                                                    \
+    X(clamp_order, "clamp", (narrow(d), d->clamp_lo = 6, d->clamp_hi = 5))                    \
+    X(clamp_low, "clamp", (narrow(d), d->clamp_lo = -129, d->clamp_hi = 5))                   \
+    X(clamp_high, "clamp", (narrow(d), d->clamp_lo = 0, d->clamp_hi = 128))                   \
+    X(rounding, "rounding", (narrow(d), d->rounding = (enum qdot_rounding)9))                 \
+    X(kernel_unknown, "kernel", d->kernel = "gemm_1x1_nonsense")                              \
+    X(kernel_elsewhere, "kernel", d->kernel = "nowhere/gemm_4x16")
+
+static void narrow(struct qdot_op_desc *d)
+{
+    d->out_type = QDOT_S8;
+}
+
+#define BREAK_OP(name, text, code)                      \
+    static void break_op_##name(struct qdot_op_desc *d) \
+    {                                                   \
+        code;                                           \
+    }
+OP_RULES(BREAK_OP)
+
+static struct qdot_op_desc good_op(void)
+{
+    return (struct qdot_op_desc){
+        .size = sizeof(struct qdot_op_desc), .m = M, .n = N, .k = K, .b = b_bytes};
+}
+
+static void test_op_rules(void **state)
+{
+    static const struct {
+        const char *name, *field;
+        void (*break_it)(struct qdot_op_desc *d);
+    } rules[] = {
+#define OP_ROW(name, text, code) {#name, text, break_op_##name},
+        OP_RULES(OP_ROW)};
+    (void)state;
+    struct qdot_device *device = api_open();
+    for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++) {
+        struct qdot_op_desc desc = good_op();
+        struct qdot_op *op = (struct qdot_op *)&desc; /* must become NULL */
+        struct qdot_error err = {0};
+        rules[i].break_it(&desc);
+        int status = qdot_op_create(device, &desc, &op, &err);
+        api_expect(rules[i].name, status, QDOT_INVALID, &err, rules[i].field);
+        assert_null(op);
+        assert_int_equal(qdot_op_create(device, &desc, &op, NULL), QDOT_INVALID);
+        size_t count = 99;
+        assert_int_not_equal(qdot_explain(device, &desc, NULL, 0, &count, &err),
+                             QDOT_DEVICE_FAILED);
+    }
+    qdot_close(device);
+}
+
+static void test_op_good(void **state)
+{
+    (void)state;
+    struct qdot_device *device = api_open();
+    struct qdot_error err = {0};
+    struct qdot_op *op;
+    struct qdot_op_desc desc = good_op();
+    desc.size = 0; /* today's */
+    assert_int_equal(qdot_op_create(device, &desc, &op, &err), QDOT_OK);
+    assert_non_null(strchr(qdot_op_row(op), '/'));
+    assert_ptr_equal(qdot_op_device(op), device);
+    qdot_op_destroy(op);
+    assert_int_equal(qdot_op_create(device, NULL, &op, &err), QDOT_INVALID);
+    assert_non_null(strstr(err.text, "desc"));
+    desc = good_op();
+    assert_int_equal(qdot_op_create(NULL, &desc, &op, &err), QDOT_INVALID);
+    assert_non_null(strstr(err.text, "device"));
+    assert_int_equal(qdot_op_create(device, &desc, NULL, &err), QDOT_INVALID);
+    assert_non_null(strstr(err.text, "op"));
+    qdot_close(device);
+}
+
+/* A buffer that no machine can hold is a status, not a crash. */
+static void test_op_too_large(void **state)
+{
+    (void)state;
+    struct qdot_device *device = api_open();
+    struct qdot_error err = {0};
+    struct qdot_op *op;
+    struct qdot_op_desc desc = good_op();
+    desc.b = NULL;
+    desc.m = 1;
+    desc.n = (size_t)1 << 30;
+    desc.k = (size_t)1 << 31;
+    int status = qdot_op_create(device, &desc, &op, &err);
+    assert_true(status == QDOT_NO_MEMORY || status == QDOT_UNSUPPORTED);
+    assert_null(op);
+    assert_true(err.text[0] != '\0');
+    qdot_close(device);
+}
+
+/* ---- runs ------------------------------------------------------------------------------------ */
+
+/* X(name, text, what breaks the rule) on a good run of an op with a_zero_per_row and row_scale */
+#define RUN_RULES(X)                                                                         \
+    X(size, "size", r->size = sizeof(*r) + 8)                                                \
+    X(m, "m", r->m = M + 1)                                                                  \
+    X(a_missing, "a", r->a.host = NULL)                                                      \
+    X(a_twice, "a", r->a.buffer = f->buffer)                                                 \
+    X(a_offset, "a", r->a.offset_bytes = 4)                                                  \
+    X(lda, "lda", r->lda = K - 1)                                                            \
+    X(lda_overflow, "lda", r->lda = SIZE_MAX / 2)                                            \
+    X(out_missing, "out", r->out.host = NULL)                                                \
+    X(out_twice, "out", r->out.buffer = f->buffer)                                           \
+    X(ldo, "ldo", r->ldo = N - 1)                                                            \
+    X(ldo_overflow, "ldo", r->ldo = SIZE_MAX / 8)                                            \
+    X(a_zero_missing, "a_zero", r->a_zero.host = NULL)                                       \
+    X(row_scale_missing, "row_scale", r->row_scale.host = NULL)                              \
+    X(b_not_wanted, "b", r->b.host = b_bytes)                                                \
+    X(a_past_end, "a", (r->a.host = NULL, r->a.buffer = f->buffer, r->a.offset_bytes = 236)) \
+    X(a_far_past_end, "a",                                                                   \
+      (r->a.host = NULL, r->a.buffer = f->buffer, r->a.offset_bytes = SIZE_MAX - 3))         \
+    X(out_past_end, "out",                                                                   \
+      (r->out.host = NULL, r->out.buffer = f->buffer, r->out.offset_bytes = 200))            \
+    X(out_misaligned, "out",                                                                 \
+      (r->out.host = NULL, r->out.buffer = f->buffer, r->out.offset_bytes = 2))              \
+    X(a_zero_misaligned, "a_zero",                                                           \
+      (r->a_zero.host = NULL, r->a_zero.buffer = f->buffer, r->a_zero.offset_bytes = 1))     \
+    X(a_elsewhere, "a", (r->a.host = NULL, r->a.buffer = f->foreign))
+
+struct fixture {
+    struct qdot_device *device, *other;
+    struct qdot_buffer *buffer, *foreign; /* 256 bytes */
+    struct qdot_op *op;
+};
+
+#define BREAK_RUN(name, text, code)                                           \
+    static void break_run_##name(struct qdot_run *r, const struct fixture *f) \
+    {                                                                         \
+        (void)f;                                                              \
+        code;                                                                 \
+    }
+RUN_RULES(BREAK_RUN)
+
+static void test_run_rules(void **state)
+{
+    static const struct {
+        const char *name, *field;
+        void (*break_it)(struct qdot_run *r, const struct fixture *f);
+    } rules[] = {
+#define RUN_ROW(name, text, code) {#name, text, break_run_##name},
+        RUN_RULES(RUN_ROW)};
+    (void)state;
+    struct fixture f = {.device = api_open(), .other = api_open()};
+    struct qdot_error err = {0};
+    assert_int_equal(qdot_buffer_create(f.device, 256, NULL, &f.buffer, &err), QDOT_OK);
+    assert_int_equal(qdot_buffer_create(f.other, 256, NULL, &f.foreign, &err), QDOT_OK);
+    struct qdot_op_desc desc = good_op();
+    desc.out_type = QDOT_F32;
+    desc.a_zero_per_row = desc.row_scale = 1;
+    assert_int_equal(qdot_op_create(f.device, &desc, &f.op, &err), QDOT_OK);
+    float out[M * N], poison[M * N];
+    memset(poison, 0xAA, sizeof(poison));
+    const struct qdot_run good = {.size = sizeof(good),
+                                  .a.host = a_bytes,
+                                  .out.host = out,
+                                  .a_zero.host = zeros,
+                                  .row_scale.host = ones};
+    for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++) {
+        struct qdot_run run = good;
+        memset(&err, 0, sizeof(err));
+        memcpy(out, poison, sizeof(out));
+        rules[i].break_it(&run, &f);
+        int status = qdot_op_run(f.op, &run, &err);
+        api_expect(rules[i].name, status, QDOT_INVALID, &err, rules[i].field);
+        assert_memory_equal(out, poison, sizeof(out));
+    }
+    struct qdot_run run = good;
+    run.size = 0;
+    assert_int_equal(qdot_op_run(f.op, &run, &err), QDOT_OK);
+    assert_int_equal(qdot_op_run(NULL, &run, &err), QDOT_INVALID);
+    assert_int_equal(qdot_op_run(f.op, NULL, &err), QDOT_INVALID);
+    qdot_op_destroy(f.op);
+
+    desc = good_op();
+    desc.b = NULL;
+    assert_int_equal(qdot_op_create(f.device, &desc, &f.op, &err), QDOT_OK);
+    run = (struct qdot_run){.size = sizeof(run), .a.host = a_bytes, .out.host = out};
+    api_expect("b missing", qdot_op_run(f.op, &run, &err), QDOT_INVALID, &err, "b");
+    run.b.host = b_bytes;
+    run.a_zero.host = zeros;
+    api_expect("a_zero not wanted", qdot_op_run(f.op, &run, &err), QDOT_INVALID, &err, "a_zero");
+    run.a_zero.host = NULL;
+    run.row_scale.host = ones;
+    api_expect("row_scale not wanted", qdot_op_run(f.op, &run, &err), QDOT_INVALID, &err,
+               "row_scale");
+    size_t bytes;
+    api_expect("packed of an op without B", qdot_op_packed_bytes(f.op, &bytes, &err),
+               QDOT_UNSUPPORTED, &err, "B");
+    api_expect("save of an op without B", qdot_op_save_packed(f.op, out, sizeof(out), &err),
+               QDOT_UNSUPPORTED, &err, "B");
+    qdot_op_destroy(f.op);
+    qdot_buffer_destroy(f.buffer);
+    qdot_buffer_destroy(f.foreign);
+    qdot_close(f.device);
+    qdot_close(f.other);
+}
+
+/* ---- devices and buffers --------------------------------------------------------------------- */
+
+static void *no_alloc(void *ctx, size_t bytes, size_t alignment)
+{
+    (void)ctx;
+    (void)bytes;
+    (void)alignment;
+    return NULL;
+}
+
+#define OPEN_RULES(X)                                                         \
+    X(size, QDOT_INVALID, "size", d->size = 1)                                \
+    X(name, QDOT_INVALID, "device", d->device = "gpu")                        \
+    X(name_longer, QDOT_INVALID, "device", d->device = "cpux")                \
+    X(name_index, QDOT_INVALID, "device", d->device = "vulkan:x")             \
+    X(name_negative, QDOT_INVALID, "device", d->device = "opencl:-1")         \
+    X(name_far, QDOT_NO_DEVICE, "cpu:7", d->device = "cpu:7")                 \
+    X(name_very_far, QDOT_NO_DEVICE, "opencl:999", d->device = "opencl:999")  \
+    X(disable, QDOT_INVALID, "disable", d->disable = "avx2,warpdrive")        \
+    X(threads, QDOT_INVALID, "threads", d->threads.threads = 2)               \
+    X(thread_count, QDOT_INVALID, "thread_count", d->thread_count = SIZE_MAX) \
+    X(allocator, QDOT_INVALID, "allocator", d->allocator.alloc = no_alloc)    \
+    X(budget, QDOT_INVALID, "budget_us", d->budget_us = UINT64_MAX)
+
+#define BREAK_OPEN(name, status, text, code)                  \
+    static void break_open_##name(struct qdot_device_desc *d) \
+    {                                                         \
+        code;                                                 \
+    }
+OPEN_RULES(BREAK_OPEN)
+
+static void test_open_rules(void **state)
+{
+    static const struct {
+        const char *name, *field;
+        int status;
+        void (*break_it)(struct qdot_device_desc *d);
+    } rules[] = {
+#define OPEN_ROW(name, status, text, code) {#name, text, status, break_open_##name},
+        OPEN_RULES(OPEN_ROW)};
+    (void)state;
+    for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++) {
+        struct qdot_device_desc desc = {
+            .size = sizeof(desc), .device = api_device(), .cache_dir = ""};
+        struct qdot_device *device = (struct qdot_device *)&desc;
+        struct qdot_error err = {0};
+        rules[i].break_it(&desc);
+        int status = qdot_open(&desc, &device, &err);
+        api_expect(rules[i].name, status, rules[i].status, &err, rules[i].field);
+        assert_null(device);
+    }
+    struct qdot_error err = {0};
+    api_expect("device NULL", qdot_open(NULL, NULL, &err), QDOT_INVALID, &err, "device");
+}
+
+static void test_buffer_rules(void **state)
+{
+    (void)state;
+    struct qdot_device *device = api_open();
+    struct qdot_error err = {0};
+    struct qdot_buffer *buffer = NULL;
+    uint8_t bytes[32] = {0};
+    api_expect("no bytes", qdot_buffer_create(device, 0, NULL, &buffer, &err), QDOT_INVALID, &err,
+               "bytes");
+    assert_null(buffer);
+    api_expect("no device", qdot_buffer_create(NULL, 8, NULL, &buffer, &err), QDOT_INVALID, &err,
+               "device");
+    api_expect("no buffer", qdot_buffer_create(device, 8, NULL, NULL, &err), QDOT_INVALID, &err,
+               "buffer");
+    assert_int_not_equal(qdot_buffer_create(device, SIZE_MAX, NULL, &buffer, &err), QDOT_OK);
+    assert_null(buffer);
+    int status = qdot_buffer_create(device, (size_t)1 << 50, NULL, &buffer, &err);
+    assert_true(status == QDOT_NO_MEMORY || status == QDOT_UNSUPPORTED);
+    assert_null(buffer);
+
+    assert_int_equal(qdot_buffer_create(device, 16, NULL, &buffer, &err), QDOT_OK);
+    api_expect("write past", qdot_buffer_write(buffer, 8, bytes, 9, &err), QDOT_INVALID, &err,
+               "bytes");
+    api_expect("read past", qdot_buffer_read(buffer, 17, bytes, 0, &err), QDOT_INVALID, &err,
+               "offset");
+    api_expect("read overflow", qdot_buffer_read(buffer, 8, bytes, SIZE_MAX - 4, &err),
+               QDOT_INVALID, &err, "bytes");
+    api_expect("write NULL", qdot_buffer_write(buffer, 0, NULL, 4, &err), QDOT_INVALID, &err,
+               "memory");
+    api_expect("write nowhere", qdot_buffer_write(NULL, 0, bytes, 4, &err), QDOT_INVALID, &err,
+               "buffer");
+    assert_int_equal(qdot_buffer_write(buffer, 16, bytes, 0, &err), QDOT_OK);
+    for (size_t i = 0; i < 16; i++)
+        bytes[i] = (uint8_t)(i + 1);
+    assert_int_equal(qdot_buffer_write(buffer, 0, bytes, 16, &err), QDOT_OK);
+    assert_int_equal(qdot_buffer_write(buffer, 5, bytes, 3, &err), QDOT_OK);
+    uint8_t back[9];
+    assert_int_equal(qdot_buffer_read(buffer, 3, back, 9, &err), QDOT_OK);
+    assert_memory_equal(back, ((uint8_t[]){4, 5, 1, 2, 3, 9, 10, 11, 12}), 9);
+    qdot_buffer_destroy(buffer);
+    qdot_close(device);
+}
+
+static void test_auto_has_no_buffers(void **state)
+{
+    (void)state;
+    struct qdot_device_desc desc = {.size = sizeof(desc), .cache_dir = ""};
+    struct qdot_device *device;
+    struct qdot_buffer *buffer;
+    struct qdot_error err = {0};
+    assert_int_equal(qdot_open(&desc, &device, &err), QDOT_OK);
+    api_expect("buffer of auto", qdot_buffer_create(device, 8, NULL, &buffer, &err), QDOT_INVALID,
+               &err, "device");
+    assert_null(buffer);
+    qdot_close(device);
+}
+
+static void test_null_is_fine(void **state)
+{
+    (void)state;
+    struct qdot_error err = {0};
+    qdot_close(NULL);
+    qdot_op_destroy(NULL);
+    qdot_buffer_destroy(NULL);
+    assert_null(qdot_device_child(NULL, 0));
+    assert_int_equal(qdot_sync(NULL, &err), QDOT_INVALID);
+    assert_int_equal(qdot_device_info(NULL, NULL, &err), QDOT_INVALID);
+    assert_int_equal(qdot_device_row(NULL, 0, NULL, &err), QDOT_INVALID);
+    assert_int_equal(qdot_explain(NULL, NULL, NULL, 0, NULL, &err), QDOT_INVALID);
+    assert_int_equal(qdot_devices(NULL, 0, NULL, &err), QDOT_INVALID);
+    assert_int_equal(qdot_op_packed_bytes(NULL, NULL, &err), QDOT_INVALID);
+    assert_int_equal(qdot_op_save_packed(NULL, NULL, 0, &err), QDOT_INVALID);
+}
+
+static void test_texts(void **state)
+{
+    (void)state;
+    for (int i = QDOT_OK; i <= QDOT_END; i++)
+        for (int j = QDOT_OK; j < i; j++)
+            assert_string_not_equal(qdot_status_text(i), qdot_status_text(j));
+    assert_non_null(qdot_status_text(-1));
+    assert_non_null(qdot_status_text(12345));
+    assert_string_equal(qdot_version(), QDOT_TEST_VERSION);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_op_rules),
+        cmocka_unit_test(test_op_good),
+        cmocka_unit_test(test_op_too_large),
+        cmocka_unit_test(test_run_rules),
+        cmocka_unit_test(test_open_rules),
+        cmocka_unit_test(test_buffer_rules),
+        cmocka_unit_test(test_auto_has_no_buffers),
+        cmocka_unit_test(test_null_is_fine),
+        cmocka_unit_test(test_texts),
+    };
+    return cmocka_run_group_tests_name("rules", tests, NULL, NULL);
+}
