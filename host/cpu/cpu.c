@@ -407,8 +407,7 @@ static int cpu_run(struct qdot_op *op, const struct qdot_run *args, struct qdot_
         .is_signed = (row->a_form ? row->a_form : p->a_type) == QDOT_S8,
         .flip = qdot_flip(p->a_type, row->a_form),
     };
-    run.in_place =
-        run.kernel->a_bytes == 1 && run.flip == 0 && p->k % row->kr == 0 && !op->terms.any_b_neg;
+    run.in_place = run.kernel->a_bytes == 1 && run.flip == 0 && !run.sums;
     const size_t products = p->n > SIZE_MAX / p->k / args->m ? SIZE_MAX : args->m * p->n * p->k;
     const int32_t *bias = op->terms.bias, *col_sum = op->terms.col_sum;
     run.panels = p->b_at_run ? impl->panels : qdot_packed_panels(&op->packed);

@@ -77,7 +77,7 @@ struct cpu_kernel {
 extern cpu_stage_fn cpu_stage_bytes, cpu_stage_shorts;
 #if defined(__x86_64__)
 extern cpu_stage_fn cpu_stage_bytes_avx2, cpu_stage_shorts_avx2;
-extern cpu_stage_fn cpu_stage_bytes_avx512, cpu_stage_shorts_avx512;
+extern cpu_stage_fn cpu_stage_bytes_avx512;
 #endif
 
 /* The output stage of one row of a tile in plain C, for the rows that have none of their own. */

@@ -1,8 +1,8 @@
-/*
- * Staging of A: flipped and widened once, K padded with zeros. One text compiled for three
- * instruction sets, so that the compiler vectorises it.
- */
+/* Staging of A: flipped and widened once, K padded with zeros. */
 #include <string.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
 #include "cpu.h"
 
 /* Sum of 'count' bytes after the flip. Signed bytes are summed as unsigned ones 128 higher. */
@@ -55,6 +55,30 @@ shorts(int16_t *target, const uint8_t *a, size_t count, size_t padded, uint8_t f
 VARIANT(, )
 #if defined(__x86_64__)
 VARIANT(_avx2, __attribute__((target("avx2"))))
-VARIANT(_avx512,
-        __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,prefer-vector-width=512"))))
+
+/* Whole cache lines of the staged row are written, which its stride has room for. */
+__attribute__((target("avx512f,avx512bw"))) uint32_t
+cpu_stage_bytes_avx512(void *staged, const uint8_t *restrict a, size_t count, size_t padded,
+                       uint8_t flip, bool is_signed, bool sum)
+{
+    uint8_t *target = staged;
+    const __m512i flips = _mm512_set1_epi8((char)flip);
+    const __m512i to_unsigned = _mm512_set1_epi8((char)(is_signed ? 0x80 : 0));
+    __m512i sums = _mm512_setzero_si512();
+    for (size_t i = 0; i < padded; i += 64) {
+        const __mmask64 mask = count >= i + 64 ? ~(__mmask64)0
+                               : count <= i    ? 0
+                                               : ((__mmask64)1 << (count - i)) - 1;
+        const __m512i bytes = _mm512_xor_si512(_mm512_maskz_loadu_epi8(mask, a + i),
+                                               _mm512_maskz_mov_epi8(mask, flips));
+        _mm512_storeu_si512(target + i, bytes);
+        if (sum)
+            sums = _mm512_add_epi64(
+                sums,
+                _mm512_sad_epu8(_mm512_xor_si512(bytes, _mm512_maskz_mov_epi8(mask, to_unsigned)),
+                                _mm512_setzero_si512()));
+    }
+    const uint32_t total = (uint32_t)_mm512_reduce_add_epi64(sums);
+    return is_signed ? total - 128u * (uint32_t)count : total;
+}
 #endif
