@@ -344,7 +344,8 @@ size_t qdot_op_workspace_bytes(const struct qdot_op *op)
 
 /* ---- run ------------------------------------------------------------------------------------- */
 
-/* rows x columns elements with 'ld' between rows, of 'bytes' each: is it there, and inside? */
+/* rows x columns elements with 'ld' between rows, of 'bytes' each: is it there, and inside? Leading
+ * dimensions are called by the first letter of their matrix: lda, ldb, ldo. */
 static int check_operand(const struct qdot_op *op, const char *name, const void *host,
                          const struct qdot_buffer *buffer, size_t offset, size_t rows,
                          size_t columns, size_t ld, size_t bytes, struct qdot_error *err)
@@ -357,11 +358,11 @@ static int check_operand(const struct qdot_op *op, const char *name, const void 
         return qdot_fail(err, QDOT_INVALID, "%s: expected no buffer and no offset with host memory",
                          name);
     if (ld < columns)
-        return qdot_fail(err, QDOT_INVALID, "ld of %s: expected at least %zu, got %zu", name,
-                         columns, ld);
+        return qdot_fail(err, QDOT_INVALID, "ld%c: expected at least %zu, got %zu", *name, columns,
+                         ld);
     if (!qdot_mul_size(rows, ld, &need) || !qdot_mul_size(need, bytes, &need))
-        return qdot_fail(err, QDOT_INVALID, "ld of %s: %zu rows of %zu overflow 63 bits", name,
-                         rows, ld);
+        return qdot_fail(err, QDOT_INVALID, "ld%c: %zu rows of %zu overflow 63 bits", *name, rows,
+                         ld);
     if (host)
         return QDOT_OK;
     need -= (ld - columns) * bytes; /* the last row ends with its last element */

@@ -133,12 +133,12 @@ static void ragged(const struct geometry *g, struct random *r, struct conform_ca
 static bool make_edge(const struct geometry *g, size_t index, struct random *r,
                       struct conform_case *c)
 {
-    if (index >= EDGES * EDGES * DEPTHS)
+    if (index >= 2 * EDGES * EDGES * DEPTHS)
         return false;
     c->m = edge(g->mr, index % EDGES);
     c->n = edge(g->nr, index / EDGES % EDGES);
-    c->k = depth(g, index / (EDGES * EDGES));
-    types(c, index % 16);
+    c->k = depth(g, index / (EDGES * EDGES) % DEPTHS);
+    types(c, random_below(r, 16));
     random_rest(r, c);
     return true;
 }
@@ -410,7 +410,7 @@ static bool make_wrapped(const struct geometry *g, size_t index, struct random *
 static bool make_random(const struct geometry *g, size_t index, struct random *r,
                         struct conform_case *c)
 {
-    if (index >= 200)
+    if (index >= 600)
         return false;
     ragged(g, r, c);
     types(c, random_below(r, 16));
