@@ -16,10 +16,12 @@
 
 /* ---- enumeration ----------------------------------------------------------------------------- */
 
-/* The index-th device over all platforms in the loader's order. QDOT_END past the last, *total is
- * then how many there are. */
-static int find(const struct ocl_api *cl, size_t index, cl_platform_id *platform, cl_device_id *id,
-                size_t *total)
+/* The loader and its drivers start at the first call in the process, and ocl-icd with PoCL 3.1 gives
+ * a second thread an empty list meanwhile. The lock is the process's because the loader is. */
+static pthread_mutex_t starting = PTHREAD_MUTEX_INITIALIZER;
+
+static int find_locked(const struct ocl_api *cl, size_t index, cl_platform_id *platform,
+                       cl_device_id *id, size_t *total)
 {
     cl_platform_id platforms[MAX_PLATFORMS];
     cl_uint platform_count = 0;
@@ -43,6 +45,17 @@ static int find(const struct ocl_api *cl, size_t index, cl_platform_id *platform
         *total += count;
     }
     return QDOT_END;
+}
+
+/* The index-th device over all platforms in the loader's order. QDOT_END past the last, *total is
+ * then how many there are. */
+static int find(const struct ocl_api *cl, size_t index, cl_platform_id *platform, cl_device_id *id,
+                size_t *total)
+{
+    pthread_mutex_lock(&starting);
+    const int status = find_locked(cl, index, platform, id, total);
+    pthread_mutex_unlock(&starting);
+    return status;
 }
 
 static void device_text(const struct ocl_api *cl, cl_device_id id, cl_device_info what, char *text,
