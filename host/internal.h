@@ -205,10 +205,10 @@ int qdot_op_build(struct qdot_device *device, const struct qdot_row *row,
 int qdot_select(struct qdot_device *device, const struct qdot_op_desc *desc,
                 const struct qdot_problem *p, struct qdot_device **chosen,
                 const struct qdot_row **row, struct qdot_error *err);
-/* Admission of one row: features, limits, self-test; the verdict is kept. */
-bool qdot_admit(struct qdot_device *device, const struct qdot_row *row, char *reason,
-                size_t reason_bytes);
-/* QDOT_OK, or why not; QDOT_NO_MEMORY says nothing about the row. */
+/* Admission of one row: features, limits, self-test; the verdict is kept. QDOT_OK, or
+ * QDOT_UNSUPPORTED, or QDOT_NO_MEMORY, which is no verdict. */
+int qdot_admit(struct qdot_device *device, const struct qdot_row *row, char *reason,
+               size_t reason_bytes);
 int qdot_selftest(struct qdot_device *device, const struct qdot_row *row, char *reason,
                   size_t reason_bytes);
 uint64_t qdot_now_ns(void);

@@ -42,24 +42,24 @@ static bool has_features(const struct qdot_device *device, const struct qdot_row
     return missing == 0;
 }
 
-bool qdot_admit(struct qdot_device *device, const struct qdot_row *row, char *reason,
-                size_t reason_bytes)
+int qdot_admit(struct qdot_device *device, const struct qdot_row *row, char *reason,
+               size_t reason_bytes)
 {
     struct qdot_row_state *state = &device->row_state[row - device->backend->rows];
     if (!has_features(device, row, reason, reason_bytes) ||
         !device->backend->fits(device, row, NULL, reason, reason_bytes))
-        return false;
+        return QDOT_UNSUPPORTED;
     pthread_mutex_lock(&device->lock);
+    int status = state->verdict == QDOT_ADMITTED ? QDOT_OK : QDOT_UNSUPPORTED;
     if (state->verdict == QDOT_UNKNOWN) {
-        const int status = qdot_selftest(device, row, state->reason, sizeof(state->reason));
+        status = qdot_selftest(device, row, state->reason, sizeof(state->reason));
         if (status != QDOT_NO_MEMORY) /* a lack of memory may pass */
             state->verdict = status == QDOT_OK ? QDOT_ADMITTED : QDOT_REFUSED;
     }
-    const bool admitted = state->verdict == QDOT_ADMITTED;
-    if (!admitted)
+    if (status != QDOT_OK)
         snprintf(reason, reason_bytes, "%s", state->reason);
     pthread_mutex_unlock(&device->lock);
-    return admitted;
+    return status == QDOT_OK || status == QDOT_NO_MEMORY ? status : QDOT_UNSUPPORTED;
 }
 
 static int row_info(struct qdot_device *device, const struct qdot_row *row,
@@ -76,7 +76,7 @@ static int row_info(struct qdot_device *device, const struct qdot_row *row,
     info->mr = row->mr;
     info->nr = row->nr;
     info->kr = row->kr;
-    info->admitted = qdot_admit(device, row, info->reason, sizeof(info->reason));
+    info->admitted = qdot_admit(device, row, info->reason, sizeof(info->reason)) == QDOT_OK;
     return QDOT_OK;
 }
 
@@ -273,8 +273,9 @@ static struct candidate *judge_all(struct qdot_device *root, const struct qdot_o
             struct candidate *c = &list[used++];
             c->device = device;
             c->row = &device->backend->rows[r];
-            c->eligible = judge(root, c, desc, p) &&
-                          (!admit || qdot_admit(device, c->row, c->reason, sizeof(c->reason)));
+            c->eligible =
+                judge(root, c, desc, p) &&
+                (!admit || qdot_admit(device, c->row, c->reason, sizeof(c->reason)) == QDOT_OK);
         }
     }
     if (!root->backend)
@@ -329,17 +330,21 @@ int qdot_select(struct qdot_device *root, const struct qdot_op_desc *desc,
         return qdot_fail(err, QDOT_NO_MEMORY, "no memory for the list of candidates");
     /* One device needs one row: only candidates that would win are self-tested. */
     size_t i = choose(list, count);
-    while (i < count &&
-           !qdot_admit(list[i].device, list[i].row, list[i].reason, sizeof(list[i].reason))) {
+    int status = QDOT_UNSUPPORTED;
+    for (; i < count; i = choose(list, count)) {
+        status = qdot_admit(list[i].device, list[i].row, list[i].reason, sizeof(list[i].reason));
+        if (status == QDOT_OK || status == QDOT_NO_MEMORY)
+            break;
         list[i].eligible = false;
-        i = choose(list, count);
     }
-    int status = QDOT_OK;
-    if (i < count) {
+    if (i == count) {
+        status = nobody(root, list, count, desc, err);
+    } else if (status == QDOT_NO_MEMORY) {
+        qdot_fail(err, status, "%s/%s: %s", list[i].device->backend->name, list[i].row->name,
+                  list[i].reason);
+    } else {
         *chosen = list[i].device;
         *row = list[i].row;
-    } else {
-        status = nobody(root, list, count, desc, err);
     }
     qdot_release(root, list);
     return status;
