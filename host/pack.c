@@ -121,7 +121,7 @@ static void pack_panel(const struct qdot_row *row, const uint8_t *b, size_t ldb,
         const uint8_t *source = b + group * kr * ldb;
         if (depth < kr || columns < nr)
             memset(panel, 0, nr * kr);
-        if (depth == 4) {
+        if (kr == 4 && depth == 4) {
             interleave_rows(source, ldb, columns, flip, panel);
             continue;
         }

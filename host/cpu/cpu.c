@@ -25,6 +25,14 @@ static const struct qdot_feature features[] = {
 
 static const struct qdot_row rows[] = {
 #if defined(__x86_64__)
+    {.name = "gemm_4x4k64_avx512vnni", /* for few columns: see cpu_fits */
+     .needs = CPU_AVX512VNNI,
+     .mr = 4,
+     .nr = 4,
+     .kr = 64,
+     .a_form = QDOT_U8,
+     .b_form = QDOT_S8,
+     .impl = &cpu_kernel_4x4k64_avx512vnni},
     {.name = "gemm_6x64_avx512vnni",
      .needs = CPU_AVX512VNNI,
      .mr = 6,
@@ -144,11 +152,16 @@ static int cpu_sync(struct qdot_device *device, struct qdot_error *err)
     return QDOT_OK;
 }
 
+/* Rows whose groups are long pay for padding K and for adding up lanes, against a panel that is
+ * mostly padding: they are for a few columns of a K that fills its groups. */
 static bool cpu_fits(struct qdot_device *device, const struct qdot_row *row,
                      const struct qdot_problem *p, char *reason, size_t reason_bytes)
 {
-    (void)device, (void)row, (void)p, (void)reason, (void)reason_bytes;
-    return true;
+    (void)device;
+    if (!p || row->kr <= 4 || (p->n <= 2u * row->nr && p->k >= 2u * row->kr))
+        return true;
+    snprintf(reason, reason_bytes, "for n <= %u and k >= %u only", 2u * row->nr, 2u * row->kr);
+    return false;
 }
 
 /* ---- prepare --------------------------------------------------------------------------------- */
@@ -284,7 +297,8 @@ static void run_item(const struct cpu_run *run, uint8_t *scratch, size_t row, si
     /* Tiles of equal height: 8 rows are 4 + 4, not 6 + 2. */
     const size_t tiles = (count + r->mr - 1) / r->mr;
     /* Rows read in place. Where K is no multiple of kr the last group reads on into the next row of
-     * A, against zeros of B; behind A's last row there is nothing, so its tile is staged. */
+     * A (no further: K >= kr), against zeros of B; behind A's last row there is nothing, so its
+     * tile is staged. */
     size_t in_place = run->in_place ? count : 0;
     if (in_place && run->op->p.k % r->kr && row + count == run->m)
         in_place = count * (tiles - 1) / tiles;
@@ -317,6 +331,7 @@ static void run_item(const struct cpu_run *run, uint8_t *scratch, size_t row, si
                 const bool staged = bottom > in_place;
                 t.a_stride = staged ? impl->stage_stride : run->lda;
                 t.a = (staged ? scratch : run->a + row * run->lda) + top * t.a_stride;
+                t.flip = staged ? 0 : run->flip;
                 if (!staged || !stage_by_cut)
                     t.a += group * group_bytes;
                 t.next_a = t.a + (bottom - top) * t.a_stride;
@@ -407,7 +422,8 @@ static int cpu_run(struct qdot_op *op, const struct qdot_run *args, struct qdot_
         .is_signed = (row->a_form ? row->a_form : p->a_type) == QDOT_S8,
         .flip = qdot_flip(p->a_type, row->a_form),
     };
-    run.in_place = run.kernel->a_bytes == 1 && run.flip == 0 && !run.sums;
+    run.in_place = run.kernel->a_bytes == 1 && (run.flip == 0 || run.kernel->flips) && !run.sums &&
+                   (p->k % row->kr == 0 || p->k >= row->kr); /* run_item says why */
     const size_t products = p->n > SIZE_MAX / p->k / args->m ? SIZE_MAX : args->m * p->n * p->k;
     const int32_t *bias = op->terms.bias, *col_sum = op->terms.col_sum;
     run.panels = p->b_at_run ? impl->panels : qdot_packed_panels(&op->packed);

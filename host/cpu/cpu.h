@@ -45,6 +45,7 @@ struct cpu_tile {
     size_t groups;
     const uint8_t *a; /* element (i, k) of the tile's A is at a + i * a_stride + k * its size */
     size_t a_stride;  /* bytes */
+    uint8_t flip;     /* still to be done by the tile */
     const uint8_t *b; /* a packed panel, at the first group */
     int32_t *acc;     /* [rows][nr]: sums of the cuts of K before this one, or NULL: none */
     bool last;        /* the last cut: finish into the output; else leave the sums in acc */
@@ -72,6 +73,7 @@ struct cpu_kernel {
     cpu_tile_fn *tile[CPU_MAX_MR]; /* tile[i] does i + 1 rows */
     cpu_stage_fn *stage;
     size_t a_bytes; /* of one staged element; 1: A that needs no flip can be read in place */
+    bool flips;     /* the tile flips A by t->flip itself, so that it always can */
 };
 
 extern cpu_stage_fn cpu_stage_bytes, cpu_stage_shorts;
@@ -88,6 +90,7 @@ extern const struct cpu_kernel cpu_kernel_4x16;
 extern const struct cpu_kernel cpu_kernel_6x16_avx2;
 extern const struct cpu_kernel cpu_kernel_6x16_avxvnni;
 extern const struct cpu_kernel cpu_kernel_6x64_avx512vnni;
+extern const struct cpu_kernel cpu_kernel_4x4k64_avx512vnni;
 #endif
 
 #endif
