@@ -13,9 +13,13 @@ static bool load(void *library, const char *name, void *pointer)
 
 bool ocl_load(struct ocl_api *api, char *reason, size_t reason_bytes)
 {
-    void *library = dlopen("libOpenCL.so.1", RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+    /* A loader that the process already has, or a tool preloaded in its place (oclgrind), is also
+     * the one that CLBlast finds: two at once would mix their handles. */
+    const bool present = dlsym(RTLD_DEFAULT, "clGetPlatformIDs") != NULL;
+    void *library =
+        present ? RTLD_DEFAULT : dlopen("libOpenCL.so.1", RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
     memset(api, 0, sizeof(*api));
-    if (!library) {
+    if (!present && !library) {
         snprintf(reason, reason_bytes, "no libOpenCL.so.1: install ocl-icd-libopencl1");
         return false;
     }
