@@ -35,7 +35,16 @@
 
 #define QDOT_ALIGNMENT 64 /* of every host allocation: one cache line, one zmm register */
 
+struct qdot_problem;
+
 /* ---- rows ------------------------------------------------------------------------------------ */
+
+/* A row that can do every problem but is worth it for some only. For others it is taken when asked
+ * for by name or when the tuning file has its time, and not measured. */
+struct qdot_niche {
+    bool (*suits)(const struct qdot_problem *p); /* NULL: none */
+    const char *text;                            /* "for n <= 8" */
+};
 
 struct qdot_row {
     const char *name;      /* <op>_<MR>x<NR>[k<KR>][_<feature>], unique in its backend */
@@ -43,8 +52,8 @@ struct qdot_row {
     uint16_t mr, nr, kr;   /* tile, and packing geometry of B: panels of nr columns, groups of kr */
     enum qdot_type a_form; /* QDOT_U8, QDOT_S8: what the kernel multiplies; 0: either, as given */
     enum qdot_type b_form; /* QDOT_U8 or QDOT_S8 */
-    bool slow_start;       /* its first use compiles for seconds: not measured by a small budget */
-    const void *impl;      /* the backend's own launch data */
+    const struct qdot_niche *niche; /* NULL: for every problem */
+    const void *impl;               /* the backend's own launch data */
 };
 
 /* ---- the checked descriptor ------------------------------------------------------------------ */

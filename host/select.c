@@ -186,8 +186,8 @@ static bool name_matches(const struct qdot_device *device, const struct qdot_row
     return strcmp(name, row->name) == 0;
 }
 
-/* Is this candidate able and allowed to take the op, self-test aside? Fills reason when not. Slow
- * starters are considered only when something speaks for them: their name, or a time. */
+/* Is this candidate able and allowed to take the op, self-test aside? Fills reason when not. Rows
+ * with a niche need something that speaks for them elsewhere: their name, or a time. */
 static bool judge(struct qdot_device *root, struct candidate *c, const struct qdot_op_desc *desc,
                   const struct qdot_problem *p)
 {
@@ -204,9 +204,9 @@ static bool judge(struct qdot_device *root, struct candidate *c, const struct qd
         return false;
     }
     c->time_ns = qdot_tuning_get(root, c->device, c->row, p);
-    if (c->row->slow_start && !desc->kernel && !c->time_ns) {
-        snprintf(c->reason, sizeof(c->reason),
-                 "its first use compiles for seconds: taken by name, or once measured");
+    const struct qdot_niche *niche = c->row->niche;
+    if (niche && !desc->kernel && !c->time_ns && !(niche->suits && niche->suits(p))) {
+        snprintf(c->reason, sizeof(c->reason), "%s; else taken by name", niche->text);
         return false;
     }
     return true;

@@ -4,14 +4,16 @@
 
 static const struct ocl_row portable = {OCL_ROW_PORTABLE, 4, 1}; /* A is widened to int */
 static const struct ocl_row khr_dot = {OCL_ROW_KHR_DOT, 1, 1};
+/* CLBlast compiles its kernels in its first call, for many seconds. */
+static const struct qdot_niche slow_start = {NULL, "its first use compiles for seconds"};
 static const struct ocl_row clblast = {OCL_ROW_FLOAT, 4, 4};
 
 const struct qdot_row ocl_rows[OCL_ROWS] = {
     /* Signed by signed is the form that devices accelerate first. */
-    {"gemm_8x16k4_khrdot", OCL_KHR_DOT, 8, 16, 4, QDOT_S8, QDOT_S8, false, &khr_dot},
+    {"gemm_8x16k4_khrdot", OCL_KHR_DOT, 8, 16, 4, QDOT_S8, QDOT_S8, NULL, &khr_dot},
     /* Exact only in the s8 forms: 1024 products of at most 2^14 reach 2^24. */
-    {"gemm_clblast", OCL_CLBLAST, 1, 1, 1, QDOT_S8, QDOT_S8, true, &clblast},
-    {"gemm_8x16k4", 0, 8, 16, 4, 0, QDOT_S8, false, &portable},
+    {"gemm_clblast", OCL_CLBLAST, 1, 1, 1, QDOT_S8, QDOT_S8, &slow_start, &clblast},
+    {"gemm_8x16k4", 0, 8, 16, 4, 0, QDOT_S8, NULL, &portable},
 };
 
 #define SLAB_BYTES ((size_t)64 << 20)     /* bounds the memory of packed A whatever m is */
