@@ -24,14 +24,17 @@ static inline __attribute__((always_inline)) TARGET __mmask16 mask_of(size_t col
 /* Four vectors of 16 sums each become one row of the output. cvtepi32_ps and cvtps_epi32 round to
  * nearest even, the mode cpu.c sets. Masked-off columns are not touched. */
 static inline __attribute__((always_inline)) TARGET void
-finish_row(const struct cpu_tile *t, const size_t i, const __m512i *sums)
+finish_row(const struct cpu_tile *t, const size_t i, const __m512i *sums, const int vectors)
 {
     const struct cpu_output *o = t->output;
     const size_t column = t->column, row = t->row + i;
     uint8_t *out = o->out + row * o->ldo_bytes;
     __m512i v[4];
     UNROLL(4)
-    for (int j = 0; j < 4; j++)
+    for (int j = vectors; j < 4; j++)
+        v[j] = _mm512_setzero_si512();
+    UNROLL(4)
+    for (int j = 0; j < vectors; j++)
         v[j] = _mm512_add_epi32(sums[j], _mm512_loadu_si512(o->bias + column + j * 16));
     if (o->b_neg) {
         uint32_t sum = (uint32_t)t->row_sum[i];
@@ -39,32 +42,32 @@ finish_row(const struct cpu_tile *t, const size_t i, const __m512i *sums)
             sum -= o->k * (uint32_t)o->a_zero[row];
         const __m512i factor = _mm512_set1_epi32((int32_t)sum);
         UNROLL(4)
-        for (int j = 0; j < 4; j++)
+        for (int j = 0; j < vectors; j++)
             v[j] = _mm512_add_epi32(
                 v[j], _mm512_mullo_epi32(factor, _mm512_loadu_si512(o->b_neg + column + j * 16)));
     }
     if (o->a_zero) {
         const __m512i factor = _mm512_set1_epi32(-o->a_zero[row]);
         UNROLL(4)
-        for (int j = 0; j < 4; j++)
+        for (int j = 0; j < vectors; j++)
             v[j] = _mm512_add_epi32(
                 v[j], _mm512_mullo_epi32(factor, _mm512_loadu_si512(o->col_sum + column + j * 16)));
     }
     if (o->type == QDOT_S32) {
         UNROLL(4)
-        for (int j = 0; j < 4; j++)
+        for (int j = 0; j < vectors; j++)
             _mm512_mask_storeu_epi32(out + (column + (size_t)j * 16) * 4, mask_of(t->columns, j),
                                      v[j]);
         return;
     }
     __m512 x[4];
     UNROLL(4)
-    for (int j = 0; j < 4; j++)
+    for (int j = 0; j < vectors; j++)
         x[j] = _mm512_mul_ps(_mm512_cvtepi32_ps(v[j]), _mm512_loadu_ps(o->scale + column + j * 16));
     if (o->type == QDOT_F32) {
         const __m512 factor = _mm512_set1_ps(o->row_scale ? o->row_scale[row] : 1.0f);
         UNROLL(4)
-        for (int j = 0; j < 4; j++) {
+        for (int j = 0; j < vectors; j++) {
             x[j] = _mm512_add_ps(_mm512_mul_ps(x[j], factor),
                                  _mm512_loadu_ps(o->bias_f + column + j * 16));
             _mm512_mask_storeu_ps(out + (column + (size_t)j * 16) * 4, mask_of(t->columns, j),
@@ -75,7 +78,7 @@ finish_row(const struct cpu_tile *t, const size_t i, const __m512i *sums)
     const __m512 lo = _mm512_set1_ps(o->lo), hi = _mm512_set1_ps(o->hi);
     const __m512i zero = _mm512_set1_epi32(o->zero);
     UNROLL(4)
-    for (int j = 0; j < 4; j++)
+    for (int j = 0; j < vectors; j++)
         v[j] =
             _mm512_add_epi32(_mm512_cvtps_epi32(_mm512_min_ps(_mm512_max_ps(x[j], lo), hi)), zero);
     /* Values are in the output's range already: the packs only narrow. They work within 128-bit
@@ -89,7 +92,7 @@ finish_row(const struct cpu_tile *t, const size_t i, const __m512i *sums)
 }
 
 static inline __attribute__((always_inline)) TARGET void tile(const struct cpu_tile *t,
-                                                              const int rows)
+                                                              const int rows, const int vectors)
 {
     __m512i c[MR][4];
     const uint8_t *a = t->a, *b = t->b, *next = t->next, *next_a = t->next_a;
@@ -98,14 +101,14 @@ static inline __attribute__((always_inline)) TARGET void tile(const struct cpu_t
     UNROLL(6)
     for (int i = 0; i < rows; i++) {
         UNROLL(4)
-        for (int j = 0; j < 4; j++)
+        for (int j = 0; j < vectors; j++)
             c[i][j] =
                 t->more ? _mm512_loadu_si512(t->acc + i * NR + j * 16) : _mm512_setzero_si512();
     }
     for (size_t g = t->groups; g > 0; g--, a += 4, b += NR * 4) {
         __m512i bj[4];
         UNROLL(4)
-        for (int j = 0; j < 4; j++) {
+        for (int j = 0; j < vectors; j++) {
             bj[j] = _mm512_loadu_si512(b + j * 64);
             _mm_prefetch((const char *)b + PREFETCH_BYTES + j * 64, _MM_HINT_T0);
         }
@@ -121,26 +124,34 @@ static inline __attribute__((always_inline)) TARGET void tile(const struct cpu_t
             memcpy(&group, a + offset, 4);
             const __m512i ai = _mm512_set1_epi32(group);
             UNROLL(4)
-            for (int j = 0; j < 4; j++)
+            for (int j = 0; j < vectors; j++)
                 c[i][j] = _mm512_dpbusd_epi32(c[i][j], ai, bj[j]);
         }
     }
     UNROLL(6)
     for (int i = 0; i < rows; i++) {
         if (t->last) {
-            finish_row(t, (size_t)i, c[i]);
+            finish_row(t, (size_t)i, c[i], vectors);
         } else {
             UNROLL(4)
-            for (int j = 0; j < 4; j++)
+            for (int j = 0; j < vectors; j++)
                 _mm512_storeu_si512(t->acc + i * NR + j * 16, c[i][j]);
         }
     }
 }
 
+/* The last panel may have few columns: only their registers are computed. */
 #define TILE(rows)                                           \
     TARGET static void tile_##rows(const struct cpu_tile *t) \
     {                                                        \
-        tile(t, rows);                                       \
+        if (t->columns > 48)                                 \
+            tile(t, rows, 4);                                \
+        else if (t->columns > 32)                            \
+            tile(t, rows, 3);                                \
+        else if (t->columns > 16)                            \
+            tile(t, rows, 2);                                \
+        else                                                 \
+            tile(t, rows, 1);                                \
     }
 TILE(1)
 TILE(2)
