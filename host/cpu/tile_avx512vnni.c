@@ -105,7 +105,38 @@ static inline __attribute__((always_inline)) TARGET void tile(const struct cpu_t
             c[i][j] =
                 t->more ? _mm512_loadu_si512(t->acc + i * NR + j * 16) : _mm512_setzero_si512();
     }
-    for (size_t g = t->groups; g > 0; g--, a += 4, b += NR * 4) {
+    size_t g = t->groups;
+    /* One row alone has too few sums to hide the latency of vpdpbusd: four groups at a time. */
+    if (rows == 1 && g >= 4) {
+        __m512i d[4][4];
+        UNROLL(4)
+        for (int s = 0; s < 4; s++) {
+            UNROLL(4)
+            for (int j = 0; j < vectors; j++)
+                d[s][j] = _mm512_setzero_si512();
+        }
+        for (; g >= 4; g -= 4, a += 16, b += 4 * NR * 4) {
+            UNROLL(4)
+            for (int s = 0; s < 4; s++) {
+                int32_t group;
+                memcpy(&group, a + 4 * s, 4);
+                const __m512i as = _mm512_set1_epi32(group);
+                UNROLL(4)
+                for (int j = 0; j < vectors; j++) {
+                    const uint8_t *bj = b + s * NR * 4 + j * 64;
+                    _mm_prefetch((const char *)bj + 2 * PREFETCH_BYTES, _MM_HINT_T0);
+                    d[s][j] = _mm512_dpbusd_epi32(d[s][j], as, _mm512_loadu_si512(bj));
+                }
+            }
+        }
+        UNROLL(4)
+        for (int s = 0; s < 4; s++) {
+            UNROLL(4)
+            for (int j = 0; j < vectors; j++)
+                c[0][j] = _mm512_add_epi32(c[0][j], d[s][j]);
+        }
+    }
+    for (; g > 0; g--, a += 4, b += NR * 4) {
         __m512i bj[4];
         UNROLL(4)
         for (int j = 0; j < vectors; j++) {
