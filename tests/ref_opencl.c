@@ -74,7 +74,9 @@ struct ref_opencl {
 
 static int load(struct ref_opencl *r, char *reason, size_t reason_bytes)
 {
-    r->library = dlopen("libOpenCL.so.1", RTLD_NOW | RTLD_LOCAL);
+    /* oclgrind comes preloaded, and must not be mixed with the loader that it stands in for. */
+    int preloaded = dlsym(RTLD_DEFAULT, "clGetPlatformIDs") != NULL;
+    r->library = dlopen(preloaded ? NULL : "libOpenCL.so.1", RTLD_NOW | RTLD_LOCAL);
     if (!r->library) {
         snprintf(reason, reason_bytes, "libOpenCL.so.1 not found: install ocl-icd-libopencl1");
         return -1;
