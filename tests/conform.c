@@ -54,6 +54,7 @@ static int child_main(const struct options *o)
         .only = o->only,
         .cases = o->cases,
         .threads = o->threads,
+        .tasks = o->tasks,
         .seed = o->seed,
         .geometry = o->geometry,
         .fault = fault_of(o->fault),
@@ -241,9 +242,9 @@ static void set_replay(struct result *r, const struct listening *l, size_t index
         snprintf(threads, sizeof(threads), " --threads %zu", o->threads);
     snprintf(r->replay, sizeof(r->replay),
              "qdot conform --device %s --kernel '%s' --case %s:%zu"
-             " --seed %llu%s%s",
+             " --seed %llu%s%s%s",
              r->device, r->kernel, r->group, index, (unsigned long long)o->seed,
-             o->small ? " --small" : "", threads);
+             o->small ? " --small" : "", o->tasks ? " --tasks" : "", threads);
 }
 
 static void progress(const struct listening *l)
@@ -327,6 +328,8 @@ static void case_arguments(struct arguments *a, const struct options *o, const s
     }
     if (o->small)
         arguments_add(a, "--small");
+    if (o->tasks)
+        arguments_add(a, "--tasks");
 }
 
 static void run_row(struct session *s, const struct row *row)

@@ -127,7 +127,11 @@ struct target {
     struct ref_opencl *opencl;
     char kernel[64];
     enum fault fault; /* planted, to prove that conform reports it */
+    bool tasks;       /* of struct options */
 };
+
+/* A parallel_for that starts a thread a task. */
+void conform_parallel_for(void *ctx, void (*task)(void *arg, size_t i), void *arg, size_t count);
 
 enum verdict { VERDICT_PASS, VERDICT_FAIL, VERDICT_NOT_RUN };
 
@@ -176,6 +180,7 @@ struct child_options {
     const char *from;            /* begin with this group */
     const char *only;            /* "group:index": one case */
     size_t cases, threads;       /* 0: all; the default */
+    bool tasks;
     uint64_t seed;
     struct geometry geometry;
     enum fault fault;
@@ -203,6 +208,7 @@ struct options {
     size_t cases, threads, timeout;
     uint64_t seed;
     bool list, small;
+    bool tasks; /* parallel_for of the run's own, which a thread sanitizer can see into */
     struct geometry geometry;
 };
 

@@ -1,4 +1,5 @@
 /* Inside a child process: whatever may crash or hang, with a line written before each step. */
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -72,10 +73,47 @@ int conform_child_devices(int fd)
     return 0;
 }
 
-static int open_device(const char *name, size_t threads, struct qdot_device **device)
+struct task {
+    void (*run)(void *arg, size_t i);
+    void *arg;
+    size_t i;
+    pthread_t thread;
+    bool started;
+};
+
+static void *run_task(void *arg)
+{
+    const struct task *t = arg;
+    t->run(t->arg, t->i);
+    return NULL;
+}
+
+void conform_parallel_for(void *ctx, void (*task)(void *arg, size_t i), void *arg, size_t count)
+{
+    enum { TASKS = 64 };
+    struct task tasks[TASKS];
+    (void)ctx;
+    for (size_t begin = 0; begin < count; begin += TASKS) {
+        size_t end = count - begin < TASKS ? count : begin + TASKS;
+        for (size_t i = begin; i < end; i++) {
+            struct task *t = &tasks[i - begin];
+            *t = (struct task){.run = task, .arg = arg, .i = i};
+            t->started = pthread_create(&t->thread, NULL, run_task, t) == 0;
+            if (!t->started)
+                task(arg, i);
+        }
+        for (size_t i = begin; i < end; i++)
+            if (tasks[i - begin].started)
+                pthread_join(tasks[i - begin].thread, NULL);
+    }
+}
+
+static int open_device(const char *name, size_t threads, bool tasks, struct qdot_device **device)
 {
     struct qdot_error err = {0};
     struct qdot_device_desc desc = {.size = sizeof(desc), .device = name, .thread_count = threads};
+    if (tasks)
+        desc.threads = (struct qdot_threads){threads ? threads : 2, NULL, conform_parallel_for};
     return qdot_open(&desc, device, &err) ? complain("qdot_open", &err) : 0;
 }
 
@@ -83,7 +121,7 @@ int conform_child_rows(const char *name, size_t from, int fd)
 {
     struct qdot_device *device = NULL;
     struct qdot_error err = {0};
-    if (open_device(name, 0, &device))
+    if (open_device(name, 0, false, &device))
         return 1;
     for (size_t i = from;; i++) {
         struct qdot_row_info info = {.size = sizeof(info)};
@@ -192,7 +230,7 @@ static void run_groups(const struct child_options *o, const struct target *targe
 
 int conform_child_cases(const struct child_options *o)
 {
-    struct target target = {.fault = o->fault};
+    struct target target = {.fault = o->fault, .tasks = o->tasks};
     char reason[256] = "", device[128] = "";
     if (strcmp(o->device, "reference") == 0) {
         target.opencl = ref_opencl_open(device, sizeof(device), reason, sizeof(reason));
@@ -203,7 +241,7 @@ int conform_child_cases(const struct child_options *o)
         }
     } else {
         snprintf(target.kernel, sizeof(target.kernel), "%s", o->kernel);
-        if (open_device(o->device, o->threads, &target.device))
+        if (open_device(o->device, o->threads, o->tasks, &target.device))
             return 1;
     }
     run_groups(o, &target);

@@ -22,6 +22,7 @@ const char options_help[] =
     "  --case G:I        the one case I of group G: what a failure's replay line has\n"
     "  --small           small shapes only, for interpreters and checking layers\n"
     "  --threads N       CPU threads (default: one a processor)\n"
+    "  --tasks           CPU threads of this program's own, through parallel_for\n"
     "  --timeout SEC     time limit of one row of one device (default 600)\n"
     "  --json FILE       write the results as JSON\n"
     "  --junit FILE      write the results for CI systems\n"
@@ -104,8 +105,9 @@ int options_parse(int argc, char **argv, struct options *o)
     for (int i = 1; i < argc; i++) {
         const char *name = argv[i], *value = i + 1 < argc ? argv[i + 1] : NULL;
         uint64_t number;
-        if (strcmp(name, "--list") == 0 || strcmp(name, "--small") == 0) {
-            *(name[2] == 'l' ? &o->list : &o->small) = true;
+        if (strcmp(name, "--list") == 0 || strcmp(name, "--small") == 0 ||
+            strcmp(name, "--tasks") == 0) {
+            *(name[2] == 'l' ? &o->list : name[2] == 's' ? &o->small : &o->tasks) = true;
             continue;
         }
         bool known = false;
