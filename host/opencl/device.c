@@ -16,8 +16,9 @@
 
 /* ---- enumeration ----------------------------------------------------------------------------- */
 
-/* The loader and its drivers start at the first call in the process, and ocl-icd with PoCL 3.1 gives
- * a second thread an empty list meanwhile. The lock is the process's because the loader is. */
+/* The loader and its drivers start at the first call in the process, and ocl-icd with PoCL 3.1
+ * gives a second thread an empty list meanwhile. The lock is the process's because the loader is.
+ */
 static pthread_mutex_t starting = PTHREAD_MUTEX_INITIALIZER;
 
 static int find_locked(const struct ocl_api *cl, size_t index, cl_platform_id *platform,
@@ -105,31 +106,47 @@ static int describe(size_t index, struct qdot_device_info *info, struct qdot_err
 
 /* ---- open and close -------------------------------------------------------------------------- */
 
-static bool has_extension(struct qdot_device *device, const char *name)
+static int has_extension(struct qdot_device *device, const char *name, bool *found,
+                         struct qdot_error *err)
 {
     const struct ocl_device *ocl = device->impl;
-    size_t bytes = 0, length = strlen(name);
-    if (ocl->cl.clGetDeviceInfo(ocl->id, CL_DEVICE_EXTENSIONS, 0, NULL, &bytes) != CL_SUCCESS)
-        return false;
+    const size_t length = strlen(name);
+    size_t bytes = 0;
+    *found = false;
+    int status = ocl_check(ocl->cl.clGetDeviceInfo(ocl->id, CL_DEVICE_EXTENSIONS, 0, NULL, &bytes),
+                           "clGetDeviceInfo(CL_DEVICE_EXTENSIONS)", err);
+    if (status != QDOT_OK)
+        return status;
     char *list = qdot_alloc(device, bytes + 1);
-    bool found = false;
-    if (list &&
-        ocl->cl.clGetDeviceInfo(ocl->id, CL_DEVICE_EXTENSIONS, bytes, list, NULL) == CL_SUCCESS)
-        for (const char *at = list; !found && (at = strstr(at, name)) != NULL; at += length)
-            found = (at == list || at[-1] == ' ') && (at[length] == ' ' || at[length] == '\0');
+    if (!list)
+        return qdot_fail(err, QDOT_NO_MEMORY, "no memory for the list of extensions");
+    status = ocl_check(ocl->cl.clGetDeviceInfo(ocl->id, CL_DEVICE_EXTENSIONS, bytes, list, NULL),
+                       "clGetDeviceInfo(CL_DEVICE_EXTENSIONS)", err);
+    const char *at = list;
+    for (; status == QDOT_OK && !*found && (at = strstr(at, name)) != NULL; at += length)
+        *found = (at == list || at[-1] == ' ') && (at[length] == ' ' || at[length] == '\0');
     qdot_release(device, list);
-    return found;
+    return status;
 }
 
 /* PoCL 7.1 answers the query without the extension, others list what they lack: both are asked. */
-static bool has_khr_dot(struct qdot_device *device)
+static int find_features(struct qdot_device *device, struct qdot_error *err)
 {
-    const struct ocl_device *ocl = device->impl;
+    struct ocl_device *ocl = device->impl;
     cl_ulong bits = 0;
-    return has_extension(device, "cl_khr_integer_dot_product") &&
-           ocl->cl.clGetDeviceInfo(ocl->id, CL_DEVICE_INTEGER_DOT_PRODUCT_CAPABILITIES_KHR,
-                                   sizeof(bits), &bits, NULL) == CL_SUCCESS &&
-           (bits & CL_DEVICE_INTEGER_DOT_PRODUCT_INPUT_4x8BIT_PACKED_KHR);
+    bool listed;
+    int status = has_extension(device, "cl_khr_integer_dot_product", &listed, err);
+    if (status != QDOT_OK)
+        return status;
+    if (listed &&
+        ocl->cl.clGetDeviceInfo(ocl->id, CL_DEVICE_INTEGER_DOT_PRODUCT_CAPABILITIES_KHR,
+                                sizeof(bits), &bits, NULL) == CL_SUCCESS &&
+        (bits & CL_DEVICE_INTEGER_DOT_PRODUCT_INPUT_4x8BIT_PACKED_KHR))
+        device->features |= OCL_KHR_DOT;
+    ocl_load_clblast(&ocl->cl);
+    if (ocl->cl.sgemm)
+        device->features |= OCL_CLBLAST;
+    return QDOT_OK;
 }
 
 static int query_limits(struct ocl_device *ocl, struct qdot_error *err)
@@ -205,11 +222,9 @@ static int ocl_open(struct qdot_device *device, size_t index, struct qdot_error 
         return status;
     ocl->queue = ocl->cl.clCreateCommandQueue(ocl->context, ocl->id, 0, &code);
     status = ocl_check(code, "clCreateCommandQueue", err);
-    if (status != QDOT_OK)
-        return status;
-    ocl_load_clblast(&ocl->cl);
-    device->features = (has_khr_dot(device) ? OCL_KHR_DOT : 0) | (ocl->cl.sgemm ? OCL_CLBLAST : 0);
-    return QDOT_OK;
+    if (status == QDOT_OK)
+        status = find_features(device, err);
+    return status;
 }
 
 static void ocl_close(struct qdot_device *device)

@@ -10,6 +10,7 @@
 #define LOCAL_X 16 /* work-group, where the device allows it */
 #define LOCAL_Y 4
 
+/* As in output.cl. */
 enum { TERM_BIAS, TERM_B_NEG, TERM_COL_SUM, TERM_SCALE, TERM_BIAS_F, TERM_BIAS_GIVEN, TERMS };
 enum { WITH_ROW_SUM = 1, WITH_A_ZERO = 2, WITH_ROW_SCALE = 4 };
 
@@ -365,7 +366,7 @@ int ocl_prepare(struct qdot_op *op, struct qdot_error *err)
         if (names[i])
             status = make_kernel(ocl, program, names[i], &impl->kernels[i], err);
 
-    for (size_t i = 0; i < OCL_MEMORIES && status == QDOT_OK; i++) {
+    for (enum ocl_memory i = 0; i < OCL_MEMORIES && status == QDOT_OK; i++) {
         const size_t bytes = impl->plan.bytes[i];
         if (bytes == 0)
             continue;
