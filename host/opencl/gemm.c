@@ -2,6 +2,7 @@
  * Ops: one slab of rows of A at a time is packed on the device and multiplied, all in one in-order
  * queue, so that a slab's buffers are used again without waiting.
  */
+#include <stdio.h>
 #include <string.h>
 #include "opencl.h"
 
@@ -41,11 +42,13 @@ struct place {
 static int make_kernel(const struct ocl_device *ocl, cl_program program, const char *name,
                        struct kernel *kernel, struct qdot_error *err)
 {
+    char call[64];
     cl_int code;
     size_t limit = 0;
     kernel->handle = ocl->cl.clCreateKernel(program, name, &code);
     kernel->name = name;
-    int status = ocl_check(code, name, err);
+    snprintf(call, sizeof(call), "clCreateKernel(%s)", name);
+    int status = ocl_check(code, call, err);
     if (status != QDOT_OK)
         return status;
     code = ocl->cl.clGetKernelWorkGroupInfo(kernel->handle, ocl->id, CL_KERNEL_WORK_GROUP_SIZE,
@@ -81,12 +84,18 @@ static int launch(const struct ocl_device *ocl, struct kernel *kernel, size_t x,
     const size_t global[2] = {(x + local[0] - 1) / local[0] * local[0],
                               (y + local[1] - 1) / local[1] * local[1]};
     cl_int code = kernel->code;
+    const bool set = code == CL_SUCCESS;
+    if (set)
+        code = ocl->cl.clEnqueueNDRangeKernel(ocl->queue, kernel->handle, 2, NULL, global, local, 0,
+                                              NULL, NULL);
     kernel->arguments = 0;
     kernel->code = CL_SUCCESS;
     if (code == CL_SUCCESS)
-        code = ocl->cl.clEnqueueNDRangeKernel(ocl->queue, kernel->handle, 2, NULL, global, local, 0,
-                                              NULL, NULL);
-    return ocl_check(code, kernel->name, err);
+        return QDOT_OK;
+    char call[64];
+    snprintf(call, sizeof(call), "%s(%s)", set ? "clEnqueueNDRangeKernel" : "clSetKernelArg",
+             kernel->name);
+    return ocl_check(code, call, err);
 }
 
 /* The value of a byte is (byte ^ flip) - sign in the operand's form. */
@@ -348,7 +357,7 @@ int ocl_prepare(struct qdot_op *op, struct qdot_error *err)
 {
     const struct ocl_device *ocl = op->device->impl;
     cl_program program;
-    char reason[192];
+    char reason[192] = "";
     struct ocl_op *impl = qdot_alloc(op->device, sizeof(*impl));
     if (!impl)
         return qdot_fail(err, QDOT_NO_MEMORY, "no memory for the op");
