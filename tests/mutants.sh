@@ -1,0 +1,156 @@
+#!/bin/sh
+# Do the checks notice a defect? Each mutant is one defect planted by sed in a copy of the source
+# tree, built and run against the check that ought to see it. A mutant that passes its check, that
+# does not build, or whose sed matches nothing is a failure of this script.
+#
+# usage: tests/mutants.sh [--quick | NAME...]
+# Prints a line a mutant, and last "N passed, N failed, N skipped": passed = caught.
+set -u
+cd "$(dirname "$0")/.." || exit 2
+source=$PWD
+scratch=$(mktemp -d "${TMPDIR:-/tmp}/qdot-mutants.XXXXXX") || exit 2
+trap 'rm -rf "$scratch"' EXIT
+trap 'exit 130' INT TERM
+tree=$scratch/tree
+build=$scratch/build
+jobs=$(nproc 2>/dev/null || echo 2)
+quick="cpu_tile_edge cpu_read_past_k pack_lost_zero_point cpu_ties_away op_wrong_scale opencl_tail"
+passed=0
+failed=0
+skipped=0
+wanted=$*
+[ "$wanted" = "--quick" ] && wanted=$quick
+
+mkdir -p "$tree"
+tar -C "$source" --exclude='./build*' --exclude=./.git -cf - . | tar -C "$tree" -xf - || exit 2
+export XDG_CACHE_HOME="$scratch/cache" # a program compiled from a mutant must not outlive it
+
+# ---- checks: each must pass on the tree as it is, and fail on its mutants -----------------------
+
+conform() {
+    timeout 300 "$build/qdot" conform --timeout 120 "$@"
+}
+cpu() { # cpu ROW-PATTERN GROUPS
+    conform --device cpu --kernel "$1" --require "$1" --group "$2"
+}
+opencl() { # opencl GROUPS, the portable row
+    conform --device opencl:0 --kernel "$portable" --require "$portable" --group "$1"
+}
+# A race between work-items may give right values on a CPU: oclgrind looks for the race itself.
+opencl_races() {
+    timeout 300 oclgrind --data-races "$build/qdot" conform --device opencl:0 --small --cases 4 \
+        --kernel "$portable" --group "$1" 2>"$scratch/races" || return 1
+    [ ! -s "$scratch/races" ] || { head -n 3 "$scratch/races"; return 1; }
+}
+vulkan() {
+    conform --device vulkan:0 --kernel 'vulkan/*' --require 'vulkan/*' --group "$1"
+}
+api() {
+    timeout 120 "$build/api_$1"
+}
+
+# ---- mutants ------------------------------------------------------------------------------------
+
+compile() {
+    cmake --build "$build" -j "$jobs" >"$scratch/build.log" 2>&1
+}
+
+# What a failing check said about it: the first line that is not a pass.
+caught_by() {
+    awk '/^(fail|crash|timeout|not_run) / { print $1 " " $3 " " $4; exit }
+         /Failure!|FAILED|ERROR:/ { sub(/^.*\] /, ""); print; exit }
+         /data race|Invalid|Error/ { print; exit }' "$scratch/check.log" | cut -c 1-70
+}
+
+bad() {
+    printf '%-24s %-34s %s\n' "$1" "$2" "$3"
+    failed=$((failed + 1))
+}
+
+# mutant NAME FILE SED-SCRIPT CHECK ARGUMENTS...
+mutant() {
+    name=$1 file=$2 script=$3
+    shift 3
+    case " $wanted " in
+    "  " | *" $name "*) ;;
+    *) return ;;
+    esac
+    case $1 in
+    opencl*) [ -n "$portable" ] || { skip "$name" "$file" "no OpenCL device"; return; } ;;
+    vulkan) [ "$have_vulkan" = yes ] || { skip "$name" "$file" "no Vulkan device"; return; } ;;
+    cpu) admitted "$2" || { skip "$name" "$file" "this CPU has no $2"; return; } ;;
+    esac
+    if [ "$1" = opencl_races ] && ! command -v oclgrind >/dev/null; then
+        skip "$name" "$file" "no oclgrind"
+        return
+    fi
+    ran="$ran $name"
+    if ! baseline "$@"; then
+        cat "$scratch/check.log"
+        echo "the tree as it is fails '$*': nothing can be said about mutants"
+        exit 1
+    fi
+    cp "$tree/$file" "$scratch/original"
+    sed "$script" "$scratch/original" >"$tree/$file"
+    if cmp -s "$scratch/original" "$tree/$file"; then
+        bad "$name" "$file" "NOT APPLIED: its sed matches nothing"
+    elif ! compile; then
+        bad "$name" "$file" "DOES NOT BUILD: $(grep -m 1 'error' "$scratch/build.log" | cut -c 1-90)"
+    elif "$@" >"$scratch/check.log" 2>&1; then
+        bad "$name" "$file" "SURVIVED '$*'"
+    else
+        printf '%-24s %-34s %s\n' "$name" "$file" "$(caught_by)"
+        passed=$((passed + 1))
+    fi
+    cp "$scratch/original" "$tree/$file"
+}
+
+skip() {
+    printf '%-24s %-34s %s\n' "$1" "$2" "skipped: $3"
+    skipped=$((skipped + 1))
+    ran="$ran $1"
+}
+
+# The same check on the unmutated tree, once.
+proven=""
+baseline() {
+    case $proven in
+    *"[$*]"*) return 0 ;;
+    esac
+    compile && "$@" >"$scratch/check.log" 2>&1 && proven="${proven}[$*]"
+}
+
+admitted() { # is there an admitted row that matches this pattern?
+    while read -r row; do
+        # shellcheck disable=SC2254 # a pattern it is
+        case $row in $1) return 0 ;; esac
+    done <"$scratch/rows"
+    return 1
+}
+
+if ! cmake -S "$tree" -B "$build" -DCMAKE_BUILD_TYPE=Release >"$scratch/build.log" 2>&1 ||
+    ! compile; then
+    tail -n 20 "$scratch/build.log"
+    echo "the tree as it is does not build"
+    exit 1
+fi
+"$build/qdot" conform --list >"$scratch/list"
+awk '$1 == "row" && $4 == "admitted" { print $3 }' "$scratch/list" >"$scratch/rows"
+portable=$(awk '$1 == "row" && $2 == "opencl:0" { row = $3 } END { print row }' "$scratch/list")
+have_vulkan=no
+grep -q '^row  *vulkan:0' "$scratch/list" && have_vulkan=yes
+# shellcheck disable=SC2034 # for the list
+portable_cpu=$(awk '$1 == "row" && $2 == "cpu" { row = $3 } END { print row }' "$scratch/list")
+ran=""
+
+# shellcheck source=tests/mutants.list
+. "$tree/tests/mutants.list"
+
+for name in $wanted; do
+    case " $ran " in
+    *" $name "*) ;;
+    *) bad "$name" "-" "no mutant of this name" ;;
+    esac
+done
+echo "$passed passed, $failed failed, $skipped skipped"
+[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
