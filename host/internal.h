@@ -10,19 +10,19 @@
  *
  * The sum that kernels and output stages compute, all mod 2^32:
  *
- *   acc[m][n] = sum_k a'[m][k] * b'[k][n] + bias'[n] + row_sum[m] * b_neg[n] + row_neg[m] *
- * col_sum[n]
+ *   acc[m][n] = sum_k a'[m][k] * b'[k][n] + bias'[n]
+ *               + row_sum[m] * b_neg[n] + row_neg[m] * col_sum[n]
  *
  * a' and b' are A and B moved to the row's operand forms (u8 or s8: a flip of the top bit adds or
  * subtracts 128), za' and zb' the zero points moved along with them, and
  *   b_neg[n]   = -zb'[n]
  *   col_sum[n] = sum_k b'[k][n]
- *   bias'[n]   = bias[n] - za' * col_sum[n] + K * za' * zb'[n]      (za' of the descriptor's
- * a_zero) row_sum[m] = sum_k a'[m][k] - K * a_zero[m]                     (a_zero[m] only when per
- * row) row_neg[m] = -a_zero[m]                                         (0 unless per row) With
- * a_zero per row the descriptor's a_zero is 0, so za' is the flip alone. Derivation: expand (a' -
- * za' - a_zero[m]) * (b' - zb'). row_sum is needed when some b_neg is not 0, row_neg when a_zero is
- * per row; a backend may skip what is not needed or compute with the zeros.
+ *   bias'[n]   = bias[n] - za' * col_sum[n] + K * za' * zb'[n]      (za' of the descriptor's a_zero)
+ *   row_sum[m] = sum_k a'[m][k] - K * a_zero[m]                     (a_zero[m] only when per row)
+ *   row_neg[m] = -a_zero[m]                                         (0 unless per row)
+ * With a_zero per row the descriptor's a_zero is 0, so za' is the flip alone. Derivation: expand
+ * (a' - za' - a_zero[m]) * (b' - zb'). row_sum is needed when some b_neg is not 0, row_neg when
+ * a_zero is per row; a backend may skip what is not needed or compute with the zeros.
  */
 #ifndef QDOT_INTERNAL_H
 #define QDOT_INTERNAL_H

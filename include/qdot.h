@@ -4,8 +4,8 @@
  *   acc[m][n] = sum over k of (a[m][k] - a_zero[m]) * (b[k][n] - b_zero[n]) + bias[n]   (mod 2^32)
  *
  *   out s32:  acc
- *   out f32:  (float)acc * scale[n] (* row_scale[m]) (+ bias_f[n])    each step rounded, in this
- * order out u8, s8 (QDOT_ROUND_RNE):  sat(rne((float)acc * scale[n]) + out_zero)
+ *   out f32:  (float)acc * scale[n] (* row_scale[m]) (+ bias_f[n])   each step rounded, in order
+ *   out u8, s8 (QDOT_ROUND_RNE):  sat(rne((float)acc * scale[n]) + out_zero)
  *
  * rne rounds to the nearest integer, ties to even; sat clamps to [clamp_lo, clamp_hi]. Float
  * arithmetic is IEEE binary32 without fused multiply-add. Every kernel on every device gives the
@@ -22,9 +22,10 @@
  *
  * Thread safety, per handle:
  *   device  open, close and buffer calls: one thread at a time. Ops of one device may be created
- * and run from several threads at once. Different devices are independent. op      one thread at a
- * time (an op owns the workspace of its runs). buffer  as the ops that use it: two runs that touch
- * one buffer need an order, which the calls of one thread on one device have.
+ *           and run from several threads at once. Different devices are independent.
+ *   op      one thread at a time (an op owns the workspace of its runs).
+ *   buffer  as the ops that use it: two runs that touch one buffer need an order, which the calls
+ *           of one thread on one device have.
  */
 #ifndef QDOT_H
 #define QDOT_H
@@ -71,7 +72,7 @@ struct qdot_op;     /* opaque: one operation, its packed B and its workspace */
 struct qdot_buffer; /* opaque: memory of one device */
 
 /* Runs task(arg, i) once for each i in [0, count), on any threads, and returns when all are done.
- * count never exceeds 'threads'. */
+ * count never exceeds 'threads'. Called from several threads at once when ops run so. */
 struct qdot_threads {
     size_t threads;
     void *ctx;
