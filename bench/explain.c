@@ -1,0 +1,7 @@
+#include "options.h"
+
+int explain_main(int argc, char **argv)
+{
+    (void)argc;
+    return opt_error(argv[0], "not written yet");
+}

@@ -1,0 +1,1 @@
+typedef int npy_empty;
