@@ -229,8 +229,8 @@ QDOT_API int qdot_op_save_packed(struct qdot_op *op, void *memory, size_t bytes,
                                  struct qdot_error *err);
 
 /* Buffers of one device (not of "auto": use qdot_op_device). With 'host', memory that outlives the
- * buffer is used in place, where the device can (CPU, OpenCL), else QDOT_UNSUPPORTED. Write and
- * read wait for the runs before them. */
+ * buffer is used in place where device and host share memory (the CPU, OpenCL on the CPU), else
+ * QDOT_UNSUPPORTED. Write and read wait for the runs before them. */
 QDOT_API int qdot_buffer_create(struct qdot_device *device, size_t bytes, void *host,
                                 struct qdot_buffer **buffer, struct qdot_error *err);
 QDOT_API int qdot_buffer_write(struct qdot_buffer *buffer, size_t offset, const void *memory,
