@@ -1,0 +1,188 @@
+# The steps of tests/run.sh, which runs each in a shell of its own with 'source', 'build' and 'jobs'
+# in the environment. A step prints what it finds and returns 0 when it passed; it may end with
+# "N passed, N failed, N skipped".
+# shellcheck shell=sh disable=SC2154
+
+install_packages() {
+    sh "$source/ci/install.sh"
+}
+
+configure() { # configure DIRECTORY OPTIONS...
+    to=$1
+    shift
+    cmake -S "$source" -B "$to" "$@"
+}
+
+build_all() {
+    configure "$build" -DCMAKE_BUILD_TYPE=Release && cmake --build "$build" -j "$jobs"
+}
+
+# Only the documented functions are exported, and all of them are.
+symbols() {
+    nm -D --defined-only "$build/libqdot.so" | awk '{ print $3 }' | sort >"$build/exported"
+    sed -n 's/^QDOT_API.*[ *]\(qdot_[a-z_]*\)(.*/\1/p' "$source"/include/*.h | sort -u \
+        >"$build/documented"
+    [ -s "$build/documented" ] && diff "$build/documented" "$build/exported"
+}
+
+selfcheck() {
+    sh "$source/tests/selfcheck.sh" "$build/qdot"
+}
+
+# TAP from every API test of a build: api_in BUILD DEVICE
+api_in() {
+    : >"$1/tap"
+    failed=0
+    for name in rules memory packed threads select; do
+        QDOT_TEST_DEVICE=$2 CMOCKA_MESSAGE_OUTPUT=TAP "$1/api_$name" >"$1/tap.one" 2>&1
+        status=$?
+        cat "$1/tap.one"
+        cat "$1/tap.one" >>"$1/tap"
+        if [ "$status" -ne 0 ] && ! grep -q '^not ok [^#]*$' "$1/tap.one"; then
+            echo "not ok - api_$name left with exit status $status"
+            failed=$((failed + 1))
+        fi
+    done
+    if [ -x "$1/header_cpp" ]; then
+        "$1/header_cpp" && echo 'ok - header_cpp' >>"$1/tap"
+    fi
+    skipped=$(grep -c '^not ok.*# SKIP' "$1/tap")
+    failed=$((failed + $(grep -c '^not ok' "$1/tap") - skipped))
+    echo "$(grep -c '^ok' "$1/tap") passed, $failed failed, $skipped skipped"
+    [ "$failed" -eq 0 ]
+}
+
+api() {
+    api_in "$build" "$1"
+}
+
+# The rows that this processor must be able to run, by what the kernel says of it.
+cpu_rows() {
+    flags=$(sed -n '/^flags/{p;q}' /proc/cpuinfo)
+    rows=$("$build/qdot" conform --list | awk '$1 == "row" && $2 == "cpu" { row = $3 } END { print row }')
+    case " $flags " in *" avx2 "*) rows="$rows,cpu/*_avx2" ;; esac
+    case " $flags " in *" avx_vnni "*) rows="$rows,cpu/*_avxvnni" ;; esac
+    case " $flags " in *" avx512_vnni "*) rows="$rows,cpu/*_avx512vnni" ;; esac
+    echo "$rows"
+}
+
+conform_cpu() {
+    "$build/qdot" conform --device cpu --require "$(cpu_rows),reference/*" \
+        --json "$build/cpu.json" --junit "$build/cpu.xml"
+}
+
+# The last row of a backend's table needs nothing of the device.
+last_row() {
+    "$build/qdot" conform --list | awk -v b="$1" '$1 == "row" && index($2, b ":") == 1 { row = $3 }
+                                                  END { print row ? row : b "/*" }'
+}
+
+conform_opencl() {
+    "$build/qdot" conform --device opencl --require "$(last_row opencl),opencl/*clblast,reference/*" \
+        --json "$build/opencl.json" --junit "$build/opencl.xml"
+}
+
+conform_vulkan() {
+    "$build/qdot" conform --device vulkan --require 'vulkan/*' \
+        --json "$build/vulkan.json" --junit "$build/vulkan.xml"
+}
+
+# Address and undefined-behaviour sanitizers over the library and the tests, on the CPU.
+sanitize() {
+    to=$build-asan
+    configure "$to" -DCMAKE_BUILD_TYPE=RelWithDebInfo -DQDOT_SANITIZE=address,undefined \
+        -DQDOT_OPENCL=OFF -DQDOT_VULKAN=OFF && cmake --build "$to" -j "$jobs" || return 1
+    export UBSAN_OPTIONS=print_stacktrace=1
+    # The memory tests ask for allocations that must fail.
+    ASAN_OPTIONS=allocator_may_return_null=1 api_in "$to" cpu || return 1
+    # PoCL, under the reference, leaks what it keeps until the process ends.
+    ASAN_OPTIONS=detect_leaks=0 "$to/qdot" conform --device cpu --cases 40 \
+        --require "$(cpu_rows)" --timeout 120
+}
+
+# The thread sanitizer sees into threads that this program starts, not into the pool of a library.
+thread_sanitizer() {
+    to=$build-tsan
+    configure "$to" -DCMAKE_BUILD_TYPE=RelWithDebInfo -DQDOT_SANITIZE=thread \
+        -DQDOT_OPENCL=OFF -DQDOT_VULKAN=OFF -DCMAKE_DISABLE_FIND_PACKAGE_OpenCL=ON &&
+        cmake --build "$to" -j "$jobs" || return 1
+    export TSAN_OPTIONS=halt_on_error=1
+    "$to/api_threads" && "$to/qdot" conform --device cpu --tasks --threads 3 --cases 6 \
+        --kernel 'cpu/*' --group threads,runs,one_shot,buffers,blocks --require "$(cpu_rows)" \
+        --timeout 120
+}
+
+# Races between work-items and accesses out of bounds. oclgrind leaves with 0 whatever it finds.
+oclgrind_races() {
+    oclgrind --data-races "$build/qdot" conform --device opencl --small --cases 10 --timeout 200 \
+        --require "$(last_row opencl),reference/*" >"$build/oclgrind.out" 2>"$build/oclgrind.err"
+    status=$?
+    cat "$build/oclgrind.out"
+    [ -s "$build/oclgrind.err" ] || return $status
+    echo "oclgrind found:"
+    head -n 40 "$build/oclgrind.err"
+    return 1
+}
+
+validate() { # a command under the validation layer
+    VK_INSTANCE_LAYERS=VK_LAYER_KHRONOS_validation \
+        VK_LAYER_ENABLES=VK_VALIDATION_FEATURE_ENABLE_SYNCHRONIZATION_VALIDATION_EXT \
+        VK_LAYER_SYNCVAL_SHADER_ACCESSES_HEURISTIC=1 "$@"
+}
+
+# Silence of the layer means something only while it reports two planted hazards.
+validation() {
+    validate "$build/vk_hazard" >"$build/hazard" 2>&1 || { cat "$build/hazard"; return 1; }
+    reported=$(grep -c '^SYNC-HAZARD-READ-AFTER-WRITE' "$build/hazard")
+    if [ "$reported" -lt 2 ]; then
+        echo "the layer reports $reported of the 2 planted hazards"
+        cat "$build/hazard"
+        return 1
+    fi
+    validate "$build/vk_hazard" fixed >"$build/hazard" 2>&1 || return 1
+    if grep -q -E 'Validation|SYNC-HAZARD' "$build/hazard"; then
+        echo "the layer reports a hazard where there is none"
+        cat "$build/hazard"
+        return 1
+    fi
+    validate "$build/qdot" conform --device vulkan --cases 25 --require 'vulkan/*' --timeout 200 \
+        >"$build/validation.out" 2>"$build/validation.err"
+    status=$?
+    cat "$build/validation.out"
+    if grep -q -E 'Validation|SYNC-HAZARD|UNASSIGNED|VUID' "$build/validation.err"; then
+        echo "the layer found:"
+        head -n 40 "$build/validation.err"
+        return 1
+    fi
+    return $status
+}
+
+# An installed qdot, used from outside by pkg-config and by CMake.
+consumer() {
+    prefix=$build/prefix
+    rm -rf "$prefix" "$build/consumer" "$build/consumer-cmake"
+    cmake --install "$build" --prefix "$prefix" || return 1
+    libs=$(dirname "$(find "$prefix" -name qdot.pc | head -n 1)")
+    # The prefix of the installation is not the one it was configured for.
+    flags=$(PKG_CONFIG_PATH=$libs pkg-config --define-variable=prefix="$prefix" --cflags --libs qdot) ||
+        return 1
+    # shellcheck disable=SC2086 # words
+    cc -std=c99 -Wall -Wextra -Werror "$source/tests/consumer/main.c" -o "$build/consumer" $flags &&
+        LD_LIBRARY_PATH=$(dirname "$libs") "$build/consumer" || return 1
+    cmake -S "$source/tests/consumer" -B "$build/consumer-cmake" -DCMAKE_PREFIX_PATH="$prefix" &&
+        cmake --build "$build/consumer-cmake" && "$build/consumer-cmake/consumer" || return 1
+    if [ -x "$prefix/bin/qdot" ]; then # the installed command finds the installed library
+        "$prefix/bin/qdot" conform --list || return 1
+    fi
+    echo "2 passed, 0 failed, 0 skipped"
+}
+
+bench_smoke() {
+    "$build/qdot" bench --device cpu --shape 64x64x64 --min-time 0.01 --json "$build/bench.json" &&
+        grep -q '"verified":[[:space:]]*true' "$build/bench.json" &&
+        ! grep -q '"verified":[[:space:]]*false' "$build/bench.json"
+}
+
+mutants() {
+    sh "$source/tests/mutants.sh" --quick
+}
