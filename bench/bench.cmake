@@ -14,6 +14,7 @@ elseif(QDOT_COMMAND)
         bench/main.c
         bench/options.c
         bench/save.c
+        bench/progress.c
         bench/npy.c
         bench/devices.c
         bench/gemm.c

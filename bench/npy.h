@@ -1,2 +1,30 @@
-#ifndef X
+/* NumPy .npy files, formats 1.0 and 2.0: arrays of 0, 1 or 2 dimensions of |i1, |u1, <i4, <f4. */
+#ifndef BENCH_NPY_H
+#define BENCH_NPY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include "qdot.h"
+
+struct npy {
+    enum qdot_type type;
+    size_t dims; /* 0 to 2 */
+    size_t shape[2];
+    size_t count; /* elements; 1 for 0 dimensions */
+    void *data;   /* C order, whatever the file's order; owned */
+};
+
+enum { NPY_TEXT = 200, NPY_HEADER = 128 };
+
+/* Reads 'path' whole. On failure 'reason' is what was found and what was expected, without the
+ * path, and nothing is left to free. */
+bool npy_read(const char *path, struct npy *array, char reason[NPY_TEXT]);
+void npy_free(struct npy *array); /* a zeroed struct is fine */
+
+/* The header of a C-order array of shape [rows, columns]: NPY_HEADER bytes. */
+void npy_header(enum qdot_type type, size_t rows, size_t columns, char header[NPY_HEADER]);
+
+size_t npy_item_bytes(enum qdot_type type);
+const char *npy_type_name(enum qdot_type type); /* "uint8" */
+
 #endif
