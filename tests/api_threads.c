@@ -1,7 +1,11 @@
 /* Threads: two devices, two ops of one device, the caller's pool. */
 #include "api.h"
+#include <fenv.h>
 #include <pthread.h>
 #include <stdio.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
 
 enum { M = 61, N = 75, K = 130, RUNS = 40, POOL = 4 };
 
@@ -45,8 +49,10 @@ static void *work(void *arg)
     if (!got)
         return NULL;
     if (!w->device) {
-        struct qdot_device_desc open = {
-            .size = sizeof(open), .device = api_device(), .cache_dir = "", .thread_count = 2};
+        struct qdot_device_desc open = {.size = sizeof(open),
+                                        .device = api_device(),
+                                        .cache_dir = "",
+                                        .thread_count = api_threads()};
         if (qdot_open(&open, &own, &err))
             snprintf(w->error, sizeof(w->error), "open: %.200s", err.text);
     }
@@ -187,12 +193,61 @@ static void test_callers_pool(void **state)
     free(b);
 }
 
+/* ---- the caller's float mode ----------------------------------------------------------------- */
+
+/* A thread may round upwards and flush subnormals: the result is the same, and so is its mode. */
+static void test_callers_float_mode(void **state)
+{
+    (void)state;
+    const float scale = 0x1p-126f, row_scale[1] = {0.3f};
+    const uint8_t a[1] = {3}, b[1] = {1};
+    struct qdot_device *device = api_open();
+    struct qdot_op_desc desc = {.size = sizeof(desc),
+                                .m = 1,
+                                .n = 1,
+                                .k = 1,
+                                .out_type = QDOT_F32,
+                                .b = b,
+                                .scale = &scale,
+                                .scale_count = 1,
+                                .row_scale = 1};
+    struct qdot_error err = {0};
+    struct qdot_op *op;
+    volatile float want = 3.0f * scale;
+    want = want * row_scale[0]; /* 0x1.ccccc..p-127: subnormal, and rounded */
+    float got = 0;
+    struct qdot_run run = {
+        .size = sizeof(run), .a.host = a, .out.host = &got, .row_scale.host = row_scale};
+    if (qdot_op_create(device, &desc, &op, &err))
+        fail_msg("%s", err.text);
+    assert_int_equal(fesetround(FE_UPWARD), 0);
+#if defined(__x86_64__)
+    unsigned before = _mm_getcsr() | 0x8040; /* flush to zero, denormals are zero */
+    _mm_setcsr(before);
+#endif
+    int status = qdot_op_run(op, &run, &err);
+#if defined(__x86_64__)
+    unsigned after = _mm_getcsr();
+    _mm_setcsr(0x1f80);
+    assert_int_equal(after & ~0x3fu, before & ~0x3fu); /* but for the sticky flags */
+#else
+    assert_int_equal(fegetround(), FE_UPWARD);
+#endif
+    assert_int_equal(fesetround(FE_TONEAREST), 0);
+    assert_int_equal(status, QDOT_OK);
+    float wanted = want;
+    assert_memory_equal(&got, &wanted, sizeof(got));
+    qdot_op_destroy(op);
+    qdot_close(device);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_two_devices),
         cmocka_unit_test(test_ops_of_one_device),
         cmocka_unit_test(test_callers_pool),
+        cmocka_unit_test(test_callers_float_mode),
     };
     return cmocka_run_group_tests_name("threads", tests, NULL, NULL);
 }

@@ -20,7 +20,7 @@ all_passed=0
 all_failed=0
 all_skipped=0
 
-# step NAME SECONDS COMMAND...: adds up the counts of the log's last line, or counts itself as one.
+# step NAME SECONDS COMMAND...: adds up the lines of counts in its log, or counts itself as one.
 step() {
     name=$1 limit=$2
     shift 2
@@ -29,8 +29,8 @@ step() {
     begin=$(date +%s)
     timeout -k 10 "$limit" sh -c '. "$0"; "$@"' "$source/tests/steps.sh" "$@" >"$log" 2>&1 </dev/null
     status=$?
-    counts=$(sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed, \([0-9]*\) skipped$/\1 \2 \3/p' "$log" |
-        tail -n 1)
+    counts=$(awk '/^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$/ { p += $1; f += $3; s += $5; n++ }
+                  END { if (n) print p, f, s }' "$log")
     # shellcheck disable=SC2086 # three words
     set -- ${counts:-0 0 0}
     if [ $status -ne 0 ] && [ "$2" -eq 0 ]; then
