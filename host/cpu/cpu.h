@@ -20,6 +20,10 @@ uint32_t cpu_features(void);
 #define UNROLL(count) PRAGMA(GCC unroll count)
 #endif
 
+/* Makes the compiler forget where a register's value came from. Sums that all begin as the same
+ * zero otherwise share its register, and gcc copies each of them once a loop. */
+#define OWN_REGISTER(x) __asm__("" : "+v"(x))
+
 #define CPU_MAX_MR 6
 #define CPU_MAX_NR 64
 

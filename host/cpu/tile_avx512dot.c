@@ -34,23 +34,24 @@ static inline __attribute__((always_inline)) TARGET void tile(const struct cpu_t
     UNROLL(4)
     for (int i = 0; i < MR; i++) {
         UNROLL(4)
-        for (int j = 0; j < NR; j++)
+        for (int j = 0; j < NR; j++) {
             c[i][j] = _mm512_setzero_si512();
+            OWN_REGISTER(c[i][j]);
+        }
     }
     for (size_t g = t->groups; g > 0; g--, a += 64, b += NR * 64) {
-        __m512i ai[MR];
+        __m512i bj[NR];
+        UNROLL(4)
+        for (int j = 0; j < columns; j++)
+            bj[j] = _mm512_loadu_si512(b + j * 64);
         UNROLL(4)
         for (int i = 0; i < rows; i++) {
             const uint8_t *row = a + (size_t)i * t->a_stride;
-            ai[i] = _mm512_xor_si512(_mm512_loadu_si512(row), flips);
+            const __m512i ai = _mm512_xor_si512(_mm512_loadu_si512(row), flips);
             _mm_prefetch((const char *)row + PREFETCH_BYTES, _MM_HINT_T0);
-        }
-        UNROLL(4)
-        for (int j = 0; j < columns; j++) {
-            const __m512i bj = _mm512_loadu_si512(b + j * 64);
             UNROLL(4)
-            for (int i = 0; i < rows; i++)
-                c[i][j] = _mm512_dpbusd_epi32(c[i][j], ai[i], bj);
+            for (int j = 0; j < columns; j++)
+                c[i][j] = _mm512_dpbusd_epi32(c[i][j], ai, bj[j]);
         }
     }
     UNROLL(4)

@@ -112,8 +112,10 @@ static inline __attribute__((always_inline)) TARGET void tile(const struct cpu_t
         UNROLL(4)
         for (int s = 0; s < 4; s++) {
             UNROLL(4)
-            for (int j = 0; j < vectors; j++)
+            for (int j = 0; j < vectors; j++) {
                 d[s][j] = _mm512_setzero_si512();
+                OWN_REGISTER(d[s][j]);
+            }
         }
         for (; g >= 4; g -= 4, a += 16, b += 4 * NR * 4) {
             UNROLL(4)

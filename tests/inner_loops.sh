@@ -1,0 +1,49 @@
+#!/bin/sh
+# The micro-kernels' loops, read from the object code: only the products, the loads they need, the
+# prefetches and the loop's own counters; no spill, no shuffle, no shift of A; and no more
+# instructions than recorded here, so that a slowdown is seen without a clock.
+# usage: inner_loops.sh BUILD_DIRECTORY
+set -eu
+build=${1:?usage: inner_loops.sh BUILD_DIRECTORY}
+objects=$build/CMakeFiles/qdot.dir/host/cpu
+passed=0 failed=0
+
+# check FILE FUNCTION PRODUCT COUNT MOST: the smallest loop of COUNT instructions PRODUCT has at most
+# MOST instructions, and none that goes through the stack, shuffles or shifts.
+check() {
+    text=$(objdump -d --no-show-raw-insn "$objects/$1.c.o" | awk -v want="$2" -v product="$3" -v count="$4" '
+        $0 ~ "^[0-9a-f]+ <" want ">:" { on = 1; n = 0; next }
+        on && NF == 0 { on = 0 }
+        on && $1 ~ /:$/ {
+            address = substr($1, 1, length($1) - 1)
+            line[n] = $0; place[address] = n; name[n] = $2 == "{vex}" ? $3 : $2
+            if ($2 ~ /^j/ && ($3 in place)) {        # a backward jump closes a loop
+                products = 0; bad = ""
+                for (i = place[$3]; i <= n; i++) {
+                    if (name[i] == product) products++
+                    if (line[i] ~ /%[re]sp|%[re]bp\)/) bad = bad " stack"
+                    if (name[i] ~ /^vp?(shuf|perm|unpck|align|sll|srl|sra)/) bad = bad " " name[i]
+                }
+                size = n - place[$3] + 1
+                if (products == count && (!least || size < least)) { least = size; why = bad }
+            }
+            n++
+        }
+        END { print least + 0, why }')
+    # shellcheck disable=SC2086
+    set -- "$1 $2" "$3" "$4" "$5" $text
+    if [ $# -eq 5 ] && [ "$5" -gt 0 ] && [ "$5" -le "$4" ]; then
+        passed=$((passed + 1))
+        echo "pass $1: $3 $2 in a loop of $5 instructions"
+    else
+        failed=$((failed + 1))
+        echo "FAIL $1: expected $3 $2 in at most $4 instructions and no stack or shuffle; found: $text (length, trouble)"
+    fi
+}
+
+check tile_avx512vnni tile_6 vpdpbusd 24 48
+check tile_avxvnni tile_6 vpdpbusd 12 26
+check tile_avx2 tile_6 vpmaddwd 12 38
+check tile_avx512dot tile_4 vpdpbusd 16 36
+echo "$passed passed, $failed failed, 0 skipped"
+[ "$failed" -eq 0 ]
