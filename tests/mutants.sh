@@ -57,7 +57,8 @@ compile() {
 
 # What a failing check said about it: the first line that is not a pass.
 caught_by() {
-    awk '/^(fail|crash|timeout|not_run) / { print $1 " " $3 " " $4; exit }
+    awk '/^not_run .*self-test/ { print "self-test refuses " $3; exit }
+         /^(fail|crash|timeout|not_run) / { print $1 " " $3 " " $4; exit }
          /Failure!|FAILED|ERROR:/ { sub(/^.*\] /, ""); print; exit }
          /data race|Invalid|Error/ { print; exit }' "$scratch/check.log" | cut -c 1-70
 }
