@@ -30,7 +30,7 @@ static int setup(void **state)
     struct fixture *f = calloc(1, sizeof(*f));
     struct qdot_error err = {0};
     struct qdot_op *op;
-    size_t bytes;
+    size_t bytes = 0;
     if (!f)
         return -1;
     *state = f;

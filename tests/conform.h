@@ -7,7 +7,8 @@
  *   conform_child.c    inside a child: cases of one row, results as lines on a pipe
  *   conform_cases.c    the case groups: what is tried, as a function of (row's tile, seed, index)
  *   conform_data.c     random and constructed operands of one case
- *   conform_run.c      one case: operands in guarded memory or buffers, the run, the comparison
+ *   conform_layout.c   one case: operands in guarded memory or buffers, and the reference's results
+ *   conform_run.c      one case: the run and the comparison
  *   conform_report.c   stdout, --json, --junit
  *
  * A case is a pure function of the row's tile, the seed, the group and an index, so that any case

@@ -1,66 +1,13 @@
-/* One case: operands laid out as its place says, the reference, the row, the comparison. */
+/* One case: laid out as its place says, run, compared with the reference. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include "conform.h"
-#include "guard.h"
-
-enum slot { SLOT_A, SLOT_A_ZERO, SLOT_ROW_SCALE, SLOT_B, SLOT_OUT, SLOT_OUT2, SLOTS };
+#include "conform_job.h"
 
 static const char *const slot_names[SLOTS] = {"A", "a_zero", "row_scale", "B", "out", "second out"};
 
-/* Memory that holds one or several operands, and what it must hold after the runs. */
-struct area {
-    struct guarded g;
-    size_t bytes;
-    uint8_t *expected;
-    uint8_t *got; /* of a device buffer: what was read back */
-    struct qdot_buffer *buffer;
-};
-
-struct part {
-    size_t area, offset, bytes; /* bytes 0: absent */
-};
-
-struct run {
-    size_t m;
-    struct part parts[SLOTS];
-};
-
-struct job {
-    const struct target *target;
-    const struct conform_case *c;
-    struct outcome *outcome;
-    size_t lda, ldb, ldo;
-    struct random random;
-    struct area areas[RUNS_MAX * SLOTS];
-    size_t area_count;
-    struct run runs[RUNS_MAX];
-    struct guarded b, b_zero, bias, scale, bias_f; /* of the descriptor */
-    int32_t a_zero;
-    struct guarded b2; /* chain: B of the second op, [n, n2] */
-    size_t n2;
-    struct qdot_device *own; /* opened for this case's thread count */
-    struct qdot_op *op, *op2;
-};
-
-static bool on_host(const struct conform_case *c)
-{
-    return c->place == PLACE_HOST_END || c->place == PLACE_HOST_START;
-}
-
-static bool wrapped(const struct conform_case *c)
-{
-    return c->place == PLACE_WRAPPED_END || c->place == PLACE_WRAPPED_START;
-}
-
-static bool at_end(const struct conform_case *c)
-{
-    return c->place == PLACE_HOST_END || c->place == PLACE_WRAPPED_END;
-}
-
-static enum verdict fail(struct job *job, const char *what, const char *why)
+enum verdict job_fail(struct job *job, const char *what, const char *why)
 {
     snprintf(job->outcome->reason, sizeof(job->outcome->reason), "%s: %s", what, why);
     return VERDICT_FAIL;
@@ -69,233 +16,8 @@ static enum verdict fail(struct job *job, const char *what, const char *why)
 /* A refusal is not a failure, and not a pass. */
 static enum verdict refused(struct job *job, const char *call, const struct qdot_error *err)
 {
-    fail(job, call, err->text[0] ? err->text : qdot_status_text(err->status));
+    job_fail(job, call, err->text[0] ? err->text : qdot_status_text(err->status));
     return err->status == QDOT_UNSUPPORTED ? VERDICT_NOT_RUN : VERDICT_FAIL;
-}
-
-/* ---- layout ---------------------------------------------------------------------------------- */
-
-static size_t matrix_bytes(size_t rows, size_t columns, size_t ld, enum qdot_type type)
-{
-    return ((rows - 1) * ld + columns) * ref_size(type);
-}
-
-static size_t slot_bytes(const struct job *job, enum slot slot, size_t m)
-{
-    const struct conform_case *c = job->c;
-    switch (slot) {
-    case SLOT_A:
-        return matrix_bytes(m, c->k, job->lda, c->a_type);
-    case SLOT_A_ZERO:
-        return c->a_zero == ZERO_EACH ? 4 * m : 0;
-    case SLOT_ROW_SCALE:
-        return c->row_scale ? 4 * m : 0;
-    case SLOT_B:
-        if (!c->b_at_run)
-            return 0;
-        return matrix_bytes(c->b_transposed ? c->n : c->k, c->b_transposed ? c->k : c->n, job->ldb,
-                            c->b_type);
-    case SLOT_OUT:
-        return matrix_bytes(m, c->n, job->ldo, c->out_type);
-    default:
-        return c->chain ? 4 * m * job->n2 : 0;
-    }
-}
-
-static bool four_bytes(const struct job *job, enum slot slot)
-{
-    if (slot == SLOT_OUT)
-        return ref_size(job->c->out_type) == 4;
-    return slot != SLOT_A && slot != SLOT_B;
-}
-
-/* Buffers get odd gaps between their parts and, when not up against a page, around them. */
-static void place_part(struct job *job, enum slot slot, struct part *part)
-{
-    const struct conform_case *c = job->c;
-    if (part->bytes == 0)
-        return;
-    if (on_host(c)) {
-        part->area = job->area_count++;
-        job->areas[part->area].bytes = part->bytes;
-        return;
-    }
-    part->area = c->place == PLACE_SHARED ? 0 : slot;
-    struct area *area = &job->areas[part->area];
-    size_t gap = random_below(&job->random, 16);
-    if (area->bytes == 0 && wrapped(c))
-        gap = 0;
-    size_t offset = area->bytes + gap;
-    if (four_bytes(job, slot))
-        offset = (offset + 3) / 4 * 4;
-    part->offset = offset;
-    area->bytes = offset + part->bytes;
-    job->area_count = SLOTS;
-}
-
-static void plan(struct job *job)
-{
-    const struct conform_case *c = job->c;
-    for (size_t i = 0; i < c->runs; i++) {
-        struct run *run = &job->runs[i];
-        run->m = i == 0 || c->chain ? c->m : random_between(&job->random, 1, c->m);
-        for (enum slot slot = SLOT_A; slot < SLOTS; slot++) {
-            run->parts[slot].bytes = slot_bytes(job, slot, run->m);
-            if (c->chain && slot == SLOT_OUT && i > 0)
-                run->parts[slot] = job->runs[0].parts[slot]; /* written again: order matters */
-            else
-                place_part(job, slot, &run->parts[slot]);
-        }
-    }
-    if (!on_host(c) && !wrapped(c))
-        for (size_t i = 0; i < job->area_count; i++)
-            if (job->areas[i].bytes > 0)
-                job->areas[i].bytes += random_below(&job->random, 16);
-}
-
-static uint8_t *part_memory(const struct job *job, const struct part *part)
-{
-    return part->bytes == 0 ? NULL : job->areas[part->area].g.memory + part->offset;
-}
-
-static bool allocate(struct job *job)
-{
-    const struct conform_case *c = job->c;
-    bool end = at_end(c);
-    size_t each = 4 * c->n;
-    for (size_t i = 0; i < job->area_count; i++) {
-        struct area *area = &job->areas[i];
-        if (area->bytes == 0)
-            continue;
-        if (!guarded_alloc(&area->g, area->bytes, end))
-            return false;
-        area->expected = malloc(area->g.page_bytes);
-        if (!area->expected)
-            return false;
-    }
-    size_t b_bytes = matrix_bytes(c->b_transposed ? c->n : c->k, c->b_transposed ? c->k : c->n,
-                                  job->ldb, c->b_type);
-    bool many_scales = c->scale != SCALE_NONE && c->scale != SCALE_ONE;
-    return (c->b_at_run || guarded_alloc(&job->b, b_bytes, end)) &&
-           (!c->b_zero || guarded_alloc(&job->b_zero, c->b_zero == ZERO_EACH ? each : 4, end)) &&
-           (!c->bias || guarded_alloc(&job->bias, each, end)) &&
-           (!c->scale || guarded_alloc(&job->scale, many_scales ? each : 4, end)) &&
-           (!c->bias_f || guarded_alloc(&job->bias_f, each, end)) &&
-           (!c->chain || guarded_alloc(&job->b2, c->n * job->n2, end));
-}
-
-static void fill(struct job *job)
-{
-    const struct conform_case *c = job->c;
-    struct random *r = &job->random;
-    fill_bytes(r, job->b.memory, job->b.bytes, c->b_type, c->b_fill, c->b_byte);
-    fill_bytes(r, job->b2.memory, job->b2.bytes, QDOT_S8, FILL_MIXED, 0);
-    fill_zeros(r, (int32_t *)job->b_zero.memory, job->b_zero.bytes / 4, c->b_type, c->b_zero);
-    if (c->a_zero != ZERO_NONE && c->a_zero != ZERO_EACH)
-        fill_zeros(r, &job->a_zero, 1, c->a_type, c->a_zero);
-    fill_bias(r, (int32_t *)job->bias.memory, job->bias.bytes / 4, c->wide_bias);
-    fill_scales(r, (float *)job->scale.memory, job->scale.bytes / 4, c);
-    fill_floats(r, (float *)job->bias_f.memory, job->bias_f.bytes / 4, c->bias_f, 5);
-    for (size_t i = 0; i < c->runs; i++) {
-        const struct run *run = &job->runs[i];
-        const struct part *p = run->parts;
-        fill_bytes(r, part_memory(job, &p[SLOT_A]), p[SLOT_A].bytes, c->a_type, c->a_fill,
-                   c->a_byte);
-        fill_bytes(r, part_memory(job, &p[SLOT_B]), p[SLOT_B].bytes, c->b_type, c->b_fill,
-                   c->b_byte);
-        fill_zeros(r, (int32_t *)part_memory(job, &p[SLOT_A_ZERO]), p[SLOT_A_ZERO].bytes / 4,
-                   c->a_type, c->a_zero);
-        fill_floats(r, (float *)part_memory(job, &p[SLOT_ROW_SCALE]), p[SLOT_ROW_SCALE].bytes / 4,
-                    c->row_scale, 0);
-    }
-    for (size_t i = 0; i < job->area_count; i++)
-        if (job->areas[i].bytes > 0)
-            memcpy(job->areas[i].expected, job->areas[i].g.pages, job->areas[i].g.page_bytes);
-}
-
-/* ---- the reference --------------------------------------------------------------------------- */
-
-static uint8_t *part_expected(const struct job *job, const struct part *part)
-{
-    const struct area *area = &job->areas[part->area];
-    return area->expected + (area->g.memory - area->g.pages) + part->offset;
-}
-
-static struct ref_problem problem(const struct job *job, const struct run *run)
-{
-    const struct conform_case *c = job->c;
-    const struct part *p = run->parts;
-    bool each = c->a_zero == ZERO_EACH;
-    return (struct ref_problem){
-        .m = run->m,
-        .n = c->n,
-        .k = c->k,
-        .a_type = c->a_type,
-        .b_type = c->b_type,
-        .out_type = c->out_type,
-        .a = part_memory(job, &p[SLOT_A]),
-        .lda = job->lda,
-        .b = c->b_at_run ? part_memory(job, &p[SLOT_B]) : job->b.memory,
-        .ldb = job->ldb,
-        .b_transposed = c->b_transposed,
-        .a_zero = each ? (const int32_t *)part_memory(job, &p[SLOT_A_ZERO]) : &job->a_zero,
-        .a_zero_count = c->a_zero == ZERO_NONE ? 0
-                        : each                 ? run->m
-                                               : 1,
-        .b_zero = (const int32_t *)job->b_zero.memory,
-        .b_zero_count = job->b_zero.bytes / 4,
-        .bias = (const int32_t *)job->bias.memory,
-        .scale = (const float *)job->scale.memory,
-        .scale_count = job->scale.bytes / 4,
-        .row_scale = (const float *)part_memory(job, &p[SLOT_ROW_SCALE]),
-        .bias_f = (const float *)job->bias_f.memory,
-        .out_zero = c->out_zero,
-        .clamp_lo = c->clamp_lo,
-        .clamp_hi = c->clamp_hi,
-    };
-}
-
-static struct ref_problem second_problem(const struct job *job, const void *a)
-{
-    const struct conform_case *c = job->c;
-    return (struct ref_problem){
-        .m = c->m,
-        .n = job->n2,
-        .k = c->n,
-        .a_type = c->out_type,
-        .b_type = QDOT_S8,
-        .out_type = QDOT_S32,
-        .a = a,
-        .lda = c->n,
-        .b = job->b2.memory,
-        .ldb = job->n2,
-    };
-}
-
-/* What all areas must hold in the end; with target->opencl, reference.cl writes into the areas. */
-static enum verdict compute_reference(struct job *job)
-{
-    const struct conform_case *c = job->c;
-    struct ref_opencl *opencl = job->target->opencl;
-    char reason[256];
-    for (size_t i = 0; i < c->runs; i++) {
-        const struct part *p = job->runs[i].parts;
-        struct ref_problem first = problem(job, &job->runs[i]);
-        ref_gemm(&first, part_expected(job, &p[SLOT_OUT]), job->ldo);
-        struct ref_problem second = second_problem(job, part_expected(job, &p[SLOT_OUT]));
-        if (c->chain)
-            ref_gemm(&second, part_expected(job, &p[SLOT_OUT2]), job->n2);
-        if (!opencl)
-            continue;
-        uint8_t *out = part_memory(job, &p[SLOT_OUT]);
-        if (ref_opencl_gemm(opencl, &first, out, job->ldo, reason, sizeof(reason)))
-            return fail(job, "reference.cl", reason);
-        second.a = out;
-        if (c->chain && ref_opencl_gemm(opencl, &second, part_memory(job, &p[SLOT_OUT2]), job->n2,
-                                        reason, sizeof(reason)))
-            return fail(job, "reference.cl", reason);
-    }
-    return VERDICT_PASS;
 }
 
 /* ---- the row --------------------------------------------------------------------------------- */
@@ -332,7 +54,7 @@ static enum verdict reload(struct job *job, struct qdot_device *device,
     if (qdot_op_save_packed(job->op, second.memory, bytes, &err))
         verdict = refused(job, "second qdot_op_save_packed", &err);
     else if (memcmp(first.memory, second.memory, bytes))
-        verdict = fail(job, "packed B", "saved twice, the bytes differ");
+        verdict = job_fail(job, "packed B", "saved twice, the bytes differ");
 done:
     guarded_free(&first); /* copied, says qdot.h: a later use of it faults */
     guarded_free(&second);
@@ -382,7 +104,7 @@ static enum verdict create(struct job *job, struct qdot_device **device)
     if (qdot_op_create(*device, &desc, &job->op, &err))
         return refused(job, "qdot_op_create", &err);
     if (strcmp(qdot_op_row(job->op), job->target->kernel) != 0)
-        return fail(job, "another row was taken", qdot_op_row(job->op));
+        return job_fail(job, "another row was taken", qdot_op_row(job->op));
     if (c->packed) {
         enum verdict verdict = reload(job, *device, &desc);
         if (verdict != VERDICT_PASS)
@@ -415,14 +137,14 @@ static enum verdict make_buffers(struct job *job, struct qdot_device *device)
         struct area *area = &job->areas[i];
         if (area->bytes == 0)
             continue;
-        void *host = wrapped(job->c) ? area->g.memory : NULL;
+        void *host = job_wrapped(job->c) ? area->g.memory : NULL;
         if (qdot_buffer_create(device, area->bytes, host, &area->buffer, &err))
             return refused(job, "qdot_buffer_create", &err);
         if (!host && qdot_buffer_write(area->buffer, 0, area->g.memory, area->bytes, &err))
             return refused(job, "qdot_buffer_write", &err);
         area->got = malloc(area->bytes);
         if (!area->got)
-            return fail(job, "malloc", "out of memory");
+            return job_fail(job, "malloc", "out of memory");
     }
     return VERDICT_PASS;
 }
@@ -431,16 +153,16 @@ static struct qdot_input input(const struct job *job, const struct part *part)
 {
     if (part->bytes == 0)
         return (struct qdot_input){0};
-    if (on_host(job->c))
-        return (struct qdot_input){.host = part_memory(job, part)};
+    if (job_on_host(job->c))
+        return (struct qdot_input){.host = job_memory(job, part)};
     return (struct qdot_input){.buffer = job->areas[part->area].buffer,
                                .offset_bytes = part->offset};
 }
 
 static struct qdot_output output(const struct job *job, const struct part *part)
 {
-    if (on_host(job->c))
-        return (struct qdot_output){.host = part_memory(job, part)};
+    if (job_on_host(job->c))
+        return (struct qdot_output){.host = job_memory(job, part)};
     return (struct qdot_output){.buffer = job->areas[part->area].buffer,
                                 .offset_bytes = part->offset};
 }
@@ -464,21 +186,21 @@ static enum verdict run_all(struct job *job, struct qdot_device *device)
             .b = input(job, &p[SLOT_B]),
         };
         if (qdot_op_run(job->op, &args, &err))
-            return fail(job, "qdot_op_run", err.text);
+            return job_fail(job, "qdot_op_run", err.text);
         struct qdot_run second = {.size = sizeof(second),
                                   .a = input(job, &p[SLOT_OUT]),
                                   .out = output(job, &p[SLOT_OUT2])};
         if (c->chain && qdot_op_run(job->op2, &second, &err))
-            return fail(job, "qdot_op_run of the second op", err.text);
+            return job_fail(job, "qdot_op_run of the second op", err.text);
     }
-    if (on_host(c))
+    if (job_on_host(c))
         return VERDICT_PASS;
     if (qdot_sync(device, &err))
-        return fail(job, "qdot_sync", err.text);
+        return job_fail(job, "qdot_sync", err.text);
     for (size_t i = 0; i < job->area_count; i++) {
         struct area *area = &job->areas[i];
         if (area->bytes > 0 && qdot_buffer_read(area->buffer, 0, area->got, area->bytes, &err))
-            return fail(job, "qdot_buffer_read", err.text);
+            return job_fail(job, "qdot_buffer_read", err.text);
     }
     return VERDICT_PASS;
 }
@@ -559,7 +281,7 @@ static enum verdict compare(struct job *job)
         /* around the operand, in its pages; the operand itself may lag behind a device buffer */
         memcpy(expected, area->g.memory, area->bytes);
         if (memcmp(area->expected, area->g.pages, area->g.page_bytes) != 0)
-            return fail(job, "memory next to an operand was changed", "its page differs");
+            return job_fail(job, "memory next to an operand was changed", "its page differs");
     }
     return VERDICT_PASS;
 }
@@ -575,7 +297,7 @@ static void plant(struct job *job)
         break;
     case FAULT_OUTSIDE:
         if (area->g.page_bytes > area->bytes)
-            area->g.pages[at_end(job->c) ? 0 : area->g.page_bytes - 1] ^= 1;
+            area->g.pages[job_at_end(job->c) ? 0 : area->g.page_bytes - 1] ^= 1;
         break;
     case FAULT_CRASH: /* a true one: a driver's handler may swallow what raise() sends */
         *(volatile uint8_t *)(area->g.pages + area->g.page_bytes) = 0;
@@ -619,17 +341,17 @@ enum verdict conform_run(const struct target *target, const struct conform_case 
     job.ldb = (c->b_transposed ? c->k : c->n) + c->b_gap;
     job.ldo = c->n + c->out_gap;
     job.n2 = c->chain ? random_between(&job.random, 1, 40) : 0;
-    plan(&job);
+    job_plan(&job);
     enum verdict verdict = VERDICT_FAIL;
     struct qdot_device *device = NULL;
-    if (!allocate(&job)) {
-        fail(&job, "mmap or malloc", "out of memory");
+    if (!job_allocate(&job)) {
+        job_fail(&job, "mmap or malloc", "out of memory");
     } else {
-        fill(&job);
-        verdict = compute_reference(&job);
+        job_fill(&job);
+        verdict = job_reference(&job);
         if (verdict == VERDICT_PASS && target->device)
             verdict = create(&job, &device);
-        if (verdict == VERDICT_PASS && target->device && !on_host(c))
+        if (verdict == VERDICT_PASS && target->device && !job_on_host(c))
             verdict = make_buffers(&job, device);
         if (verdict == VERDICT_PASS && target->device)
             verdict = run_all(&job, device);

@@ -13,8 +13,17 @@ configure() { # configure DIRECTORY OPTIONS...
     cmake -S "$source" -B "$to" "$@"
 }
 
+# Without a warning: what a compiler doubts is not passed.
 build_all() {
-    configure "$build" -DCMAKE_BUILD_TYPE=Release && cmake --build "$build" -j "$jobs"
+    configure "$build" -DCMAKE_BUILD_TYPE=Release || return 1
+    cmake --build "$build" -j "$jobs" >"$build/build.out" 2>&1
+    status=$?
+    cat "$build/build.out"
+    [ $status -eq 0 ] && ! grep -q ' warning: ' "$build/build.out"
+}
+
+inner_loops() {
+    sh "$source/tests/inner_loops.sh" "$build"
 }
 
 # Only the documented functions are exported, and all of them are.

@@ -11,6 +11,7 @@ if(QDOT_COMMAND AND CJSON_INCLUDE)
         tests/conform_cases.c
         tests/conform_child.c
         tests/conform_data.c
+        tests/conform_layout.c
         tests/conform_options.c
         tests/conform_process.c
         tests/conform_report.c
