@@ -17,6 +17,11 @@ static inline const char *api_device(void)
     return name && *name ? name : "cpu";
 }
 
+static inline int api_on_cpu(void)
+{
+    return strcmp(api_device(), "cpu") == 0;
+}
+
 /* CPU threads of a device; a thread sanitizer wants 1: it does not see into the pool's. */
 static inline size_t api_threads(void)
 {

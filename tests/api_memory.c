@@ -275,7 +275,7 @@ static void test_run_allocates_nothing(void **state)
         }
         size_t grown = mallinfo2().uordblks - heap;
         assert_int_equal(f->counter.calls, calls);
-        if (strcmp(api_device(), "cpu") == 0) /* drivers allocate on their own */
+        if (api_on_cpu()) /* drivers allocate on their own */
             assert_int_equal(grown, 0);
         qdot_op_destroy(op);
     }
@@ -289,8 +289,6 @@ static void test_workspace(void **state)
     static const size_t shapes[][3] = {{1, 1, 1},       {4096, 64, 64},   {4096, 16, 20000},
                                        {64, 8192, 512}, {7, 16, 1000000}, {100000, 16, 16}};
     (void)state;
-    if (strcmp(api_device(), "cpu") != 0)
-        skip();
     for (size_t threads = 1; threads <= 64; threads *= 8) {
         struct qdot_device_desc open = {
             .size = sizeof(open), .device = "cpu", .cache_dir = "", .thread_count = threads};
@@ -321,7 +319,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_failing_create, setup, teardown),
         cmocka_unit_test_setup_teardown(test_failing_first_create, setup, teardown),
         cmocka_unit_test_setup_teardown(test_run_allocates_nothing, setup, teardown),
-        cmocka_unit_test(test_workspace),
     };
-    return cmocka_run_group_tests_name("memory", tests, NULL, NULL);
+    const struct CMUnitTest cpu_tests[] = {cmocka_unit_test(test_workspace)};
+    int failed = cmocka_run_group_tests_name("memory", tests, NULL, NULL);
+    if (api_on_cpu())
+        failed += cmocka_run_group_tests_name("memory of the CPU", cpu_tests, NULL, NULL);
+    return failed;
 }

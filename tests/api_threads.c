@@ -150,8 +150,6 @@ static void test_callers_pool(void **state)
 {
     enum { BIG_M = 301, BIG_N = 203, BIG_K = 500 };
     (void)state;
-    if (strcmp(api_device(), "cpu") != 0)
-        skip();
     struct pool pool = {0};
     struct qdot_device_desc open = {.size = sizeof(open),
                                     .device = "cpu",
@@ -246,8 +244,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_two_devices),
         cmocka_unit_test(test_ops_of_one_device),
-        cmocka_unit_test(test_callers_pool),
         cmocka_unit_test(test_callers_float_mode),
     };
-    return cmocka_run_group_tests_name("threads", tests, NULL, NULL);
+    const struct CMUnitTest cpu_tests[] = {cmocka_unit_test(test_callers_pool)};
+    int failed = cmocka_run_group_tests_name("threads", tests, NULL, NULL);
+    if (api_on_cpu())
+        failed += cmocka_run_group_tests_name("threads of the CPU", cpu_tests, NULL, NULL);
+    return failed;
 }
