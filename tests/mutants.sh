@@ -14,7 +14,7 @@ trap 'exit 130' INT TERM
 tree=$scratch/tree
 build=$scratch/build
 jobs=$(nproc 2>/dev/null || echo 2)
-quick="cpu_tile_edge cpu_read_past_k pack_lost_zero_point cpu_ties_away op_wrong_scale opencl_tail"
+quick="cpu_tile_edge cpu_read_past_k pack_lost_zero_point cpu_ties_away op_wrong_scale opencl_tail opencl_race"
 passed=0
 failed=0
 skipped=0

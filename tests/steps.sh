@@ -134,6 +134,39 @@ oclgrind_races() {
     return 1
 }
 
+# Files in the cache are only a help: two processes that fill it at once, files cut short, altered or
+# of garbage, and a cache that cannot be written change no result.
+cache() {
+    export XDG_CACHE_HOME="$build/cache-test"
+    rm -rf "$XDG_CACHE_HOME"
+    mkdir -p "$XDG_CACHE_HOME"
+    few() {
+        "$build/qdot" conform --cases 2 --group edge,output --timeout 120 \
+            --require "reference/*,$(last_row opencl),$(last_row vulkan)"
+    }
+    few >"$build/cache.1" 2>&1 &
+    first=$!
+    few || return 1
+    wait $first || { cat "$build/cache.1"; return 1; }
+    files=$(find "$XDG_CACHE_HOME/qdot" -type f | wc -l)
+    echo "$files files in the cache"
+    [ "$files" -gt 0 ] || return 1
+    for damage in 'head -c 40' 'head -c 0' 'tail -c +2' 'tr \000-\377 \001-\377\000' 'cat - /etc/passwd'; do
+        find "$XDG_CACHE_HOME/qdot" -type f | while read -r file; do
+            $damage <"$file" >"$build/damaged" && cat "$build/damaged" >"$file"
+        done
+        echo "each through $damage:"
+        few || return 1
+    done
+    rm -rf "$XDG_CACHE_HOME"
+    echo "a file where the directory should be:"
+    echo >"$XDG_CACHE_HOME"
+    few
+    status=$?
+    rm -f "$XDG_CACHE_HOME"
+    return $status
+}
+
 validate() { # a command under the validation layer
     VK_INSTANCE_LAYERS=VK_LAYER_KHRONOS_validation \
         VK_LAYER_ENABLES=VK_VALIDATION_FEATURE_ENABLE_SYNCHRONIZATION_VALIDATION_EXT \
