@@ -1,0 +1,43 @@
+/*
+ * Other libraries, timed on the same products beside qdot. A peer is one entry of the table in
+ * peers.c: open it for a device, prepare a product (packing and compiling are not timed), run it,
+ * read its result for verification.
+ */
+#ifndef BENCH_PEERS_H
+#define BENCH_PEERS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "verify.h"
+
+struct peer {
+    const char *name;    /* what --peer accepts */
+    const char *backend; /* the kind of devices it can be compared on */
+    bool floating;       /* it computes in binary32: exact up to 2^24 */
+    /* Is it built and installed? False and one line that says what to install. */
+    bool (*present)(char *reason, size_t reason_bytes);
+    /* device: as qdot names it; threads: on the CPU. QDOT_UNSUPPORTED: not on this device. */
+    int (*open)(const char *device, size_t threads, void **peer, char *version,
+                size_t version_bytes, struct qdot_error *err);
+    void (*close)(void *peer);
+    /* p: a plain product. QDOT_UNSUPPORTED: not these types. */
+    int (*prepare)(void *peer, const struct product *p, void **work, struct qdot_error *err);
+    int (*run)(void *work, size_t runs, struct qdot_error *err); /* returns when all are done */
+    /* c: m * n; a value that is no int32 becomes INT32_MIN. */
+    int (*read)(void *work, int32_t *c, struct qdot_error *err);
+    const char *(*how)(void *work); /* which of its ways it took: the row's name */
+    void (*destroy)(void *work);    /* NULL is fine */
+};
+
+extern const struct peer *const peers[]; /* ends with NULL */
+const struct peer *peer_named(const char *name, size_t length);
+
+/* The last run's result against the proven accumulators. 'note' says what was compared, or where
+ * it is wrong. */
+bool peer_check(const struct peer *peer, void *work, const struct product *p, char *note,
+                size_t note_bytes);
+
+extern const struct peer peer_clblast, peer_onednn;
+
+#endif

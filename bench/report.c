@@ -1,0 +1,328 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+#include <cjson/cJSON.h>
+#include "report.h"
+#include "save.h"
+
+#ifndef BENCH_COMMIT
+#define BENCH_COMMIT "unknown"
+#endif
+
+double line_gops(const struct report_line *line)
+{
+    const double ops = 2.0 * (double)line->m * (double)line->n * (double)line->k;
+    return line->state == LINE_OK ? ops / line->time.median_ns : 0;
+}
+
+static double peak_fraction(const struct report *report, const struct report_line *line)
+{
+    const double peak = report->targets[line->target].peak.gops;
+    return peak > 0 ? line_gops(line) / peak : 0;
+}
+
+static void types_text(const struct report_line *line, char *text, size_t bytes)
+{
+    snprintf(text, bytes, "%s%s", type_text(line->a_type), type_text(line->b_type));
+}
+
+static void shape_text(const struct report_line *line, char *text, size_t bytes)
+{
+    snprintf(text, bytes, "%zux%zux%zu", line->m, line->n, line->k);
+}
+
+void report_time(double ns, char *text, size_t bytes)
+{
+    if (ns < 1e3)
+        snprintf(text, bytes, "%.1f ns", ns);
+    else if (ns < 1e6)
+        snprintf(text, bytes, "%.2f us", ns / 1e3);
+    else if (ns < 1e9)
+        snprintf(text, bytes, "%.2f ms", ns / 1e6);
+    else
+        snprintf(text, bytes, "%.2f s", ns / 1e9);
+}
+
+void report_table_head(void)
+{
+    printf("%-10s %-28s %-16s %-5s %-3s %3s %10s %8s %6s %-8s  %s\n", "device", "row", "shape",
+           "types", "out", "thr", "time", "GOPS", "peak", "verified", "layer");
+}
+
+/* The row without its backend, which the device's name has. */
+static const char *row_name(const struct report_line *line)
+{
+    const char *slash = strchr(line->kernel, '/');
+    return slash ? slash + 1 : line->kernel;
+}
+
+static void print_line(const struct report *report, const struct report_line *line)
+{
+    const struct report_target *t = &report->targets[line->target];
+    char shape[64], types[8], thr[24] = "-", ns[24] = "-", gops[24] = "-", part[24] = "-";
+    shape_text(line, shape, sizeof(shape));
+    types_text(line, types, sizeof(types));
+    if (t->threads)
+        snprintf(thr, sizeof(thr), "%zu", t->threads);
+    if (line->state == LINE_OK) {
+        const double rate = line_gops(line);
+        report_time(line->time.median_ns, ns, sizeof(ns));
+        snprintf(gops, sizeof(gops), rate < 100 ? "%.1f" : "%.0f", rate);
+        if (t->peak.gops > 0)
+            snprintf(part, sizeof(part), "%.0f%%", 100 * peak_fraction(report, line));
+    }
+    printf("%-10s %-28s %-16s %-5s %-3s %3s %10s %8s %6s %-8s  %s", t->info.name, row_name(line),
+           shape, types, type_text(line->out_type), thr, ns, gops, part,
+           line->state == LINE_OK      ? "yes"
+           : line->state == LINE_WRONG ? "WRONG"
+                                       : "FAILED",
+           line->layer);
+    if (line->peer_ratio > 0)
+        printf("  qdot/%s %.2f", line->peer, line->peer_ratio);
+    if (line->state != LINE_OK || (line->peer && strncmp(line->reason, "all ", 4) != 0))
+        printf("  (%s)", line->reason);
+    putchar('\n');
+    fflush(stdout);
+}
+
+static void *grown(void *array, size_t count, size_t size)
+{
+    /* Powers of two: grow when count is one. */
+    if (count & (count - 1))
+        return array;
+    return reallocarray(array, count ? count * 2 : 1, size);
+}
+
+void report_add(struct report *report, const struct report_line *line)
+{
+    struct report_line *lines = grown(report->lines, report->line_count, sizeof(*lines));
+    struct report_target *t = &report->targets[line->target];
+    const double rate = line_gops(line);
+    if (!lines) {
+        report->no_memory = true;
+        return;
+    }
+    report->lines = lines;
+    lines[report->line_count++] = *line;
+    report->wrong |= line->state != LINE_OK;
+    /* A product faster than the loop: then the loop was not the peak. */
+    if (!line->peer && rate > t->peak.gops) {
+        t->peak.gops = rate;
+        snprintf(t->peak.name, sizeof(t->peak.name), "best observed: %zux%zux%zu", line->m, line->n,
+                 line->k);
+    }
+    print_line(report, line);
+}
+
+void report_left_out(struct report *report, const char *text)
+{
+    char **list = grown(report->left_out, report->left_out_count, sizeof(*list));
+    if (list)
+        report->left_out = list;
+    char *copy = list ? strdup(text) : NULL;
+    if (copy)
+        report->left_out[report->left_out_count++] = copy;
+    else
+        report->no_memory = true;
+    printf("left out: %s\n", text);
+}
+
+int report_add_target(struct report *report, const struct report_target *target)
+{
+    struct report_target *targets = grown(report->targets, report->target_count, sizeof(*targets));
+    if (!targets)
+        return QDOT_NO_MEMORY;
+    report->targets = targets;
+    targets[report->target_count++] = *target;
+    return QDOT_OK;
+}
+
+void report_add_peer(struct report *report, const char *name, const char *version)
+{
+    for (size_t i = 0; i < report->peer_count; i++)
+        if (strcmp(report->peers[i].name, name) == 0)
+            return;
+    if (report->peer_count == sizeof(report->peers) / sizeof(report->peers[0]))
+        return;
+    struct report_peer *peer = &report->peers[report->peer_count++];
+    peer->name = name;
+    snprintf(peer->version, sizeof(peer->version), "%s", version);
+}
+
+static void line_name(const struct report *report, const struct report_line *line, char *name,
+                      size_t bytes)
+{
+    const struct report_target *t = &report->targets[line->target];
+    char types[8], threads[32] = "";
+    types_text(line, types, sizeof(types));
+    if (t->threads)
+        snprintf(threads, sizeof(threads), "/threads:%zu", t->threads);
+    snprintf(name, bytes, "%s/%s/%s/%s/%s/%s%s", line->net, line->layer, t->info.name,
+             line->peer ? line->kernel : row_name(line), types, type_text(line->out_type), threads);
+}
+
+/* What runs on the CPU: "model name", or "" where the system does not say. */
+static void cpu_model(char *text, size_t bytes)
+{
+    char row[512];
+    FILE *file = fopen("/proc/cpuinfo", "r");
+    text[0] = '\0';
+    while (file && fgets(row, sizeof(row), file))
+        if (strncmp(row, "model name", 10) == 0 && strchr(row, ':')) {
+            snprintf(text, bytes, "%s", strchr(row, ':') + 2);
+            text[strcspn(text, "\n")] = '\0';
+            break;
+        }
+    if (file)
+        fclose(file);
+}
+
+static cJSON *json_context(const struct report *report, int argc, char **argv)
+{
+    char date[64] = "", host[256] = "", cpu[256];
+    const time_t now = time(NULL);
+    struct tm local;
+    cJSON *context = cJSON_CreateObject();
+    if (localtime_r(&now, &local))
+        strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S%z", &local);
+    gethostname(host, sizeof(host) - 1);
+    cpu_model(cpu, sizeof(cpu));
+    cJSON_AddStringToObject(context, "date", date);
+    cJSON_AddStringToObject(context, "host_name", host);
+    cJSON_AddStringToObject(context, "executable", "qdot bench");
+    cJSON_AddNumberToObject(context, "num_cpus", (double)sysconf(_SC_NPROCESSORS_ONLN));
+    cJSON_AddStringToObject(context, "library_build_type", "release");
+    cJSON_AddStringToObject(context, "qdot_version", qdot_version());
+    cJSON_AddStringToObject(context, "commit", BENCH_COMMIT);
+    cJSON_AddStringToObject(context, "cpu", cpu);
+    cJSON *command = cJSON_AddArrayToObject(context, "command_line");
+    for (int i = 0; i < argc; i++)
+        cJSON_AddItemToArray(command, cJSON_CreateString(argv[i]));
+    cJSON *devices = cJSON_AddArrayToObject(context, "devices");
+    for (size_t i = 0; i < report->target_count; i++) {
+        const struct report_target *t = &report->targets[i];
+        cJSON *device = cJSON_CreateObject();
+        cJSON_AddItemToArray(devices, device);
+        cJSON_AddStringToObject(device, "device", t->info.name);
+        cJSON_AddStringToObject(device, "description", t->info.description);
+        cJSON_AddStringToObject(device, "driver", t->info.driver);
+        cJSON_AddStringToObject(device, "features", t->info.features);
+        if (t->threads)
+            cJSON_AddNumberToObject(device, "threads", (double)t->threads);
+        cJSON_AddNumberToObject(device, "peak_ops_per_second", t->peak.gops * 1e9);
+        cJSON_AddStringToObject(device, "peak_of", t->peak.name);
+    }
+    cJSON *peer_list = cJSON_AddArrayToObject(context, "peers");
+    for (size_t i = 0; i < report->peer_count; i++) {
+        cJSON *peer = cJSON_CreateObject();
+        cJSON_AddItemToArray(peer_list, peer);
+        cJSON_AddStringToObject(peer, "name", report->peers[i].name);
+        cJSON_AddStringToObject(peer, "version", report->peers[i].version);
+    }
+    cJSON *left_out = cJSON_AddArrayToObject(context, "left_out");
+    for (size_t i = 0; i < report->left_out_count; i++)
+        cJSON_AddItemToArray(left_out, cJSON_CreateString(report->left_out[i]));
+    return context;
+}
+
+static cJSON *json_line(const struct report *report, const struct report_line *line)
+{
+    const struct report_target *t = &report->targets[line->target];
+    char name[256], shape[64], types[8];
+    cJSON *entry = cJSON_CreateObject();
+    line_name(report, line, name, sizeof(name));
+    shape_text(line, shape, sizeof(shape));
+    types_text(line, types, sizeof(types));
+    cJSON_AddStringToObject(entry, "name", name);
+    cJSON_AddStringToObject(entry, "run_name", name);
+    cJSON_AddStringToObject(entry, "run_type", "iteration");
+    cJSON_AddNumberToObject(entry, "repetitions", 1);
+    cJSON_AddNumberToObject(entry, "iterations", (double)line->time.iterations);
+    cJSON_AddNumberToObject(entry, "real_time", line->time.median_ns);
+    cJSON_AddNumberToObject(entry, "min_time", line->time.min_ns);
+    cJSON_AddNumberToObject(entry, "cpu_time", line->time.cpu_ns);
+    cJSON_AddStringToObject(entry, "time_unit", "ns");
+    cJSON_AddNumberToObject(entry, "items_per_second", line_gops(line) * 1e9);
+    cJSON_AddStringToObject(entry, "device", t->info.name);
+    cJSON_AddStringToObject(entry, "kernel", line->kernel);
+    cJSON_AddStringToObject(entry, "shape", shape);
+    cJSON_AddStringToObject(entry, "types", types);
+    cJSON_AddStringToObject(entry, "out", type_text(line->out_type));
+    cJSON_AddNumberToObject(entry, "threads", (double)(t->threads ? t->threads : 1));
+    cJSON_AddStringToObject(entry, "network", line->net);
+    cJSON_AddStringToObject(entry, "layer", line->layer);
+    cJSON_AddNumberToObject(entry, "layer_count", line->count);
+    cJSON_AddBoolToObject(entry, "verified", line->state == LINE_OK);
+    cJSON_AddNumberToObject(entry, "peak_fraction", peak_fraction(report, line));
+    cJSON_AddNumberToObject(entry, "create_ms", line->create_ms);
+    if (line->peer) {
+        cJSON_AddStringToObject(entry, "peer", line->peer);
+        cJSON_AddNumberToObject(entry, "qdot_to_peer", line->peer_ratio);
+        cJSON_AddStringToObject(entry, "compared", line->reason);
+    }
+    if (line->state != LINE_OK) {
+        cJSON_AddBoolToObject(entry, "error_occurred", true);
+        cJSON_AddStringToObject(entry, "error_message", line->reason);
+    }
+    return entry;
+}
+
+bool report_json(const struct report *report, const char *path, int argc, char **argv)
+{
+    struct save save = {0};
+    cJSON *root = cJSON_CreateObject();
+    cJSON_AddItemToObject(root, "context", json_context(report, argc, argv));
+    cJSON *list = cJSON_AddArrayToObject(root, "benchmarks");
+    for (size_t i = 0; i < report->line_count; i++)
+        cJSON_AddItemToArray(list, json_line(report, &report->lines[i]));
+    const bool saved =
+        save_json(&save, "bench", "--json", path, root) && save_commit(&save, "bench", "--json");
+    save_discard(&save);
+    return saved;
+}
+
+bool report_csv(const struct report *report, const char *path)
+{
+    struct save save = {0};
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *out = open_memstream(&text, &bytes);
+    if (!out) {
+        fprintf(stderr, "qdot bench: --csv %s: no memory\n", path);
+        return false;
+    }
+    fprintf(out, "name,iterations,real_time,cpu_time,time_unit,items_per_second,device,kernel,"
+                 "shape,types,out,threads,verified,peak_fraction,create_ms,peer\n");
+    for (size_t i = 0; i < report->line_count; i++) {
+        const struct report_line *line = &report->lines[i];
+        const struct report_target *t = &report->targets[line->target];
+        char name[256], types[8];
+        line_name(report, line, name, sizeof(name));
+        types_text(line, types, sizeof(types));
+        fprintf(out, "\"%s\",%llu,%.1f,%.1f,ns,%.6g,%s,%s,%zux%zux%zu,%s,%s,%zu,%s,%.4f,%.3f,%s\n",
+                name, (unsigned long long)line->time.iterations, line->time.median_ns,
+                line->time.cpu_ns, line_gops(line) * 1e9, t->info.name, line->kernel, line->m,
+                line->n, line->k, types, type_text(line->out_type), t->threads ? t->threads : 1,
+                line->state == LINE_OK ? "true" : "false", peak_fraction(report, line),
+                line->create_ms, line->peer ? line->peer : "");
+    }
+    bool saved = fclose(out) == 0;
+    if (!saved)
+        fprintf(stderr, "qdot bench: --csv %s: no memory\n", path);
+    saved = saved && save_bytes(&save, "bench", "--csv", path, text, bytes, NULL, 0) &&
+            save_commit(&save, "bench", "--csv");
+    save_discard(&save);
+    free(text);
+    return saved;
+}
+
+void report_free(struct report *report)
+{
+    for (size_t i = 0; i < report->left_out_count; i++)
+        free(report->left_out[i]);
+    free(report->left_out);
+    free(report->targets);
+    free(report->lines);
+}

@@ -1,0 +1,68 @@
+/* The lines of a benchmark: a table while it runs, JSON and CSV at its end. */
+#ifndef BENCH_REPORT_H
+#define BENCH_REPORT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include "measure.h"
+#include "peak.h"
+#include "qdot.h"
+#include "verify.h"
+
+/* A device as it was opened: on the CPU, with a number of threads. */
+struct report_target {
+    struct qdot_device_info info;
+    size_t threads; /* 0: not the CPU */
+    struct peak peak;
+};
+
+struct report_peer {
+    const char *name;
+    char version[64];
+};
+
+enum line_state { LINE_OK, LINE_WRONG, LINE_FAILED /* a call failed; reason has it */ };
+
+struct report_line {
+    size_t target; /* index of targets */
+    const char *net, *layer;
+    unsigned count;
+    size_t m, n, k;
+    enum qdot_type a_type, b_type, out_type;
+    char kernel[64];
+    const char *peer;  /* NULL: qdot */
+    double peer_ratio; /* qdot's rate by the peer's; 0: none */
+    enum line_state state;
+    char reason[512]; /* or, for a peer, what was compared */
+    struct contestant time;
+    double create_ms;
+};
+
+struct report {
+    struct report_target *targets;
+    size_t target_count;
+    struct report_line *lines;
+    size_t line_count;
+    struct report_peer peers[8];
+    size_t peer_count;
+    char **left_out; /* lines of text: what the budget did not reach */
+    size_t left_out_count;
+    bool no_memory; /* a line was lost */
+    bool wrong;     /* some line is not LINE_OK */
+};
+
+double line_gops(const struct report_line *line);
+void report_table_head(void);
+/* Keeps a copy and prints it. */
+void report_add(struct report *report, const struct report_line *line);
+void report_left_out(struct report *report, const char *text);
+int report_add_target(struct report *report, const struct report_target *target);
+void report_add_peer(struct report *report, const char *name, const char *version);
+void report_time(double ns, char *text, size_t bytes); /* "1.23 ms" */
+
+/* Whole files or none; false after a line on stderr. */
+bool report_json(const struct report *report, const char *path, int argc, char **argv);
+bool report_csv(const struct report *report, const char *path);
+void report_free(struct report *report);
+
+#endif
