@@ -275,19 +275,24 @@ static void float_state_leave(unsigned state)
 #endif
 }
 
-/* Stages rows [from, to) of the block of A at 'row', K from group to group + groups. */
-static void stage(const struct cpu_run *run, uint8_t *staged, size_t row, size_t from, size_t to,
+/* Stages rows [row, row + count) of A, K from group to group + groups. */
+static void stage(const struct cpu_run *run, uint8_t *staged, size_t row, size_t count,
                   size_t group, size_t groups, int32_t *row_sum)
 {
-    const size_t kr = run->op->row->kr, k = run->op->p.k;
-    const size_t first = group * kr, padded = groups * kr;
-    const size_t elements = k - first < padded ? k - first : padded;
-    for (size_t i = from; i < to; i++) {
-        const uint8_t *a = run->a + (row + i) * run->lda + first;
-        const uint32_t sum = run->kernel->stage(staged + i * run->impl->stage_stride, a, elements,
-                                                padded, run->flip, run->is_signed, run->sums);
-        row_sum[i] = (int32_t)((uint32_t)row_sum[i] + sum);
-    }
+    const size_t kr = run->op->row->kr, first = group * kr, k = run->op->p.k - first;
+    const struct cpu_stage s = {
+        .staged = staged,
+        .stride = run->impl->stage_stride,
+        .a = run->a + row * run->lda + first,
+        .lda = run->lda,
+        .rows = count,
+        .count = k < groups * kr ? k : groups * kr,
+        .padded = groups * kr,
+        .flip = run->flip,
+        .is_signed = run->is_signed,
+        .row_sum = run->sums ? row_sum : NULL,
+    };
+    run->kernel->stage(&s);
 }
 
 /* Rows [row, row + count) of A times panels [first, last). */
@@ -309,6 +314,8 @@ static void run_item(const struct cpu_run *run, uint8_t *scratch, size_t row, si
     if (in_place && run->op->p.k % r->kr && row + count == run->m)
         in_place = count * (tiles - 1) / tiles;
     const bool stage_by_cut = impl->stage_groups < groups;
+    /* One panel alone reads each tile once: staged just before, it is still in L1. */
+    const bool stage_by_tile = last - first == 1 && impl->cut_groups == groups;
     struct cpu_tile t = {
         .output = &run->output,
         /* All of a panel's successor is prefetched while the panel's tiles run, if there are two.
@@ -316,8 +323,9 @@ static void run_item(const struct cpu_run *run, uint8_t *scratch, size_t row, si
         .next_step = tiles < 4 ? 128 : 64,
     };
     memset(row_sum, 0, count * sizeof(*row_sum));
-    if (!stage_by_cut)
-        stage(run, scratch, row, in_place, count, 0, groups, row_sum);
+    if (!stage_by_cut && !stage_by_tile)
+        stage(run, scratch + in_place * impl->stage_stride, row + in_place, count - in_place, 0,
+              groups, row_sum + in_place);
     for (size_t panel = first; panel < last; panel++) {
         t.column = panel * r->nr;
         t.columns = n - t.column < r->nr ? n - t.column : r->nr;
@@ -330,7 +338,8 @@ static void run_item(const struct cpu_run *run, uint8_t *scratch, size_t row, si
             if (stage_by_cut) {
                 if (group == 0)
                     memset(row_sum, 0, count * sizeof(*row_sum));
-                stage(run, scratch, row, in_place, count, group, t.groups, row_sum);
+                stage(run, scratch + in_place * impl->stage_stride, row + in_place,
+                      count - in_place, group, t.groups, row_sum + in_place);
             }
             for (size_t i = 0; i < tiles; i++) {
                 const size_t top = count * i / tiles, bottom = count * (i + 1) / tiles;
@@ -338,9 +347,14 @@ static void run_item(const struct cpu_run *run, uint8_t *scratch, size_t row, si
                 t.a_stride = staged ? impl->stage_stride : run->lda;
                 t.a = (staged ? scratch : run->a + row * run->lda) + top * t.a_stride;
                 t.flip = staged ? 0 : run->flip;
+                if (staged && stage_by_tile) {
+                    stage(run, scratch, row + top, bottom - top, 0, groups, row_sum + top);
+                    t.a = scratch;
+                }
                 if (!staged || !stage_by_cut)
                     t.a += group * group_bytes;
-                t.next_a = t.a + (bottom - top) * t.a_stride;
+                t.next_a = stage_by_tile ? run->a + (row + bottom) * run->lda
+                                         : t.a + (bottom - top) * t.a_stride;
                 t.acc = acc + top * r->nr;
                 t.row = row + top;
                 t.row_sum = row_sum + top;

@@ -65,13 +65,19 @@ struct cpu_tile {
 /* A micro-kernel: sum over groups of a[i] * b[j], mod 2^32, then the output stage. */
 typedef void cpu_tile_fn(const struct cpu_tile *t);
 
-/*
- * Staging: a row of A, elements [k0, k0 + count) of k, copied with its bytes flipped by XOR,
- * widened to the row's element size, and followed by zeros up to 'padded' elements. Returns the sum
- * of the staged values. kr = 2 rows stage 16-bit elements, kr = 4 rows bytes.
- */
-typedef uint32_t cpu_stage_fn(void *staged, const uint8_t *restrict a, size_t count, size_t padded,
-                              uint8_t flip, bool is_signed, bool sum);
+/* Staging: rows of A, 'count' elements of each, copied with their bytes flipped by XOR, widened to
+ * the kernel's element size, and followed by zeros up to 'padded' elements. */
+struct cpu_stage {
+    uint8_t *staged;
+    size_t stride; /* bytes between staged rows: whole cache lines */
+    const uint8_t *a;
+    size_t lda, rows;
+    size_t count, padded; /* 'padded' - 'count' is less than a group */
+    uint8_t flip;
+    bool is_signed;   /* the values after the flip */
+    int32_t *row_sum; /* their sums are added here, unless NULL */
+};
+typedef void cpu_stage_fn(const struct cpu_stage *s);
 
 struct cpu_kernel {
     cpu_tile_fn *tile[CPU_MAX_MR]; /* tile[i] does i + 1 rows */
@@ -80,7 +86,7 @@ struct cpu_kernel {
     bool flips;     /* the tile flips A by t->flip itself, so that it always can */
 };
 
-extern cpu_stage_fn cpu_stage_bytes, cpu_stage_shorts;
+extern cpu_stage_fn cpu_stage_shorts;
 #if defined(__x86_64__)
 extern cpu_stage_fn cpu_stage_bytes_avx2, cpu_stage_shorts_avx2;
 extern cpu_stage_fn cpu_stage_bytes_avx512;

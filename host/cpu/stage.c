@@ -5,80 +5,83 @@
 #endif
 #include "cpu.h"
 
-/* Sum of 'count' bytes after the flip. Signed bytes are summed as unsigned ones 128 higher. */
-static inline __attribute__((always_inline)) uint32_t sum_bytes(const uint8_t *a, size_t count,
-                                                                uint8_t flip, bool is_signed)
+/* Sum of a row after the flip. Signed bytes are summed as unsigned ones 128 higher. */
+static inline __attribute__((always_inline)) uint32_t sum_row(const struct cpu_stage *s,
+                                                              const uint8_t *a)
 {
     uint32_t sum = 0;
-    const uint8_t to_unsigned = is_signed ? flip ^ 0x80 : flip;
-    for (size_t i = 0; i < count; i++)
+    const uint8_t to_unsigned = s->is_signed ? s->flip ^ 0x80 : s->flip;
+    for (size_t i = 0; i < s->count; i++)
         sum += (uint8_t)(a[i] ^ to_unsigned);
-    return is_signed ? sum - 128u * (uint32_t)count : sum;
-}
-
-static inline __attribute__((always_inline)) void bytes(uint8_t *target, const uint8_t *a,
-                                                        size_t count, size_t padded, uint8_t flip)
-{
-    for (size_t i = 0; i < count; i++)
-        target[i] = a[i] ^ flip;
-    memset(target + count, 0, padded - count);
+    return s->is_signed ? sum - 128u * (uint32_t)s->count : sum;
 }
 
 static inline __attribute__((always_inline)) void
-shorts(int16_t *target, const uint8_t *a, size_t count, size_t padded, uint8_t flip, bool is_signed)
+bytes_row(const struct cpu_stage *s, uint8_t *target, const uint8_t *restrict a)
 {
-    if (is_signed)
-        for (size_t i = 0; i < count; i++)
-            target[i] = (int8_t)(a[i] ^ flip);
-    else
-        for (size_t i = 0; i < count; i++)
-            target[i] = a[i] ^ flip;
-    memset(target + count, 0, (padded - count) * sizeof(*target));
+    for (size_t i = 0; i < s->count; i++)
+        target[i] = a[i] ^ s->flip;
+    memset(target + s->count, 0, s->padded - s->count);
 }
 
-#define VARIANT(suffix, attributes)                                                         \
-    attributes uint32_t cpu_stage_bytes##suffix(void *staged, const uint8_t *restrict a,    \
-                                                size_t count, size_t padded, uint8_t flip,  \
-                                                bool is_signed, bool sum)                   \
-    {                                                                                       \
-        bytes(staged, a, count, padded, flip);                                              \
-        return sum ? sum_bytes(a, count, flip, is_signed) : 0;                              \
-    }                                                                                       \
-    attributes uint32_t cpu_stage_shorts##suffix(void *staged, const uint8_t *restrict a,   \
-                                                 size_t count, size_t padded, uint8_t flip, \
-                                                 bool is_signed, bool sum)                  \
-    {                                                                                       \
-        shorts(staged, a, count, padded, flip, is_signed);                                  \
-        return sum ? sum_bytes(a, count, flip, is_signed) : 0;                              \
+static inline __attribute__((always_inline)) void
+shorts_row(const struct cpu_stage *s, int16_t *target, const uint8_t *restrict a)
+{
+    if (s->is_signed)
+        for (size_t i = 0; i < s->count; i++)
+            target[i] = (int8_t)(a[i] ^ s->flip);
+    else
+        for (size_t i = 0; i < s->count; i++)
+            target[i] = a[i] ^ s->flip;
+    memset(target + s->count, 0, (s->padded - s->count) * sizeof(*target));
+}
+
+/* One text for several instruction sets, so that the compiler vectorises it. */
+#define VARIANT(name, row, type, attributes)                                       \
+    attributes void name(const struct cpu_stage *given)                            \
+    {                                                                              \
+        const struct cpu_stage s = *given;                                         \
+        for (size_t i = 0; i < s.rows; i++) {                                      \
+            const uint8_t *a = s.a + i * s.lda;                                    \
+            row(&s, (type *)(void *)(s.staged + i * s.stride), a);                 \
+            if (s.row_sum)                                                         \
+                s.row_sum[i] = (int32_t)((uint32_t)s.row_sum[i] + sum_row(&s, a)); \
+        }                                                                          \
     }
 
-VARIANT(, )
+VARIANT(cpu_stage_shorts, shorts_row, int16_t, )
 #if defined(__x86_64__)
-VARIANT(_avx2, __attribute__((target("avx2"))))
+VARIANT(cpu_stage_shorts_avx2, shorts_row, int16_t, __attribute__((target("avx2"))))
+VARIANT(cpu_stage_bytes_avx2, bytes_row, uint8_t, __attribute__((target("avx2"))))
 
 /* Whole cache lines of the staged row are written, which its stride has room for. */
-__attribute__((target("avx512f,avx512bw"))) uint32_t
-cpu_stage_bytes_avx512(void *staged, const uint8_t *restrict a, size_t count, size_t padded,
-                       uint8_t flip, bool is_signed, bool sum)
+__attribute__((target("avx512f,avx512bw"))) void cpu_stage_bytes_avx512(const struct cpu_stage *s)
 {
-    uint8_t *target = staged;
-    const __m512i flips = _mm512_set1_epi8((char)flip);
-    const __m512i to_unsigned = _mm512_set1_epi8((char)(is_signed ? 0x80 : 0));
-    __m512i sums = _mm512_setzero_si512();
-    for (size_t i = 0; i < padded; i += 64) {
-        const __mmask64 mask = count >= i + 64 ? ~(__mmask64)0
-                               : count <= i    ? 0
-                                               : ((__mmask64)1 << (count - i)) - 1;
-        const __m512i bytes = _mm512_xor_si512(_mm512_maskz_loadu_epi8(mask, a + i),
-                                               _mm512_maskz_mov_epi8(mask, flips));
-        _mm512_storeu_si512(target + i, bytes);
-        if (sum)
+    const __m512i flips = _mm512_set1_epi8((char)s->flip);
+    const __m512i to_unsigned = _mm512_set1_epi8((char)(s->is_signed ? 0x80 : 0));
+    const size_t whole = s->count / 64 * 64;
+    const __mmask64 mask = ((__mmask64)1 << (s->count - whole)) - 1; /* of the end of the row */
+    const __m512i end_flips = _mm512_maskz_mov_epi8(mask, flips);
+    for (size_t r = 0; r < s->rows; r++) {
+        const uint8_t *a = s->a + r * s->lda;
+        uint8_t *target = s->staged + r * s->stride;
+        size_t i = 0;
+        for (; i < whole; i += 64)
+            _mm512_storeu_si512(target + i, _mm512_xor_si512(_mm512_loadu_si512(a + i), flips));
+        if (i < s->padded)
+            _mm512_storeu_si512(target + i,
+                                _mm512_xor_si512(_mm512_maskz_loadu_epi8(mask, a + i), end_flips));
+        if (!s->row_sum)
+            continue;
+        __m512i sums = _mm512_setzero_si512(); /* zeros after the end are 0x80 here, taken off */
+        for (i = 0; i < s->padded; i += 64)
             sums = _mm512_add_epi64(
-                sums,
-                _mm512_sad_epu8(_mm512_xor_si512(bytes, _mm512_maskz_mov_epi8(mask, to_unsigned)),
-                                _mm512_setzero_si512()));
+                sums, _mm512_sad_epu8(_mm512_xor_si512(_mm512_loadu_si512(target + i), to_unsigned),
+                                      _mm512_setzero_si512()));
+        uint32_t sum = (uint32_t)_mm512_reduce_add_epi64(sums);
+        if (s->is_signed)
+            sum -= 128u * (uint32_t)i;
+        s->row_sum[r] = (int32_t)((uint32_t)s->row_sum[r] + sum);
     }
-    const uint32_t total = (uint32_t)_mm512_reduce_add_epi64(sums);
-    return is_signed ? total - 128u * (uint32_t)count : total;
 }
 #endif
