@@ -1,1 +1,51 @@
 # The Vulkan backend: the loader is opened at run time; headers and a GLSL compiler build it.
+find_path(VULKAN_HEADERS vulkan/vulkan_core.h)
+find_program(QDOT_GLSLC glslc)
+find_program(QDOT_GLSLANG glslangValidator)
+find_program(QDOT_SPIRV_VAL spirv-val)
+
+# qdot_shader(symbol file definitions...): SPIR-V of shaders/file, validated where that is possible.
+function(qdot_shader symbol file)
+    set(source ${PROJECT_SOURCE_DIR}/shaders/${file})
+    set(spirv ${CMAKE_CURRENT_BINARY_DIR}/shaders/${symbol}.spv)
+    file(MAKE_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/shaders)
+    if(QDOT_MUTANT)
+        list(APPEND ARGN -DQDOT_MUTANT_${QDOT_MUTANT}=1)
+    endif()
+    if(QDOT_GLSLC)
+        set(compile ${QDOT_GLSLC} --target-env=vulkan1.1 ${ARGN} -o ${spirv} ${source})
+    else()
+        set(compile ${QDOT_GLSLANG} --quiet --target-env vulkan1.1 ${ARGN} -o ${spirv} ${source})
+    endif()
+    set(validate)
+    if(QDOT_SPIRV_VAL)
+        set(validate COMMAND ${QDOT_SPIRV_VAL} --target-env vulkan1.1 ${spirv})
+    endif()
+    add_custom_command(OUTPUT ${spirv} COMMAND ${compile} ${validate}
+        DEPENDS ${source} ${PROJECT_SOURCE_DIR}/shaders/interface.glsl
+            ${PROJECT_SOURCE_DIR}/shaders/output.glsl VERBATIM)
+    qdot_embed(qdot ${spirv} ${symbol})
+endfunction()
+
+if(NOT QDOT_VULKAN)
+    message(STATUS "qdot: no Vulkan backend: switched off by QDOT_VULKAN")
+elseif(NOT VULKAN_HEADERS)
+    message(STATUS "qdot: no Vulkan backend: install libvulkan-dev")
+elseif(NOT QDOT_GLSLC AND NOT QDOT_GLSLANG)
+    message(STATUS "qdot: no Vulkan backend: install glslc or glslang-tools")
+else()
+    target_sources(qdot PRIVATE
+        host/vulkan/loader.c
+        host/vulkan/device.c
+        host/vulkan/memory.c
+        host/vulkan/pipeline.c
+        host/vulkan/plan.c
+        host/vulkan/gemm.c)
+    target_include_directories(qdot SYSTEM PRIVATE ${VULKAN_HEADERS})
+    target_compile_definitions(qdot PRIVATE QDOT_HAVE_VULKAN)
+    qdot_shader(qdot_vk_gemm gemm.comp)
+    qdot_shader(qdot_vk_gemm_int_dot gemm.comp -DINT_DOT)
+    qdot_shader(qdot_vk_pack pack.comp)
+    qdot_shader(qdot_vk_sums sums.comp)
+    qdot_shader(qdot_vk_fold fold.comp)
+endif()

@@ -1,0 +1,436 @@
+/* Vulkan devices: enumeration, open and close, submission, buffers, the backend's hooks. */
+#include <stdio.h>
+#include <string.h>
+#include "vk.h"
+
+#define MAX_DEVICES 32
+#define MAX_FAMILIES 32
+
+/* ---- enumeration ----------------------------------------------------------------------------- */
+
+/* The first family that computes; it need not draw. UINT32_MAX: none. */
+static uint32_t find_family(const struct vk_api *vk, VkPhysicalDevice physical)
+{
+    VkQueueFamilyProperties families[MAX_FAMILIES];
+    uint32_t count = MAX_FAMILIES;
+    vk->vkGetPhysicalDeviceQueueFamilyProperties(physical, &count, families);
+    for (uint32_t i = 0; i < count; i++)
+        if ((families[i].queueFlags & VK_QUEUE_COMPUTE_BIT) && families[i].queueCount > 0)
+            return i;
+    return UINT32_MAX;
+}
+
+/* The index-th device of version 1.1 with a compute queue, in the loader's order. QDOT_END past the
+ * last, *total is then how many there are. */
+static int find(const struct vk_api *vk, VkInstance instance, size_t index,
+                VkPhysicalDevice *physical, uint32_t *family, size_t *total)
+{
+    VkPhysicalDevice devices[MAX_DEVICES];
+    uint32_t count = MAX_DEVICES;
+    *total = 0;
+    const VkResult code = vk->vkEnumeratePhysicalDevices(instance, &count, devices);
+    if (code != VK_SUCCESS && code != VK_INCOMPLETE)
+        return QDOT_END;
+    for (uint32_t i = 0; i < count; i++) {
+        VkPhysicalDeviceProperties properties;
+        vk->vkGetPhysicalDeviceProperties(devices[i], &properties);
+        *physical = devices[i];
+        *family = find_family(vk, devices[i]);
+        if (properties.apiVersion < VK_API_VERSION_1_1 || *family == UINT32_MAX)
+            continue;
+        if ((*total)++ == index)
+            return QDOT_OK;
+    }
+    return QDOT_END;
+}
+
+static void describe_physical(const struct vk_api *vk, VkPhysicalDevice physical,
+                              struct qdot_device_info *info)
+{
+    VkPhysicalDeviceProperties p;
+    VkPhysicalDeviceMemoryProperties memory;
+    vk->vkGetPhysicalDeviceProperties(physical, &p);
+    vk->vkGetPhysicalDeviceMemoryProperties(physical, &memory);
+    const uint32_t v = p.apiVersion, d = p.driverVersion;
+    snprintf(info->description, sizeof(info->description), "%.120s", p.deviceName);
+    snprintf(info->driver, sizeof(info->driver), "Vulkan %u.%u.%u, driver %u.%u.%u",
+             VK_VERSION_MAJOR(v), VK_VERSION_MINOR(v), VK_VERSION_PATCH(v), VK_VERSION_MAJOR(d),
+             VK_VERSION_MINOR(d), VK_VERSION_PATCH(d));
+    for (uint32_t i = 0; i < memory.memoryHeapCount; i++)
+        if (memory.memoryHeaps[i].flags & VK_MEMORY_HEAP_DEVICE_LOCAL_BIT)
+            info->memory_bytes += memory.memoryHeaps[i].size;
+    info->available = 1;
+}
+
+static int describe(size_t index, struct qdot_device_info *info, struct qdot_error *err)
+{
+    struct vk_api vk;
+    VkInstance instance;
+    VkPhysicalDevice physical;
+    uint32_t family;
+    size_t total;
+    (void)err;
+    if (!vk_load(&vk, &instance, info->reason, sizeof(info->reason)))
+        return index == 0 ? QDOT_OK : QDOT_END;
+    int status = find(&vk, instance, index, &physical, &family, &total);
+    if (status == QDOT_OK) {
+        describe_physical(&vk, physical, info);
+    } else if (index == 0 && total == 0) {
+        snprintf(info->reason, sizeof(info->reason),
+                 "no Vulkan 1.1 device: install a driver (mesa-vulkan-drivers runs on the CPU)");
+        status = QDOT_OK;
+    }
+    vk.vkDestroyInstance(instance, NULL);
+    return status;
+}
+
+/* ---- command buffers ------------------------------------------------------------------------- */
+
+int vk_commands_create(struct qdot_device *device, struct vk_commands *commands,
+                       struct qdot_error *err)
+{
+    const struct vk_device *vkd = device->impl;
+    const VkCommandPoolCreateInfo pool_info = {.sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO,
+                                               .flags =
+                                                   VK_COMMAND_POOL_CREATE_RESET_COMMAND_BUFFER_BIT,
+                                               .queueFamilyIndex = vkd->family};
+    VkCommandPool pool;
+    vk_commands_destroy(device, commands); /* what an earlier failure left */
+    int status = vk_check(vkd->vk.vkCreateCommandPool(vkd->device, &pool_info, NULL, &pool),
+                          "vkCreateCommandPool", err);
+    if (status != QDOT_OK)
+        return status;
+    commands->pool = pool;
+    const VkCommandBufferAllocateInfo info = {.sType =
+                                                  VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO,
+                                              .commandPool = pool,
+                                              .level = VK_COMMAND_BUFFER_LEVEL_PRIMARY,
+                                              .commandBufferCount = 1};
+    status = vk_check(vkd->vk.vkAllocateCommandBuffers(vkd->device, &info, &commands->buffer),
+                      "vkAllocateCommandBuffers", err);
+    if (status != QDOT_OK)
+        return status;
+    const VkFenceCreateInfo fence_info = {.sType = VK_STRUCTURE_TYPE_FENCE_CREATE_INFO};
+    VkFence fence;
+    status = vk_check(vkd->vk.vkCreateFence(vkd->device, &fence_info, NULL, &fence),
+                      "vkCreateFence", err);
+    if (status == QDOT_OK)
+        commands->fence = fence;
+    return status;
+}
+
+void vk_commands_destroy(struct qdot_device *device, struct vk_commands *commands)
+{
+    const struct vk_device *vkd = device->impl;
+    vk_commands_wait(device, commands, NULL);
+    if (commands->fence)
+        vkd->vk.vkDestroyFence(vkd->device, commands->fence, NULL);
+    if (commands->pool)
+        vkd->vk.vkDestroyCommandPool(vkd->device, commands->pool, NULL); /* and its buffers */
+    *commands = (struct vk_commands){0};
+}
+
+void vk_barrier(const struct vk_device *vkd, VkCommandBuffer buffer, bool host)
+{
+    const VkMemoryBarrier barrier = {
+        .sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
+        .srcAccessMask = VK_ACCESS_MEMORY_WRITE_BIT,
+        .dstAccessMask = VK_ACCESS_MEMORY_READ_BIT | VK_ACCESS_MEMORY_WRITE_BIT |
+                         (host ? VK_ACCESS_HOST_READ_BIT : 0),
+    };
+    vkd->vk.vkCmdPipelineBarrier(buffer, VK_PIPELINE_STAGE_ALL_COMMANDS_BIT,
+                                 VK_PIPELINE_STAGE_ALL_COMMANDS_BIT |
+                                     (host ? VK_PIPELINE_STAGE_HOST_BIT : 0),
+                                 0, 1, &barrier, 0, NULL, 0, NULL);
+}
+
+int vk_commands_wait(struct qdot_device *device, struct vk_commands *commands,
+                     struct qdot_error *err)
+{
+    const struct vk_device *vkd = device->impl;
+    if (!commands->pending)
+        return QDOT_OK;
+    int status =
+        vk_check(vkd->vk.vkWaitForFences(vkd->device, 1, &commands->fence, VK_TRUE, UINT64_MAX),
+                 "vkWaitForFences", err);
+    if (status == QDOT_OK)
+        commands->pending = false;
+    return status;
+}
+
+int vk_commands_begin(struct qdot_device *device, struct vk_commands *commands,
+                      struct qdot_error *err)
+{
+    const struct vk_device *vkd = device->impl;
+    const VkCommandBufferBeginInfo info = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO,
+                                           .flags = VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT};
+    int status = vk_commands_wait(device, commands, err);
+    if (status == QDOT_OK)
+        status = vk_check(vkd->vk.vkBeginCommandBuffer(commands->buffer, &info),
+                          "vkBeginCommandBuffer", err);
+    if (status == QDOT_OK)
+        vk_barrier(vkd, commands->buffer, false);
+    return status;
+}
+
+int vk_commands_submit(struct qdot_device *device, struct vk_commands *commands,
+                       struct qdot_error *err)
+{
+    struct vk_device *vkd = device->impl;
+    int status = vk_check(vkd->vk.vkEndCommandBuffer(commands->buffer), "vkEndCommandBuffer", err);
+    if (status == QDOT_OK)
+        status =
+            vk_check(vkd->vk.vkResetFences(vkd->device, 1, &commands->fence), "vkResetFences", err);
+    if (status != QDOT_OK)
+        return status;
+    const VkSubmitInfo info = {.sType = VK_STRUCTURE_TYPE_SUBMIT_INFO,
+                               .commandBufferCount = 1,
+                               .pCommandBuffers = &commands->buffer};
+    pthread_mutex_lock(&vkd->queue_lock);
+    const VkResult code = vkd->vk.vkQueueSubmit(vkd->queue, 1, &info, commands->fence);
+    pthread_mutex_unlock(&vkd->queue_lock);
+    status = vk_check(code, "vkQueueSubmit", err);
+    commands->pending = status == QDOT_OK;
+    return status;
+}
+
+/* ---- open and close -------------------------------------------------------------------------- */
+
+static int has_extension(struct qdot_device *device, const char *name, bool *found,
+                         struct qdot_error *err)
+{
+    const struct vk_device *vkd = device->impl;
+    uint32_t count = 0;
+    *found = false;
+    int status =
+        vk_check(vkd->vk.vkEnumerateDeviceExtensionProperties(vkd->physical, NULL, &count, NULL),
+                 "vkEnumerateDeviceExtensionProperties", err);
+    if (status != QDOT_OK)
+        return status;
+    VkExtensionProperties *list = qdot_alloc(device, count * sizeof(*list));
+    if (!list)
+        return qdot_fail(err, QDOT_NO_MEMORY, "no memory for the list of extensions");
+    const VkResult code =
+        vkd->vk.vkEnumerateDeviceExtensionProperties(vkd->physical, NULL, &count, list);
+    status = vk_check(code == VK_INCOMPLETE ? VK_SUCCESS : code,
+                      "vkEnumerateDeviceExtensionProperties", err);
+    for (uint32_t i = 0; i < count && status == QDOT_OK && !*found; i++)
+        *found = strcmp(list[i].extensionName, name) == 0;
+    qdot_release(device, list);
+    return status;
+}
+
+static int create_device(struct qdot_device *device, struct qdot_error *err)
+{
+    struct vk_device *vkd = device->impl;
+    static const char *const dot_name = VK_KHR_SHADER_INTEGER_DOT_PRODUCT_EXTENSION_NAME;
+    VkPhysicalDeviceShaderIntegerDotProductFeaturesKHR dot = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_INTEGER_DOT_PRODUCT_FEATURES_KHR};
+    VkPhysicalDeviceFeatures2 features = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2,
+                                          .pNext = &dot};
+    bool listed;
+    int status = has_extension(device, dot_name, &listed, err);
+    if (status != QDOT_OK)
+        return status;
+    if (listed)
+        vkd->vk.vkGetPhysicalDeviceFeatures2(vkd->physical, &features);
+    if (dot.shaderIntegerDotProduct)
+        device->features |= VK_INT_DOT;
+    dot.pNext = NULL;
+    const float priority = 1.0f;
+    const VkDeviceQueueCreateInfo queue = {.sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
+                                           .queueFamilyIndex = vkd->family,
+                                           .queueCount = 1,
+                                           .pQueuePriorities = &priority};
+    const bool enable = device->features & VK_INT_DOT;
+    const VkDeviceCreateInfo info = {.sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO,
+                                     .pNext = enable ? &dot : NULL,
+                                     .queueCreateInfoCount = 1,
+                                     .pQueueCreateInfos = &queue,
+                                     .enabledExtensionCount = enable,
+                                     .ppEnabledExtensionNames = enable ? &dot_name : NULL};
+    VkDevice made;
+    const char *missing;
+    status =
+        vk_check(vkd->vk.vkCreateDevice(vkd->physical, &info, NULL, &made), "vkCreateDevice", err);
+    if (status != QDOT_OK)
+        return status;
+    const bool complete = vk_load_device(&vkd->vk, made, &missing);
+    if (vkd->vk.vkDestroyDevice)
+        vkd->device = made;
+    if (!complete)
+        return qdot_fail(err, QDOT_NO_DEVICE, "the device has no %s", missing);
+    vkd->vk.vkGetDeviceQueue(made, vkd->family, 0, &vkd->queue);
+    return QDOT_OK;
+}
+
+static void query_limits(struct vk_device *vkd)
+{
+    VkPhysicalDeviceMaintenance3Properties maintenance = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_3_PROPERTIES};
+    VkPhysicalDeviceProperties2 all = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2,
+                                       .pNext = &maintenance};
+    vkd->vk.vkGetPhysicalDeviceProperties2(vkd->physical, &all);
+    vkd->vk.vkGetPhysicalDeviceMemoryProperties(vkd->physical, &vkd->memories);
+    vkd->limits = all.properties.limits;
+    vkd->max_alloc = maintenance.maxMemoryAllocationSize;
+}
+
+static bool make_locks(struct vk_device *vkd)
+{
+    if (pthread_mutex_init(&vkd->queue_lock, NULL))
+        return false;
+    if (pthread_mutex_init(&vkd->staging_lock, NULL)) {
+        pthread_mutex_destroy(&vkd->queue_lock);
+        return false;
+    }
+    if (pthread_mutex_init(&vkd->pipeline_lock, NULL)) {
+        pthread_mutex_destroy(&vkd->staging_lock);
+        pthread_mutex_destroy(&vkd->queue_lock);
+        return false;
+    }
+    return true;
+}
+
+static int vk_open(struct qdot_device *device, size_t index, struct qdot_error *err)
+{
+    char reason[128];
+    size_t total;
+    struct vk_device *vkd = qdot_alloc(device, sizeof(*vkd));
+    if (!vkd)
+        return qdot_fail(err, QDOT_NO_MEMORY, "no memory for the device");
+    if (!make_locks(vkd)) {
+        qdot_release(device, vkd);
+        return qdot_fail(err, QDOT_NO_MEMORY, "no memory for the device's locks");
+    }
+    device->impl = vkd;
+    if (!vk_load(&vkd->vk, &vkd->instance, reason, sizeof(reason)))
+        return qdot_fail(err, QDOT_NO_DEVICE, "device: there is no 'vulkan': %s", reason);
+    if (find(&vkd->vk, vkd->instance, index, &vkd->physical, &vkd->family, &total) != QDOT_OK)
+        return qdot_fail(err, QDOT_NO_DEVICE, "device: there is no 'vulkan:%zu'", index);
+    query_limits(vkd);
+    int status = create_device(device, err);
+    if (status == QDOT_OK)
+        status = vk_pipelines_open(device, err);
+    return status;
+}
+
+static void vk_close(struct qdot_device *device)
+{
+    struct vk_device *vkd = device->impl;
+    if (!vkd)
+        return;
+    if (vkd->device) {
+        if (vkd->queue)
+            vkd->vk.vkQueueWaitIdle(vkd->queue);
+        vk_staging_destroy(device);
+        vk_pipelines_close(device);
+        vkd->vk.vkDestroyDevice(vkd->device, NULL);
+    }
+    if (vkd->instance)
+        vkd->vk.vkDestroyInstance(vkd->instance, NULL);
+    pthread_mutex_destroy(&vkd->pipeline_lock);
+    pthread_mutex_destroy(&vkd->staging_lock);
+    pthread_mutex_destroy(&vkd->queue_lock);
+    qdot_release(device, vkd);
+    device->impl = NULL;
+}
+
+static int vk_sync(struct qdot_device *device, struct qdot_error *err)
+{
+    struct vk_device *vkd = device->impl;
+    pthread_mutex_lock(&vkd->queue_lock);
+    const VkResult code = vkd->vk.vkQueueWaitIdle(vkd->queue);
+    pthread_mutex_unlock(&vkd->queue_lock);
+    return vk_check(code, "vkQueueWaitIdle", err);
+}
+
+/* ---- buffers --------------------------------------------------------------------------------- */
+
+struct owned_buffer {
+    struct vk_memory memory;
+    VkBuffer handle; /* qdot_buffer.impl is this handle's owner; gemm.c gets it by vk_handle */
+};
+
+static void buffer_destroy(struct qdot_buffer *buffer)
+{
+    struct qdot_device *device = buffer->device;
+    const struct vk_device *vkd = device->impl;
+    struct owned_buffer *owned = buffer->impl;
+    if (!owned)
+        return;
+    vk_sync(device, NULL);
+    if (owned->handle)
+        vkd->vk.vkDestroyBuffer(vkd->device, owned->handle, NULL);
+    vk_memory_destroy(device, &owned->memory);
+    qdot_release(device, owned);
+    buffer->impl = NULL;
+}
+
+static int buffer_create(struct qdot_buffer *buffer, void *host, struct qdot_error *err)
+{
+    struct qdot_device *device = buffer->device;
+    const struct vk_device *vkd = device->impl;
+    size_t offset;
+    if (host)
+        return qdot_fail(err, QDOT_UNSUPPORTED,
+                         "host: Vulkan devices do not use host memory in place");
+    if (buffer->bytes > vkd->max_alloc)
+        return qdot_fail(err, QDOT_NO_MEMORY, "bytes: %zu are more than the device's %llu",
+                         buffer->bytes, (unsigned long long)vkd->max_alloc);
+    struct owned_buffer *owned = qdot_alloc(device, sizeof(*owned));
+    if (!owned)
+        return qdot_fail(err, QDOT_NO_MEMORY, "no memory for the buffer");
+    buffer->impl = owned;
+    int status = vk_buffer_create(device, buffer->bytes, &owned->handle, err);
+    if (status == QDOT_OK)
+        status = vk_memory_create(device, VK_KIND_DEVICE, &owned->handle, 1, &offset,
+                                  &owned->memory, err);
+    if (status != QDOT_OK)
+        buffer_destroy(buffer);
+    return status;
+}
+
+VkBuffer vk_handle(const struct qdot_buffer *buffer)
+{
+    return ((const struct owned_buffer *)buffer->impl)->handle;
+}
+
+static int buffer_write(struct qdot_buffer *buffer, size_t offset, const void *memory, size_t bytes,
+                        struct qdot_error *err)
+{
+    return vk_upload(buffer->device, vk_handle(buffer), offset, memory, bytes, err);
+}
+
+static int buffer_read(struct qdot_buffer *buffer, size_t offset, void *memory, size_t bytes,
+                       struct qdot_error *err)
+{
+    return vk_download(buffer->device, vk_handle(buffer), offset, memory, bytes, err);
+}
+
+/* ---- the backend ----------------------------------------------------------------------------- */
+
+static const struct qdot_feature features[] = {
+    {VK_INT_DOT, "int_dot"},
+    {0, NULL},
+};
+
+const struct qdot_backend qdot_vulkan_backend = {
+    .name = "vulkan",
+    .rows = vk_rows,
+    .row_count = VK_ROWS,
+    .features = features,
+    .describe = describe,
+    .open = vk_open,
+    .close = vk_close,
+    .sync = vk_sync,
+    .fits = vk_fits,
+    .prepare = vk_prepare,
+    .unprepare = vk_unprepare,
+    .run = vk_run,
+    .read_packed = vk_read_packed,
+    .buffer_create = buffer_create,
+    .buffer_write = buffer_write,
+    .buffer_read = buffer_read,
+    .buffer_destroy = buffer_destroy,
+};

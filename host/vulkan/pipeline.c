@@ -1,0 +1,230 @@
+/* Shader modules to pipelines: one a device, shader and set of constants; the driver's cache. */
+#include <stdio.h>
+#include <string.h>
+#include "vk.h"
+
+#define EMBEDDED(name)                 \
+    extern const unsigned char name[]; \
+    extern const size_t name##_size
+EMBEDDED(qdot_vk_gemm);
+EMBEDDED(qdot_vk_gemm_int_dot);
+EMBEDDED(qdot_vk_pack);
+EMBEDDED(qdot_vk_sums);
+EMBEDDED(qdot_vk_fold);
+
+enum { CONSTANTS = 3 }; /* work-group x, y; OUT or TILE */
+
+struct vk_pipeline {
+    struct vk_pipeline *next;
+    enum vk_shader shader;
+    uint32_t constants[CONSTANTS];
+    VkPipeline handle;
+};
+
+static VkShaderModuleCreateInfo module_info(enum vk_shader shader)
+{
+    VkShaderModuleCreateInfo info = {.sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO};
+    const unsigned char *code = NULL;
+    switch (shader) {
+#define CASE(id, name)               \
+    case id:                         \
+        code = name;                 \
+        info.codeSize = name##_size; \
+        break;
+        CASE(VK_SHADER_GEMM, qdot_vk_gemm)
+        CASE(VK_SHADER_GEMM_INT_DOT, qdot_vk_gemm_int_dot)
+        CASE(VK_SHADER_PACK, qdot_vk_pack)
+        CASE(VK_SHADER_SUMS, qdot_vk_sums)
+        CASE(VK_SHADER_FOLD, qdot_vk_fold)
+#undef CASE
+    }
+    info.pCode = (const uint32_t *)(const void *)code; /* embedded at a word's alignment */
+    return info;
+}
+
+static int build(struct qdot_device *device, const struct vk_pipeline *entry, VkPipeline *pipeline,
+                 struct qdot_error *err)
+{
+    const struct vk_device *vkd = device->impl;
+    const VkShaderModuleCreateInfo module_create = module_info(entry->shader);
+    VkShaderModule module;
+    int status = vk_check(vkd->vk.vkCreateShaderModule(vkd->device, &module_create, NULL, &module),
+                          "vkCreateShaderModule", err);
+    if (status != QDOT_OK)
+        return status;
+    VkSpecializationMapEntry map[CONSTANTS];
+    for (uint32_t i = 0; i < CONSTANTS; i++)
+        map[i] = (VkSpecializationMapEntry){i, i * 4, 4};
+    const VkSpecializationInfo constants = {CONSTANTS, map, sizeof(entry->constants),
+                                            entry->constants};
+    const VkComputePipelineCreateInfo info = {
+        .sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
+        .stage = {.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
+                  .stage = VK_SHADER_STAGE_COMPUTE_BIT,
+                  .module = module,
+                  .pName = "main",
+                  .pSpecializationInfo = &constants},
+        .layout = vkd->layout};
+    VkPipeline made;
+    status =
+        vk_check(vkd->vk.vkCreateComputePipelines(vkd->device, vkd->cache, 1, &info, NULL, &made),
+                 "vkCreateComputePipelines", err);
+    vkd->vk.vkDestroyShaderModule(vkd->device, module, NULL);
+    if (status == QDOT_OK)
+        *pipeline = made;
+    return status;
+}
+
+int vk_pipeline(struct qdot_device *device, enum vk_shader shader, uint32_t local_x,
+                uint32_t local_y, uint32_t constant, VkPipeline *pipeline, struct qdot_error *err)
+{
+    struct vk_device *vkd = device->impl;
+    const uint32_t constants[CONSTANTS] = {local_x, local_y, constant};
+    int status = QDOT_OK;
+    pthread_mutex_lock(&vkd->pipeline_lock);
+    struct vk_pipeline *entry = vkd->pipelines;
+    while (entry &&
+           (entry->shader != shader || memcmp(entry->constants, constants, sizeof(constants)) != 0))
+        entry = entry->next;
+    if (!entry) {
+        entry = qdot_alloc(device, sizeof(*entry));
+        if (entry) {
+            entry->shader = shader;
+            memcpy(entry->constants, constants, sizeof(constants));
+            status = build(device, entry, &entry->handle, err);
+        } else {
+            status = qdot_fail(err, QDOT_NO_MEMORY, "no memory for the pipeline");
+        }
+        if (status == QDOT_OK) {
+            entry->next = vkd->pipelines;
+            vkd->pipelines = entry;
+        } else {
+            qdot_release(device, entry);
+        }
+    }
+    if (status == QDOT_OK)
+        *pipeline = entry->handle;
+    pthread_mutex_unlock(&vkd->pipeline_lock);
+    return status;
+}
+
+/* ---- the driver's cache ---------------------------------------------------------------------- */
+
+/* Everything that the driver's data depends on. */
+static void make_key(const struct vk_device *vkd, char *key, size_t bytes)
+{
+    VkPhysicalDeviceIDProperties id = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_ID_PROPERTIES};
+    VkPhysicalDeviceProperties2 all = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2,
+                                       .pNext = &id};
+    vkd->vk.vkGetPhysicalDeviceProperties2(vkd->physical, &all);
+    const VkPhysicalDeviceProperties *p = &all.properties;
+    const uint8_t *const uuids[] = {p->pipelineCacheUUID, id.deviceUUID, id.driverUUID};
+    int used = snprintf(key, bytes, "vulkan\n%s\n%s\n%u %u %u %u\n", qdot_version(), p->deviceName,
+                        p->vendorID, p->deviceID, p->driverVersion, p->apiVersion);
+    for (size_t i = 0; i < sizeof(uuids) / sizeof(uuids[0]) * VK_UUID_SIZE; i++)
+        if (used >= 0 && (size_t)used < bytes)
+            used += snprintf(key + used, bytes - (size_t)used, "%02x",
+                             uuids[i / VK_UUID_SIZE][i % VK_UUID_SIZE]);
+}
+
+static int cache_open(struct qdot_device *device, struct qdot_error *err)
+{
+    struct vk_device *vkd = device->impl;
+    char key[512];
+    void *data = NULL;
+    size_t bytes = 0;
+    VkPipelineCache made;
+    make_key(vkd, key, sizeof(key));
+    if (!qdot_cache_read(device, key, &data, &bytes))
+        bytes = 0;
+    const VkPipelineCacheCreateInfo info = {.sType = VK_STRUCTURE_TYPE_PIPELINE_CACHE_CREATE_INFO,
+                                            .initialDataSize = bytes,
+                                            .pInitialData = bytes ? data : NULL};
+    const VkPipelineCacheCreateInfo empty = {.sType = VK_STRUCTURE_TYPE_PIPELINE_CACHE_CREATE_INFO};
+    if (bytes)
+        vkd->cache_hash = qdot_hash(data, bytes, 0);
+    VkResult code = vkd->vk.vkCreatePipelineCache(vkd->device, &info, NULL, &made);
+    if (code != VK_SUCCESS && bytes)
+        code = vkd->vk.vkCreatePipelineCache(vkd->device, &empty, NULL, &made);
+    if (bytes)
+        qdot_release(device, data);
+    int status = vk_check(code, "vkCreatePipelineCache", err);
+    if (status == QDOT_OK)
+        vkd->cache = made;
+    return status;
+}
+
+static void cache_save(struct qdot_device *device)
+{
+    const struct vk_device *vkd = device->impl;
+    char key[512];
+    size_t bytes = 0;
+    if (!device->cache_dir || !vkd->pipelines ||
+        vkd->vk.vkGetPipelineCacheData(vkd->device, vkd->cache, &bytes, NULL) != VK_SUCCESS ||
+        bytes == 0)
+        return;
+    void *data = qdot_alloc(device, bytes);
+    if (data &&
+        vkd->vk.vkGetPipelineCacheData(vkd->device, vkd->cache, &bytes, data) == VK_SUCCESS &&
+        qdot_hash(data, bytes, 0) != vkd->cache_hash) {
+        make_key(vkd, key, sizeof(key));
+        qdot_cache_write(device, key, data, bytes);
+    }
+    qdot_release(device, data);
+}
+
+/* ---- open and close -------------------------------------------------------------------------- */
+
+int vk_pipelines_open(struct qdot_device *device, struct qdot_error *err)
+{
+    struct vk_device *vkd = device->impl;
+    VkDescriptorSetLayoutBinding bindings[VK_BINDINGS];
+    for (uint32_t i = 0; i < VK_BINDINGS; i++)
+        bindings[i] =
+            (VkDescriptorSetLayoutBinding){.binding = i,
+                                           .descriptorType = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER,
+                                           .descriptorCount = 1,
+                                           .stageFlags = VK_SHADER_STAGE_COMPUTE_BIT};
+    const VkDescriptorSetLayoutCreateInfo set = {
+        .sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_LAYOUT_CREATE_INFO,
+        .bindingCount = VK_BINDINGS,
+        .pBindings = bindings};
+    VkDescriptorSetLayout set_layout;
+    int status = vk_check(vkd->vk.vkCreateDescriptorSetLayout(vkd->device, &set, NULL, &set_layout),
+                          "vkCreateDescriptorSetLayout", err);
+    if (status != QDOT_OK)
+        return status;
+    vkd->set_layout = set_layout;
+    const VkPushConstantRange push = {VK_SHADER_STAGE_COMPUTE_BIT, 0, VK_PUSH_BYTES};
+    const VkPipelineLayoutCreateInfo info = {.sType = VK_STRUCTURE_TYPE_PIPELINE_LAYOUT_CREATE_INFO,
+                                             .setLayoutCount = 1,
+                                             .pSetLayouts = &vkd->set_layout,
+                                             .pushConstantRangeCount = 1,
+                                             .pPushConstantRanges = &push};
+    VkPipelineLayout layout;
+    status = vk_check(vkd->vk.vkCreatePipelineLayout(vkd->device, &info, NULL, &layout),
+                      "vkCreatePipelineLayout", err);
+    if (status != QDOT_OK)
+        return status;
+    vkd->layout = layout;
+    return cache_open(device, err);
+}
+
+void vk_pipelines_close(struct qdot_device *device)
+{
+    struct vk_device *vkd = device->impl;
+    if (vkd->cache) {
+        cache_save(device);
+        vkd->vk.vkDestroyPipelineCache(vkd->device, vkd->cache, NULL);
+    }
+    while (vkd->pipelines) {
+        struct vk_pipeline *entry = vkd->pipelines;
+        vkd->pipelines = entry->next;
+        vkd->vk.vkDestroyPipeline(vkd->device, entry->handle, NULL);
+        qdot_release(device, entry);
+    }
+    if (vkd->layout)
+        vkd->vk.vkDestroyPipelineLayout(vkd->device, vkd->layout, NULL);
+    if (vkd->set_layout)
+        vkd->vk.vkDestroyDescriptorSetLayout(vkd->device, vkd->set_layout, NULL);
+}

@@ -1,0 +1,220 @@
+// The output stage: the terms of host/internal.h added to accumulators, then the output type.
+//
+// Devices may flush subnormal operands and results to zero, and Vulkan 1.1 cannot forbid it. Floats
+// that may be subnormal therefore travel as bits, and steps near the subnormals are done by integer
+// arithmetic. (float)acc * scale is none of them: scale is 0 or at least 2^-126.
+
+#define U8 1
+#define S8 2
+#define S32 3
+#define F32 4
+layout(constant_id = 2) const uint OUT = S32;
+
+#define WITH_ROW_SUM 1
+#define WITH_A_ZERO 2
+#define WITH_ROW_SCALE 4
+
+layout(std430, set = 0, binding = 2) readonly buffer Terms
+{
+    uint terms[];
+};
+layout(std430, set = 0, binding = 3) buffer Output
+{
+    uint words[];
+};
+layout(push_constant) uniform Arguments
+{
+    uint m, n, k, groups;
+    uint first_tile; // row tile of work-group y = 0
+    uint terms_ld, rows_ld;
+    uint out_offset, ldo; // elements
+    uint store_n;         // columns that may be written: n, or more where the rest is padding
+    uint with;
+    int lo, hi, zero; // lo and hi less zero: bounds before zero is added
+};
+
+// Rounded to 24 bits as an integer, because the rounding of the conversion itself is the device's.
+float to_float(uint acc)
+{
+    const bool negative = int(acc) < 0;
+    uint u = negative ? 0 - acc : acc;
+    if (u >= 0x1000000u) {
+        const int shift = findMSB(u) - 23;
+        const uint middle = 1u << (shift - 1), rest = u & (2 * middle - 1);
+        u >>= shift;
+        u += uint(rest > middle || (rest == middle && (u & 1) != 0));
+        u <<= shift;
+    }
+    const float x = float(u);
+    return negative ? -x : x;
+}
+
+// Mantissa with its top bit at 23 and the exponent that goes with it, below 1 for subnormals.
+void split(uint x, out uint mantissa, out int exponent)
+{
+    mantissa = x & 0x7fffff;
+    exponent = int(x >> 23 & 255);
+    if (exponent > 0) {
+        mantissa |= 0x800000;
+    } else {
+        const int shift = 23 - findMSB(mantissa);
+        mantissa <<= shift;
+        exponent = 1 - shift;
+    }
+}
+
+// x * y rounded to nearest even, of finite floats. The product of mantissas is kept as two halves
+// of 24 bits, 'high' with its top bit set; 'shift' bits of high are below the last place.
+uint multiply_exactly(uint x, uint y)
+{
+    const uint sign = (x ^ y) & 0x80000000u;
+    if ((x & 0x7fffffff) == 0 || (y & 0x7fffffff) == 0)
+        return sign;
+    uint a, b, top, bottom;
+    int a_exponent, b_exponent;
+    split(x, a, a_exponent);
+    split(y, b, b_exponent);
+    umulExtended(a, b, top, bottom);
+    uint high = top << 8 | bottom >> 24, low = bottom & 0xffffff;
+    int exponent = a_exponent + b_exponent - 126;
+    if ((high & 0x800000) == 0) {
+        high = high << 1 | low >> 23;
+        low = low << 1 & 0xffffff;
+        exponent--;
+    }
+    if (exponent >= 255)
+        return sign | 0x7f800000;
+    const int shift = max(1 - exponent, 0);
+    exponent = max(exponent, 1);
+    if (shift > 24)
+        return sign; // less than half of the last place
+    uint mantissa = high >> shift;
+    bool up;
+    if (shift == 0) {
+        up = low > 0x800000 || (low == 0x800000 && (mantissa & 1) != 0);
+    } else {
+        const uint middle = 1u << (shift - 1), rest = high & (2 * middle - 1);
+        up = rest > middle || (rest == middle && (low != 0 || (mantissa & 1) != 0));
+    }
+    mantissa += uint(up);
+    // Without the top bit at 23 (a subnormal) this is the mantissa; a carry moves the exponent on.
+    return sign | (mantissa + (uint(exponent - 1) << 23));
+}
+
+uint multiply(uint x, uint y)
+{
+    precise float product = uintBitsToFloat(x) * uintBitsToFloat(y);
+    const uint bits = floatBitsToUint(product);
+    // Exponents: operands at least 1, the result at least 2, so that nothing was near a subnormal.
+    if ((x & 0x7f800000) != 0 && (y & 0x7f800000) != 0 && (bits & 0x7f800000) > 0x00800000)
+        return bits;
+    return multiply_exactly(x, y);
+}
+
+// |x| < 2^-87 times 2^64, which is exact and never subnormal.
+float scale_up(uint x)
+{
+    const float magnitude = (x & 0x7f800000) == 0
+                                ? float(x & 0x7fffff) * uintBitsToFloat((127u - 85u) << 23)
+                                : uintBitsToFloat((x & 0x7fffffff) + (64u << 23));
+    return (x & 0x80000000u) != 0 ? -magnitude : magnitude;
+}
+
+// x + y of floats below 2^-87, as the sum of their multiples by 2^64. All are multiples of 2^-85,
+// so that a sum below 2^-62, which is 2^-126 before the scaling, is exact.
+uint add_exactly(uint x, uint y)
+{
+    precise float sum = scale_up(x) + scale_up(y);
+    const uint bits = floatBitsToUint(sum), magnitude = bits & 0x7fffffff;
+    if (magnitude == 0)
+        return x & y & 0x80000000u;
+    if (magnitude >= (127u - 62u) << 23)
+        return bits - (64u << 23);
+    return (bits & 0x80000000u) |
+           uint(uintBitsToFloat(magnitude) * uintBitsToFloat((127u + 85u) << 23));
+}
+
+// From 2^-87 on in one operand, a subnormal other one is under a quarter of its last place, and a
+// difference is a multiple of 2^-111: the device's own sum is right.
+uint add(uint x, uint y)
+{
+    if (max(x & 0x7fffffff, y & 0x7fffffff) < (127u - 87u) << 23)
+        return add_exactly(x, y);
+    precise float sum = uintBitsToFloat(x) + uintBitsToFloat(y);
+    return floatBitsToUint(sum);
+}
+
+uvec4 load_terms(uint term, uint column)
+{
+    const uint i = term * terms_ld + column;
+    return uvec4(terms[i], terms[i + 1], terms[i + 2], terms[i + 3]);
+}
+
+uint load_row(uint array, uint row)
+{
+    return terms[TERMS * terms_ld + array * rows_ld + row];
+}
+
+// Exactly the bytes of 'mask': other invocations, or the caller, have the rest of the word.
+void store_bytes(uint word, uint mask, uint bits)
+{
+    if (mask == 0xffffffffu) {
+        words[word] = bits;
+    } else if (mask != 0) {
+        atomicAnd(words[word], ~mask);
+        atomicOr(words[word], bits & mask);
+    }
+}
+
+// Columns [column, column + 4) of 'row', those below store_n.
+void store4(uvec4 acc, uint row, uint column)
+{
+    acc += load_terms(TERM_BIAS, column);
+    if ((with & (WITH_ROW_SUM | WITH_A_ZERO)) != 0) {
+        uint a_zero = 0;
+        if ((with & WITH_A_ZERO) != 0) {
+            a_zero = load_row(ROW_A_ZERO, row);
+            acc -= a_zero * load_terms(TERM_COL_SUM, column);
+        }
+        if ((with & WITH_ROW_SUM) != 0)
+            acc += (load_row(ROW_SUM, row) - k * a_zero) * load_terms(TERM_B_NEG, column);
+    }
+    uvec4 value = acc;
+    if (OUT != S32) {
+        const uvec4 scale = load_terms(TERM_SCALE, column);
+        const uvec4 bias = OUT == F32 ? load_terms(TERM_BIAS_F, column) : uvec4(0);
+        const bool scaled = OUT == F32 && (with & WITH_ROW_SCALE) != 0;
+        const uint row_scale = scaled ? load_row(ROW_SCALE, row) : 0;
+        for (int j = 0; j < 4; j++) {
+            precise float x = to_float(acc[j]) * uintBitsToFloat(scale[j]);
+            if (OUT == F32) {
+                uint bits = floatBitsToUint(x);
+                if (scaled)
+                    bits = multiply(bits, row_scale);
+                value[j] = add(bits, bias[j]);
+            } else {
+                // Bounds are integers, so clamping first gives the same and stays in range.
+                value[j] = uint(int(roundEven(clamp(x, float(lo), float(hi)))) + zero);
+            }
+        }
+    }
+
+    const uint at = out_offset + row * ldo + column;
+    const uint count = min(store_n - column, 4);
+    if (OUT == S32 || OUT == F32) {
+        words[at] = value.x;
+        if (count > 1)
+            words[at + 1] = value.y;
+        if (count > 2)
+            words[at + 2] = value.z;
+        if (count > 3)
+            words[at + 3] = value.w;
+    } else {
+        value &= 255;
+        const uint bits = value.x | value.y << 8 | value.z << 16 | value.w << 24;
+        const uint mask = 0xffffffffu >> (32 - count * 8), shift = at % 4 * 8;
+        store_bytes(at / 4, mask << shift, bits << shift);
+        if (shift != 0)
+            store_bytes(at / 4 + 1, mask >> (32 - shift), bits >> (32 - shift));
+    }
+}

@@ -1,0 +1,44 @@
+// Sums over k of packed rows: one work-group a row, its parts added up in shared memory.
+#version 450
+#extension GL_GOOGLE_include_directive : require
+#include "interface.glsl"
+
+layout(local_size_x_id = 0, local_size_y = 1, local_size_z = 1) in;
+layout(constant_id = 2) const uint TILE = 8;
+
+layout(std430, set = 0, binding = 1) readonly buffer Panels
+{
+    uint panels[];
+};
+layout(std430, set = 0, binding = 2) buffer Terms
+{
+    uint terms[];
+};
+layout(push_constant) uniform Arguments
+{
+    uint rows, groups;
+    uint target; // word of 'terms' for row 0
+};
+
+shared int parts[gl_WorkGroupSize.x];
+
+void main()
+{
+    const uint lane = gl_LocalInvocationID.x;
+    for (uint row = gl_WorkGroupID.x; row < rows; row += gl_NumWorkGroups.x) {
+        const uint panel = row / TILE * groups * TILE + row % TILE;
+        int sum = 0;
+        for (uint g = lane; g < groups; g += gl_WorkGroupSize.x)
+            sum += dot4_portable(panels[panel + g * TILE], 0x01010101u);
+        parts[lane] = sum;
+        barrier();
+        for (uint width = gl_WorkGroupSize.x / 2; width > 0; width /= 2) {
+            if (lane < width)
+                parts[lane] += parts[lane + width];
+            barrier();
+        }
+        if (lane == 0)
+            terms[target + row] = uint(parts[0]);
+        barrier(); // before the next row's parts
+    }
+}
