@@ -476,6 +476,8 @@ int gemm_main(int argc, char **argv)
                          count == 0 ? "no file" : "one file");
     if (!o.output)
         return opt_error("gemm", "-o: expected, with the name of the output, C.npy");
+    if (o.json && strcmp(o.json, o.output) == 0)
+        return opt_error("gemm", "--json '%s': expected another file than -o", o.json);
     struct product p = {0};
     struct qdot_op_desc d = {.kernel = o.kernel, .b_transposed = o.b_transposed};
     int status = check_output(&o, &d);

@@ -58,7 +58,8 @@ static bool begin(struct save *save, const char *verb, const char *option, const
     save->path = exists ? realpath(path, NULL) : strdup(path);
     if (!save->path)
         return refuse(save, verb, option, path);
-    if (exists && !S_ISREG(status.st_mode))
+    /* /dev/stdout may lead to a regular file, which is not ours to replace. */
+    if (exists && (!S_ISREG(status.st_mode) || strncmp(path, "/dev/", 5) == 0))
         return true;
     if (exists && access(path, W_OK) != 0)
         return refuse(save, verb, option, path);
@@ -96,8 +97,9 @@ bool save_json(struct save *save, const char *verb, const char *option, const ch
 
 bool save_commit(struct save *save, const char *verb, const char *option)
 {
+    fflush(stdout); /* before what may go to the same place */
     bool good =
-        save->aside ? rename(save->aside, save->path) == 0 : write_file(save, save->path, 0);
+        save->aside ? rename(save->aside, save->path) == 0 : write_file(save, save->path, O_APPEND);
     if (!good)
         return refuse(save, verb, option, save->path);
     free(save->aside);

@@ -404,6 +404,7 @@ def refusals(check):
         gemm("--clamp " + bad, "--clamp", "--out", "u8", "--clamp=" + bad)
     gemm("--clamp with f32", "--clamp", "--out", "f32", "--clamp", "1,2")
     gemm("--rounding", "--rounding", "--out", "u8", "--rounding", "up")
+    gemm("--json is -o", "--json", "--json", "OUT")
     gemm("--json in no directory", "--json", "--json", "/nonexistent/x.json")
     check.refuse("-o in no directory", "-o", ["gemm", a, b, "-o", "/nonexistent/c.npy"])
     check.refuse("-o a directory", "-o", ["gemm", a, b, "-o", check.folder])
