@@ -1,4 +1,5 @@
 /* The qdot command: finds the verb. */
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include "options.h"
@@ -86,6 +87,7 @@ static int run_help(int argc, char **argv)
 int main(int argc, char **argv)
 {
     int status;
+    signal(SIGXFSZ, SIG_IGN); /* past a file size limit: a failed write, not a half file */
     if (argc < 2) {
         fprintf(stderr, "qdot: no verb: expected devices, gemm, bench, conform, explain or help\n");
         return EXIT_USAGE;

@@ -41,9 +41,8 @@ static bool write_file(const struct save *save, const char *path, int flags)
 
 static bool refuse(struct save *save, const char *verb, const char *option, const char *path)
 {
-    int failure = errno;
+    opt_error(verb, "%s '%s': cannot be written: %s", option, path, strerror(errno));
     save_discard(save);
-    opt_error(verb, "%s '%s': cannot be written: %s", option, path, strerror(failure));
     return false;
 }
 
@@ -102,6 +101,8 @@ bool save_commit(struct save *save, const char *verb, const char *option)
         save->aside ? rename(save->aside, save->path) == 0 : write_file(save, save->path, O_APPEND);
     if (!good)
         return refuse(save, verb, option, save->path);
+    if (!save->aside)
+        lseek(STDOUT_FILENO, 0, SEEK_END); /* a shared file: what is printed next goes behind */
     free(save->aside);
     save->aside = NULL;
     return true;

@@ -407,6 +407,7 @@ def refusals(check):
     gemm("--json is -o", "--json", "--json", "OUT")
     gemm("--json in no directory", "--json", "--json", "/nonexistent/x.json")
     check.refuse("-o in no directory", "-o", ["gemm", a, b, "-o", "/nonexistent/c.npy"])
+    check.refuse("-o a full device", "-o '/dev/full'", ["gemm", a, b, "-o", "/dev/full"])
     check.refuse("-o a directory", "-o", ["gemm", a, b, "-o", check.folder])
     check.refuse("explain without shape", "--shape", ["explain"])
     for bad in ("1x2", "0x1x1", "1x2x3x4", "-1x2x3", "1x2x", "99999999999999999999x1x1"):
