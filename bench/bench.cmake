@@ -19,10 +19,43 @@ elseif(QDOT_COMMAND)
         bench/devices.c
         bench/gemm.c
         bench/explain.c
-        bench/bench_stub.c
+        bench/bench.c
+        bench/runner.c
+        bench/subject.c
+        bench/measure.c
+        bench/verify.c
+        bench/suites.c
+        bench/report.c
+        bench/peak_cpu.c
+        bench/peak_opencl.c
+        bench/opencl_device.c
+        bench/peers.c
+        bench/peer_clblast.c
+        bench/peer_onednn.c
         ${QDOT_CONFORM_SOURCES})
     set_target_properties(qdot_command PROPERTIES OUTPUT_NAME qdot)
     target_link_libraries(qdot_command PRIVATE qdot cjson Threads::Threads m)
     target_link_libraries(qdot_command PRIVATE ${CMAKE_DL_LIBS})
+    # The benchmark: OpenCL's headers for peak loops and CLBlast, both loaded at run time.
+    if(OPENCL_HEADERS)
+        target_compile_definitions(qdot_command PRIVATE BENCH_OPENCL)
+        target_include_directories(qdot_command SYSTEM PRIVATE ${OPENCL_HEADERS})
+    endif()
+    find_path(DNNL_INCLUDE oneapi/dnnl/dnnl.h)
+    if(DNNL_INCLUDE)
+        target_compile_definitions(qdot_command PRIVATE BENCH_ONEDNN)
+        target_include_directories(qdot_command SYSTEM PRIVATE ${DNNL_INCLUDE})
+    endif()
+    set(commit unknown)
+    find_package(Git QUIET)
+    if(GIT_FOUND)
+        execute_process(COMMAND ${GIT_EXECUTABLE} rev-parse --short=12 HEAD
+            WORKING_DIRECTORY ${PROJECT_SOURCE_DIR} OUTPUT_VARIABLE head RESULT_VARIABLE failed
+            OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
+        if(NOT failed)
+            set(commit ${head})
+        endif()
+    endif()
+    set_property(SOURCE bench/report.c PROPERTY COMPILE_DEFINITIONS BENCH_COMMIT="${commit}")
     install(TARGETS qdot_command DESTINATION ${CMAKE_INSTALL_BINDIR})
 endif()

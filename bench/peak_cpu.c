@@ -14,9 +14,10 @@
 enum {
     ACCUMULATORS = 12, /* more than latency times ports of any of these instructions */
     CHUNK = 2000,      /* steps between two looks at the clock */
+    REPEATS = 5,       /* the best counts: whatever else runs only lowers it */
 };
-#define PEAK_NS 120000000u
-#define WARM_NS 30000000u
+#define PEAK_NS 30000000u
+#define WARM_NS 10000000u
 
 struct loop {
     const char *name;
@@ -173,15 +174,17 @@ int peak_cpu(size_t threads, struct peak *peak, struct qdot_error *err)
 {
     peak->gops = 0;
     for (size_t i = 0; i < sizeof(loops) / sizeof(loops[0]); i++) {
-        double gops;
         if (!loops[i].usable())
             continue;
-        const int status = measure(&loops[i], threads, &gops, err);
-        if (status != QDOT_OK)
-            return status;
-        if (gops > peak->gops) {
-            peak->gops = gops;
-            snprintf(peak->name, sizeof(peak->name), "%s", loops[i].name);
+        for (int repeat = 0; repeat < REPEATS; repeat++) {
+            double gops;
+            const int status = measure(&loops[i], threads, &gops, err);
+            if (status != QDOT_OK)
+                return status;
+            if (gops > peak->gops) {
+                peak->gops = gops;
+                snprintf(peak->name, sizeof(peak->name), "%s", loops[i].name);
+            }
         }
     }
     return QDOT_OK;

@@ -33,7 +33,7 @@ static void shape_text(const struct report_line *line, char *text, size_t bytes)
     snprintf(text, bytes, "%zux%zux%zu", line->m, line->n, line->k);
 }
 
-void report_time(double ns, char *text, size_t bytes)
+static void time_text(double ns, char *text, size_t bytes)
 {
     if (ns < 1e3)
         snprintf(text, bytes, "%.1f ns", ns);
@@ -45,7 +45,7 @@ void report_time(double ns, char *text, size_t bytes)
         snprintf(text, bytes, "%.2f s", ns / 1e9);
 }
 
-void report_table_head(void)
+void bench_report_table_head(void)
 {
     printf("%-10s %-28s %-16s %-5s %-3s %3s %10s %8s %6s %-8s  %s\n", "device", "row", "shape",
            "types", "out", "thr", "time", "GOPS", "peak", "verified", "layer");
@@ -68,7 +68,7 @@ static void print_line(const struct report *report, const struct report_line *li
         snprintf(thr, sizeof(thr), "%zu", t->threads);
     if (line->state == LINE_OK) {
         const double rate = line_gops(line);
-        report_time(line->time.median_ns, ns, sizeof(ns));
+        time_text(line->time.median_ns, ns, sizeof(ns));
         snprintf(gops, sizeof(gops), rate < 100 ? "%.1f" : "%.0f", rate);
         if (t->peak.gops > 0)
             snprintf(part, sizeof(part), "%.0f%%", 100 * peak_fraction(report, line));
@@ -95,7 +95,7 @@ static void *grown(void *array, size_t count, size_t size)
     return reallocarray(array, count ? count * 2 : 1, size);
 }
 
-void report_add(struct report *report, const struct report_line *line)
+void bench_report_add(struct report *report, const struct report_line *line)
 {
     struct report_line *lines = grown(report->lines, report->line_count, sizeof(*lines));
     struct report_target *t = &report->targets[line->target];
@@ -106,7 +106,7 @@ void report_add(struct report *report, const struct report_line *line)
     }
     report->lines = lines;
     lines[report->line_count++] = *line;
-    report->wrong |= line->state != LINE_OK;
+    report->wrong |= !line->peer && line->state != LINE_OK;
     /* A product faster than the loop: then the loop was not the peak. */
     if (!line->peer && rate > t->peak.gops) {
         t->peak.gops = rate;
@@ -116,7 +116,27 @@ void report_add(struct report *report, const struct report_line *line)
     print_line(report, line);
 }
 
-void report_left_out(struct report *report, const char *text)
+void bench_report_add_total(struct report *report, const struct report_total *total)
+{
+    struct report_total *totals = grown(report->totals, report->total_count, sizeof(*totals));
+    const struct report_target *t = &report->targets[total->target];
+    char ns[24];
+    if (!totals) {
+        report->no_memory = true;
+        return;
+    }
+    report->totals = totals;
+    totals[report->total_count++] = *total;
+    time_text(total->ns, ns, sizeof(ns));
+    printf("total      %-28s %s on %s: %s, %.0f GOPS", total->kernel, total->net->name,
+           t->info.name, ns, total->ops / total->ns);
+    if (total->layers < total->net->count)
+        printf(" for %zu of %zu layers, no whole inference", total->layers, total->net->count);
+    putchar('\n');
+    fflush(stdout);
+}
+
+void bench_report_left_out(struct report *report, const char *text)
 {
     char **list = grown(report->left_out, report->left_out_count, sizeof(*list));
     if (list)
@@ -129,7 +149,7 @@ void report_left_out(struct report *report, const char *text)
     printf("left out: %s\n", text);
 }
 
-int report_add_target(struct report *report, const struct report_target *target)
+int bench_report_add_target(struct report *report, const struct report_target *target)
 {
     struct report_target *targets = grown(report->targets, report->target_count, sizeof(*targets));
     if (!targets)
@@ -139,7 +159,7 @@ int report_add_target(struct report *report, const struct report_target *target)
     return QDOT_OK;
 }
 
-void report_add_peer(struct report *report, const char *name, const char *version)
+void bench_report_add_peer(struct report *report, const char *name, const char *version)
 {
     for (size_t i = 0; i < report->peer_count; i++)
         if (strcmp(report->peers[i].name, name) == 0)
@@ -269,7 +289,27 @@ static cJSON *json_line(const struct report *report, const struct report_line *l
     return entry;
 }
 
-bool report_json(const struct report *report, const char *path, int argc, char **argv)
+static cJSON *json_total(const struct report *report, const struct report_total *total)
+{
+    const struct report_target *t = &report->targets[total->target];
+    char types[8];
+    cJSON *entry = cJSON_CreateObject();
+    snprintf(types, sizeof(types), "%s%s", type_text(total->a_type), type_text(total->b_type));
+    cJSON_AddStringToObject(entry, "network", total->net->name);
+    cJSON_AddStringToObject(entry, "device", t->info.name);
+    cJSON_AddStringToObject(entry, "kernel", total->kernel);
+    cJSON_AddStringToObject(entry, "types", types);
+    cJSON_AddStringToObject(entry, "out", type_text(total->out_type));
+    cJSON_AddNumberToObject(entry, "threads", (double)(t->threads ? t->threads : 1));
+    cJSON_AddNumberToObject(entry, "real_time", total->ns);
+    cJSON_AddStringToObject(entry, "time_unit", "ns");
+    cJSON_AddNumberToObject(entry, "items_per_second", total->ops / total->ns * 1e9);
+    cJSON_AddNumberToObject(entry, "layers_measured", (double)total->layers);
+    cJSON_AddNumberToObject(entry, "layers", (double)total->net->count);
+    return entry;
+}
+
+bool bench_report_json(const struct report *report, const char *path, int argc, char **argv)
 {
     struct save save = {0};
     cJSON *root = cJSON_CreateObject();
@@ -277,13 +317,16 @@ bool report_json(const struct report *report, const char *path, int argc, char *
     cJSON *list = cJSON_AddArrayToObject(root, "benchmarks");
     for (size_t i = 0; i < report->line_count; i++)
         cJSON_AddItemToArray(list, json_line(report, &report->lines[i]));
+    list = cJSON_AddArrayToObject(root, "networks");
+    for (size_t i = 0; i < report->total_count; i++)
+        cJSON_AddItemToArray(list, json_total(report, &report->totals[i]));
     const bool saved =
         save_json(&save, "bench", "--json", path, root) && save_commit(&save, "bench", "--json");
     save_discard(&save);
     return saved;
 }
 
-bool report_csv(const struct report *report, const char *path)
+bool bench_report_csv(const struct report *report, const char *path)
 {
     struct save save = {0};
     char *text = NULL;
@@ -318,11 +361,12 @@ bool report_csv(const struct report *report, const char *path)
     return saved;
 }
 
-void report_free(struct report *report)
+void bench_report_free(struct report *report)
 {
     for (size_t i = 0; i < report->left_out_count; i++)
         free(report->left_out[i]);
     free(report->left_out);
     free(report->targets);
     free(report->lines);
+    free(report->totals);
 }

@@ -7,6 +7,7 @@
 #include "measure.h"
 #include "peak.h"
 #include "qdot.h"
+#include "suites.h"
 #include "verify.h"
 
 /* A device as it was opened: on the CPU, with a number of threads. */
@@ -38,31 +39,43 @@ struct report_line {
     double create_ms;
 };
 
+/* One inference's products of a network, by one row of a device or by a peer. */
+struct report_total {
+    size_t target;
+    const struct bench_net *net;
+    enum qdot_type a_type, b_type, out_type;
+    char kernel[64];
+    double ns, ops;
+    size_t layers; /* measured, of net->count */
+};
+
 struct report {
     struct report_target *targets;
     size_t target_count;
     struct report_line *lines;
     size_t line_count;
+    struct report_total *totals;
+    size_t total_count;
     struct report_peer peers[8];
     size_t peer_count;
     char **left_out; /* lines of text: what the budget did not reach */
     size_t left_out_count;
     bool no_memory; /* a line was lost */
-    bool wrong;     /* some line is not LINE_OK */
+    bool wrong;     /* some line of qdot's is not LINE_OK */
 };
 
 double line_gops(const struct report_line *line);
-void report_table_head(void);
+void bench_report_table_head(void);
 /* Keeps a copy and prints it. */
-void report_add(struct report *report, const struct report_line *line);
-void report_left_out(struct report *report, const char *text);
-int report_add_target(struct report *report, const struct report_target *target);
-void report_add_peer(struct report *report, const char *name, const char *version);
-void report_time(double ns, char *text, size_t bytes); /* "1.23 ms" */
+void bench_report_add(struct report *report, const struct report_line *line);
+void bench_report_add_total(struct report *report, const struct report_total *total);
+void bench_report_left_out(struct report *report, const char *text);
+int bench_report_add_target(struct report *report, const struct report_target *target);
+void bench_report_add_peer(struct report *report, const char *name, const char *version);
 
 /* Whole files or none; false after a line on stderr. */
-bool report_json(const struct report *report, const char *path, int argc, char **argv);
-bool report_csv(const struct report *report, const char *path);
-void report_free(struct report *report);
+bool bench_report_json(const struct report *report, const char *path, int argc, char **argv);
+bool bench_report_csv(const struct report *report, const char *path);
+void bench_report_free(struct report *report);
 
 #endif

@@ -1,0 +1,392 @@
+/* qdot bench: throughput on every device, each result verified before it is timed. */
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "options.h"
+#include "runner.h"
+#include "save.h"
+
+#define DEFAULT_SUITES "resnet50,mobilenet_v2,bert_base,llama2_7b"
+
+enum { MAX_DEVICES = 64, MAX_THREADS = 16, MAX_SHAPES = 256 };
+
+struct options {
+    const char *suite, *shape, *types, *out, *threads, *device, *kernel, *peer, *json, *csv;
+    double min_time, budget;
+    bool all_rows;
+};
+
+#define AT(field) offsetof(struct options, field)
+static const struct opt options[] = {
+    {"--suite", "S[,S]", OPT_TEXT, AT(suite), 0, 0,
+     "Layers of networks: resnet50, mobilenet_v2, bert_base, llama2_7b, deepbench, smoke.\n"
+     "Default: " DEFAULT_SUITES "."},
+    {"--shape", "MxNxK[,...]", OPT_TEXT, AT(shape), 0, 0,
+     "Products of these sizes, instead of the default suites or in addition to --suite."},
+    {"--types", "AB[,AB]", OPT_TEXT, AT(types), 0, 0,
+     "Types of A and B: u8s8 (default), s8s8, u8u8, s8u8."},
+    {"--out", "TYPE[,TYPE]", OPT_TEXT, AT(out), 0, 0,
+     "Outputs: s32 (default): the plain product. s8, u8, f32: a quantised layer, with a zero\n"
+     "point of A, a bias and a scale a column."},
+    {"--threads", "N[,N]", OPT_TEXT, AT(threads), 0, 0,
+     "Threads of the CPU backend, 1 to 4096. Default: one a processor. Other devices use what\n"
+     "their drivers take."},
+    {"--device", "D[,D]", OPT_TEXT, AT(device), 0, 0,
+     "cpu, opencl:N, vulkan:N, or a backend's name (its first device). Default: every device."},
+    {"--kernel", "ROW", OPT_TEXT, AT(kernel), 0, 0,
+     "Only this row, as 'qdot devices' prints it, on the devices that have it. Default: the\n"
+     "dispatcher's row for each shape and device."},
+    {"--all-rows", NULL, OPT_FLAG, AT(all_rows), 0, 0, "Every row that is admitted."},
+    {"--peer", "P[,P]|all", OPT_TEXT, AT(peer), 0, 0,
+     "Other libraries on the same products and devices: clblast (float, OpenCL), onednn (CPU);\n"
+     "all: those that are here. They compute plain products: --out must have s32."},
+    {"--min-time", "SECONDS", OPT_REAL, AT(min_time), 0, 3600,
+     "Samples of a line, at least, 0 to 3600. Default: 0.2."},
+    {"--budget", "SECONDS", OPT_REAL, AT(budget), 0, 1000000,
+     "Time for a device and network; lines take shorter samples, and layers that do not fit are\n"
+     "listed as left out. Default: 0, no limit."},
+    {"--json", "FILE", OPT_TEXT, AT(json), 0, 0, "Write Google Benchmark's JSON."},
+    {"--csv", "FILE", OPT_TEXT, AT(csv), 0, 0, "Write the lines as CSV."},
+    {0},
+};
+#undef AT
+
+static const struct opt_page page = {
+    "bench",
+    "throughput on every device, each result verified before it is timed",
+    "[--suite S | --shape MxNxK] [options]",
+    "Computes each product on each device, proves the result, then times it. An int32 result is\n"
+    "proven by whole rows against plain 64-bit sums and in full by Freivalds' check modulo 2^32;\n"
+    "other outputs are recomputed, every value, from the proven accumulators. After the timing\n"
+    "the output that the last run left is checked again. B is packed once, before the timing.\n"
+    "On devices other than the CPU, A and the output stay in the device's memory.\n"
+    "\n"
+    "A convolution is timed as the product that it amounts to; building its matrix is not part.\n"
+    "resnet50 is ResNet-50 v1.5 at 224x224; mobilenet_v2 leaves the depthwise convolutions out,\n"
+    "bert_base and llama2_7b attention's own products (and llama2_7b the output head).",
+    options,
+    "A line a product: device, row, shape, types, output, threads, median time of a run, GOPS\n"
+    "(10^9 operations per second; a multiply-add is 2), percent of the device's peak, whether\n"
+    "the result was right, and the layer. A peer's line ends with how many times faster qdot is.\n"
+    "'total' is one inference: each layer as often as the network has it.\n"
+    "The peak is measured in the same run: the CPU's with a loop of its dot-product instruction\n"
+    "in registers, OpenCL's with a loop of multiply-adds; where the best product observed is\n"
+    "faster, or there is no loop (Vulkan), it is that product, and says so.\n"
+    "JSON: {context, benchmarks: [{name, real_time, time_unit, items_per_second, device, kernel,\n"
+    "shape, types, out, threads, verified, peak_fraction, create_ms, peer, ...}], networks}.",
+    "0  every result was right\n"
+    "1  a result was wrong, a device failed, or nothing was measured\n"
+    "2  bad usage; one line on stderr names the argument and what was expected",
+    "qdot bench --suite resnet50 --peer all\n"
+    "qdot bench --shape 1024x1024x1024 --device cpu --threads 1,2\n"
+    "qdot bench --suite llama2_7b --types s8s8 --out s32,s8 --json llama.json",
+};
+
+/* What the options amount to, with the memory behind the plan. */
+struct request {
+    struct bench_plan plan;
+    struct bench_net custom;
+    struct bench_layer shapes[MAX_SHAPES];
+    char shape_names[MAX_SHAPES][64];
+    struct qdot_device_info devices[MAX_DEVICES];
+    size_t device_count;
+    size_t threads[MAX_THREADS];
+    size_t thread_count;
+};
+
+/* The next item of a list separated by commas, into 'item'; false at its end. */
+static bool next_item(const char **list, char *item, size_t bytes)
+{
+    if (!*list)
+        return false;
+    const size_t length = strcspn(*list, ",");
+    snprintf(item, bytes, "%.*s", (int)(length < bytes ? length : bytes - 1), *list);
+    *list = (*list)[length] ? *list + length + 1 : NULL;
+    return true;
+}
+
+static int parse_suites(const struct options *o, struct request *r)
+{
+    const char *list = o->suite ? o->suite : o->shape ? NULL : DEFAULT_SUITES;
+    char item[64];
+    while (next_item(&list, item, sizeof(item))) {
+        bool found = false;
+        for (size_t i = 0; i < bench_net_count; i++) {
+            if (strcmp(bench_nets[i].suite, item) != 0)
+                continue;
+            found = true;
+            if (r->plan.net_count == PLAN_NETS)
+                return opt_error("bench", "--suite: more than %d networks", PLAN_NETS);
+            r->plan.nets[r->plan.net_count++] = &bench_nets[i];
+        }
+        if (!found)
+            return opt_error("bench",
+                             "--suite %s: expected resnet50, mobilenet_v2, bert_base, llama2_7b, "
+                             "deepbench or smoke",
+                             item);
+    }
+    return EXIT_OK;
+}
+
+static int parse_shapes(const struct options *o, struct request *r)
+{
+    const char *list = o->shape;
+    char item[64];
+    while (next_item(&list, item, sizeof(item))) {
+        size_t shape[3], mk, kn, mn;
+        const size_t i = r->custom.count;
+        if (!opt_shape(item, shape))
+            return opt_error("bench", "--shape %s: expected MxNxK, each at least 1", item);
+        if (__builtin_mul_overflow(shape[0], shape[2], &mk) ||
+            __builtin_mul_overflow(shape[2], shape[1], &kn) ||
+            __builtin_mul_overflow(shape[0], shape[1], &mn) || mk > SIZE_MAX / 16 ||
+            kn > SIZE_MAX / 16 || mn > SIZE_MAX / 16)
+            return opt_error("bench", "--shape %s: expected matrices that fit in memory", item);
+        if (i == MAX_SHAPES)
+            return opt_error("bench", "--shape: more than %d shapes", MAX_SHAPES);
+        snprintf(r->shape_names[i], sizeof(r->shape_names[i]), "%s", item);
+        r->shapes[i] = (struct bench_layer){r->shape_names[i], shape[0], shape[1], shape[2], 1};
+        r->custom.count++;
+    }
+    if (r->custom.count) {
+        r->custom.suite = r->custom.name = "shape";
+        r->custom.layers = r->shapes;
+        if (r->plan.net_count == PLAN_NETS)
+            return opt_error("bench", "--suite: more than %d networks", PLAN_NETS - 1);
+        r->plan.nets[r->plan.net_count++] = &r->custom;
+    }
+    return EXIT_OK;
+}
+
+static int parse_types(const struct options *o, struct bench_plan *plan)
+{
+    static const struct {
+        const char *name;
+        enum qdot_type a, b;
+    } pairs[] = {{"u8s8", QDOT_U8, QDOT_S8},
+                 {"s8s8", QDOT_S8, QDOT_S8},
+                 {"u8u8", QDOT_U8, QDOT_U8},
+                 {"s8u8", QDOT_S8, QDOT_U8}};
+    static const enum qdot_type outs[] = {QDOT_S32, QDOT_S8, QDOT_U8, QDOT_F32};
+    const char *list = o->types;
+    char item[32];
+    while (next_item(&list, item, sizeof(item))) {
+        size_t i = 0;
+        while (i < 4 && strcmp(pairs[i].name, item) != 0)
+            i++;
+        if (i == 4 || plan->type_count == PLAN_TYPES)
+            return opt_error("bench", "--types %s: expected u8s8, s8s8, u8u8 or s8u8", item);
+        plan->types[plan->type_count][0] = pairs[i].a;
+        plan->types[plan->type_count++][1] = pairs[i].b;
+    }
+    list = o->out;
+    while (next_item(&list, item, sizeof(item))) {
+        size_t i = 0;
+        while (i < 4 && strcmp(type_text(outs[i]), item) != 0)
+            i++;
+        if (i == 4 || plan->out_count == PLAN_OUTS)
+            return opt_error("bench", "--out %s: expected s32, s8, u8 or f32", item);
+        plan->outs[plan->out_count++] = outs[i];
+    }
+    return EXIT_OK;
+}
+
+static int parse_threads(const struct options *o, struct request *r)
+{
+    const char *list = o->threads;
+    char item[32];
+    cpu_set_t set;
+    while (next_item(&list, item, sizeof(item))) {
+        int64_t value;
+        if (!opt_integer(item, 1, 4096, &value))
+            return opt_error("bench", "--threads %s: expected a number from 1 to 4096", item);
+        if (r->thread_count == MAX_THREADS)
+            return opt_error("bench", "--threads: more than %d numbers", MAX_THREADS);
+        r->threads[r->thread_count++] = (size_t)value;
+    }
+    if (r->thread_count == 0) {
+        const bool known = sched_getaffinity(0, sizeof(set), &set) == 0 && CPU_COUNT(&set) > 0;
+        r->threads[r->thread_count++] = known ? (size_t)CPU_COUNT(&set) : 1;
+    }
+    return EXIT_OK;
+}
+
+static int parse_peers(const struct options *o, struct bench_plan *plan)
+{
+    const char *list = o->peer;
+    const bool all = list && strcmp(list, "all") == 0;
+    char item[32], reason[160];
+    bool s32 = false;
+    for (size_t i = 0; all && peers[i] && plan->peer_count < PLAN_PEERS; i++) {
+        if (peers[i]->present(reason, sizeof(reason)))
+            plan->peers[plan->peer_count++] = peers[i];
+        else
+            printf("no peer %s: %s\n", peers[i]->name, reason);
+    }
+    while (!all && next_item(&list, item, sizeof(item))) {
+        const struct peer *peer = peer_named(item, strlen(item));
+        if (!peer || plan->peer_count == PLAN_PEERS)
+            return opt_error("bench", "--peer %s: expected clblast, onednn or all", item);
+        if (!peer->present(reason, sizeof(reason)))
+            return opt_error("bench", "--peer %s: %s", item, reason);
+        plan->peers[plan->peer_count++] = peer;
+    }
+    for (size_t i = 0; i < plan->out_count; i++)
+        s32 |= plan->outs[i] == QDOT_S32;
+    if (o->peer && !s32)
+        return opt_error("bench", "--peer: peers compute plain products: expected s32 in --out");
+    return EXIT_OK;
+}
+
+static bool named_device(const struct qdot_device_info *info, const char *name)
+{
+    const char *colon = strchr(info->name, ':');
+    return strcmp(info->name, name) == 0 ||
+           (strcmp(info->backend, name) == 0 && (!colon || strcmp(colon, ":0") == 0));
+}
+
+static int parse_devices(const struct options *o, struct request *r)
+{
+    struct qdot_device_info found[MAX_DEVICES];
+    struct qdot_error err = {0};
+    size_t count = 0;
+    const char *list = o->device;
+    char item[64];
+    for (size_t i = 0; i < MAX_DEVICES; i++)
+        found[i] = (struct qdot_device_info){.size = sizeof(found[i])};
+    if (qdot_devices(found, MAX_DEVICES, &count, &err) != QDOT_OK)
+        return opt_failed("bench", &err);
+    if (count > MAX_DEVICES)
+        count = MAX_DEVICES;
+    if (!list || strcmp(list, "auto") == 0) {
+        for (size_t i = 0; i < count; i++)
+            if (found[i].available)
+                r->devices[r->device_count++] = found[i];
+            else
+                printf("no %s device: %s\n", found[i].backend, found[i].reason);
+        return EXIT_OK;
+    }
+    while (next_item(&list, item, sizeof(item))) {
+        size_t i = 0;
+        while (i < count && !named_device(&found[i], item))
+            i++;
+        if (i == count)
+            return opt_error("bench", "--device %s: no such device; 'qdot devices' lists them",
+                             item);
+        if (!found[i].available)
+            return opt_error("bench", "--device %s: %s", item, found[i].reason);
+        if (r->device_count == MAX_DEVICES)
+            return opt_error("bench", "--device: more than %d devices", MAX_DEVICES);
+        r->devices[r->device_count++] = found[i];
+    }
+    return EXIT_OK;
+}
+
+/* A file that cannot be written should say so before the minutes of measuring. */
+static bool writable(const char *option, const char *path)
+{
+    struct save save = {0};
+    const bool good = !path || save_bytes(&save, "bench", option, path, NULL, 0, NULL, 0);
+    save_discard(&save);
+    return good;
+}
+
+static int plan_request(const struct options *o, struct request *r)
+{
+    int status = parse_suites(o, r);
+    if (status == EXIT_OK)
+        status = parse_shapes(o, r);
+    if (status == EXIT_OK)
+        status = parse_types(o, &r->plan);
+    if (status == EXIT_OK)
+        status = parse_threads(o, r);
+    if (status == EXIT_OK && o->kernel && o->all_rows)
+        status = opt_error("bench", "--all-rows: expected without --kernel");
+    if (status == EXIT_OK && (!writable("--json", o->json) || !writable("--csv", o->csv)))
+        status = EXIT_USAGE;
+    if (status == EXIT_OK)
+        status = parse_peers(o, &r->plan);
+    if (status == EXIT_OK)
+        status = parse_devices(o, r);
+    r->plan.kernel = o->kernel;
+    r->plan.all_rows = o->all_rows;
+    r->plan.min_time = o->min_time;
+    r->plan.budget = o->budget;
+    return status;
+}
+
+/* Every device, the CPU once for each number of threads. */
+static int run_devices(struct request *r, struct report *report)
+{
+    int result = EXIT_OK;
+    size_t without_row = 0;
+    for (size_t i = 0; i < r->device_count; i++) {
+        const bool cpu = strcmp(r->devices[i].backend, "cpu") == 0;
+        for (size_t j = 0; j < (cpu ? r->thread_count : 1); j++) {
+            struct qdot_error err = {0};
+            const int status =
+                runner_run(&r->plan, report, r->devices[i].name, cpu ? r->threads[j] : 0, &err);
+            if (status == QDOT_OK)
+                continue;
+            if (status == QDOT_UNSUPPORTED && r->plan.kernel) {
+                without_row += j == 0;
+                continue;
+            }
+            fprintf(stderr, "qdot bench: %s: %s\n", r->devices[i].name, err.text);
+            result = EXIT_WRONG;
+        }
+    }
+    if (r->plan.kernel && without_row == r->device_count)
+        return opt_error("bench", "--kernel %s: no such row; 'qdot devices' lists them",
+                         r->plan.kernel);
+    return result;
+}
+
+static int finish(const struct options *o, const struct report *report, int argc, char **argv)
+{
+    for (size_t i = 0; i < report->target_count; i++)
+        if (report->targets[i].peak.gops > 0)
+            printf("%s%s: peak %.0f GOPS: %s\n", i ? "" : "\n", report->targets[i].info.name,
+                   report->targets[i].peak.gops, report->targets[i].peak.name);
+    if (o->json && !bench_report_json(report, o->json, argc, argv))
+        return EXIT_WRONG;
+    if (o->csv && !bench_report_csv(report, o->csv))
+        return EXIT_WRONG;
+    if (report->no_memory)
+        fprintf(stderr, "qdot bench: no memory: lines were lost\n");
+    else if (report->wrong)
+        fprintf(stderr, "qdot bench: a result is wrong or a call failed: see the table\n");
+    else if (report->line_count == 0)
+        fprintf(stderr, "qdot bench: nothing was measured\n");
+    else
+        return EXIT_OK;
+    return EXIT_WRONG;
+}
+
+int bench_main(int argc, char **argv)
+{
+    struct options o = {
+        .types = "u8s8", .out = "s32", .min_time = 0.2}; /* the help pages say the same */
+    const enum opt_result parsed = opt_parse(&page, argc, argv, &o, NULL, 0, NULL);
+    struct report report = {0};
+    if (parsed != OPT_RUN)
+        return parsed == OPT_HELP ? EXIT_OK : EXIT_USAGE;
+    struct request *r = calloc(1, sizeof(*r));
+    if (!r) {
+        fprintf(stderr, "qdot bench: no memory\n");
+        return EXIT_WRONG;
+    }
+    int result = plan_request(&o, r);
+    if (result == EXIT_OK) {
+        bench_report_table_head();
+        result = run_devices(r, &report);
+        if (result != EXIT_USAGE) {
+            const int finished = finish(&o, &report, argc, argv);
+            result = finished != EXIT_OK ? finished : result;
+        }
+    }
+    bench_report_free(&report);
+    free(r);
+    return result;
+}

@@ -1,0 +1,478 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "progress.h"
+#include "runner.h"
+#include "subject.h"
+
+enum { MAX_ROWS = 32, MAX_SLOTS = MAX_ROWS + PLAN_PEERS };
+#define LEAST_SECONDS 0.01 /* of samples, however small the budget */
+
+struct open_peer {
+    const struct peer *peer;
+    void *state;
+};
+
+/* A device that is open, and who competes on it. */
+struct target {
+    const struct bench_plan *plan;
+    struct report *report;
+    size_t index; /* in the report */
+    struct qdot_device *device;
+    const char *backend;
+    size_t threads;
+    char rows[MAX_ROWS][64]; /* "": the dispatcher's */
+    size_t row_count;
+    struct open_peer peers[PLAN_PEERS];
+    size_t peer_count;
+    double gops; /* of the slowest contestant of the last layer, for the budget; 0: unknown */
+};
+
+/* One contestant of one layer. */
+struct slot {
+    struct subject subject;
+    const struct open_peer *peer; /* NULL: it is the subject */
+    void *work;
+    struct report_line line;
+    bool competes;
+    bool listed; /* the line is worth printing */
+};
+
+struct layer_run {
+    struct target *target;
+    const struct bench_net *net;
+    const struct bench_layer *layer;
+    struct product product;
+    struct slot slots[MAX_SLOTS];
+    size_t slot_count;
+};
+
+static void failed(struct slot *slot, enum line_state state, const char *reason)
+{
+    slot->line.state = state;
+    slot->competes = false;
+    slot->listed = true;
+    snprintf(slot->line.reason, sizeof(slot->line.reason), "%s", reason);
+}
+
+static struct slot *add_slot(struct layer_run *run)
+{
+    struct slot *slot = &run->slots[run->slot_count++];
+    memset(slot, 0, sizeof(*slot));
+    slot->line = (struct report_line){
+        .target = run->target->index,
+        .net = run->net->name,
+        .layer = run->layer->name,
+        .count = run->layer->count,
+        .m = run->product.m,
+        .n = run->product.n,
+        .k = run->product.k,
+        .a_type = run->product.a_type,
+        .b_type = run->product.b_type,
+        .out_type = run->product.out_type,
+    };
+    return slot;
+}
+
+static void add_row(struct layer_run *run, const char *row)
+{
+    struct slot *slot = add_slot(run);
+    struct qdot_error err = {0};
+    char reason[256] = "";
+    bool good = false;
+    snprintf(slot->line.kernel, sizeof(slot->line.kernel), "%s", row[0] ? row : "(any)");
+    int status = subject_create(&slot->subject, run->target->device, &run->product,
+                                row[0] ? row : NULL, &err);
+    if (status == QDOT_UNSUPPORTED) {
+        char text[768];
+        snprintf(text, sizeof(text), "%s/%s: %s: %s", run->net->name, run->layer->name,
+                 slot->line.kernel, err.text);
+        bench_report_left_out(run->target->report, text);
+        return;
+    }
+    if (status != QDOT_OK) {
+        failed(slot, LINE_FAILED, err.text);
+        return;
+    }
+    snprintf(slot->line.kernel, sizeof(slot->line.kernel), "%s", slot->subject.row);
+    slot->line.create_ms = slot->subject.create_ms;
+    status = subject_verify(&slot->subject, &run->product, &good, reason, sizeof(reason), &err);
+    if (status == QDOT_OK && good)
+        status = subject_poison(&slot->subject, &err); /* the timed runs are checked as well */
+    if (status != QDOT_OK)
+        failed(slot, LINE_FAILED, err.text);
+    else if (!good)
+        failed(slot, LINE_WRONG, reason);
+    else
+        slot->competes = slot->listed = true;
+}
+
+static void add_peer(struct layer_run *run, const struct open_peer *peer)
+{
+    struct slot *slot = add_slot(run);
+    struct qdot_error err = {0};
+    char note[256] = "";
+    slot->peer = peer;
+    slot->line.peer = peer->peer->name;
+    snprintf(slot->line.kernel, sizeof(slot->line.kernel), "%s", peer->peer->name);
+    const uint64_t begin = bench_now_ns();
+    const int status = peer->peer->prepare(peer->state, &run->product, &slot->work, &err);
+    if (status == QDOT_UNSUPPORTED)
+        return;
+    if (status != QDOT_OK) {
+        failed(slot, LINE_FAILED, err.text);
+        return;
+    }
+    slot->line.create_ms = (double)(bench_now_ns() - begin) / 1e6;
+    snprintf(slot->line.kernel, sizeof(slot->line.kernel), "%s", peer->peer->how(slot->work));
+    if (peer->peer->run(slot->work, 1, &err) != QDOT_OK)
+        failed(slot, LINE_FAILED, err.text);
+    else if (!peer_check(peer->peer, slot->work, &run->product, note, sizeof(note)))
+        failed(slot, LINE_WRONG, note);
+    else {
+        snprintf(slot->line.reason, sizeof(slot->line.reason), "%s", note);
+        slot->competes = slot->listed = true;
+    }
+}
+
+static void time_slots(struct layer_run *run, double seconds)
+{
+    struct contestant contestants[MAX_SLOTS];
+    struct qdot_error err = {0};
+    size_t count = 0;
+    for (size_t i = 0; i < run->slot_count; i++) {
+        struct slot *slot = &run->slots[i];
+        if (slot->competes)
+            contestants[count++] =
+                slot->peer ? (struct contestant){.run = slot->peer->peer->run, .self = slot->work}
+                           : (struct contestant){.run = subject_run, .self = &slot->subject};
+    }
+    const int status = measure(contestants, count, seconds, &err);
+    count = 0;
+    for (size_t i = 0; i < run->slot_count; i++) {
+        struct slot *slot = &run->slots[i];
+        char reason[256] = "";
+        bool good = true;
+        if (!slot->competes)
+            continue;
+        slot->line.time = contestants[count++];
+        if (status != QDOT_OK)
+            failed(slot, LINE_FAILED, err.text);
+        else if (slot->peer)
+            continue;
+        else if (subject_check(&slot->subject, &run->product, &good, reason, sizeof(reason),
+                               &err) != QDOT_OK)
+            failed(slot, LINE_FAILED, err.text);
+        else if (!good)
+            failed(slot, LINE_WRONG, reason);
+    }
+}
+
+/* Lines of the layer to the report, and their times to the totals, one a slot. */
+static void report_slots(struct layer_run *run, struct report_total *totals)
+{
+    double best = 0;
+    run->target->gops = 0;
+    for (size_t i = 0; i < run->slot_count; i++) {
+        const double gops = line_gops(&run->slots[i].line);
+        if (!run->slots[i].competes)
+            continue;
+        if (!run->slots[i].peer && gops > best)
+            best = gops;
+        if (run->target->gops <= 0 || gops < run->target->gops)
+            run->target->gops = gops;
+    }
+    for (size_t i = 0; i < run->slot_count; i++) {
+        struct slot *slot = &run->slots[i];
+        struct report_line *line = &slot->line;
+        if (slot->peer && slot->competes && best > 0)
+            line->peer_ratio = best / line_gops(line);
+        if (slot->listed)
+            bench_report_add(run->target->report, line);
+        if (!slot->competes)
+            continue;
+        const double times = line->count;
+        totals[i].ns += times * line->time.median_ns;
+        totals[i].ops += times * 2.0 * (double)line->m * (double)line->n * (double)line->k;
+        totals[i].layers++;
+        /* The dispatcher may take another row for each layer. */
+        if (slot->peer || run->target->rows[i][0])
+            snprintf(totals[i].kernel, sizeof(totals[i].kernel), "%s", line->kernel);
+        else
+            snprintf(totals[i].kernel, sizeof(totals[i].kernel), "(dispatcher's rows)");
+    }
+}
+
+static void run_layer(struct layer_run *run, double seconds, struct report_total *totals)
+{
+    struct target *t = run->target;
+    struct qdot_error err = {0};
+    char text[160];
+    snprintf(text, sizeof(text), "%s/%s on %s", run->net->name, run->layer->name,
+             t->report->targets[t->index].info.name);
+    struct progress *progress = progress_start("bench", text);
+    const bool made = product_create(&run->product, &err) == QDOT_OK;
+    run->slot_count = 0;
+    for (size_t i = 0; made && i < t->row_count; i++)
+        add_row(run, t->rows[i]);
+    /* Peers compute plain products, and are checked against proven accumulators. */
+    for (size_t i = 0; made && i < t->peer_count; i++)
+        if (run->product.out_type == QDOT_S32 && run->product.acc)
+            add_peer(run, &t->peers[i]);
+    if (made)
+        time_slots(run, seconds);
+    else
+        failed(add_slot(run), LINE_FAILED, err.text);
+    progress_stop(progress);
+    report_slots(run, totals);
+    for (size_t i = 0; i < run->slot_count; i++) {
+        if (run->slots[i].work)
+            run->slots[i].peer->peer->destroy(run->slots[i].work);
+        subject_destroy(&run->slots[i].subject);
+    }
+    if (made)
+        product_free(&run->product);
+}
+
+struct budget {
+    uint64_t begin;
+    double seconds; /* 0: none */
+    size_t layers;  /* left, over all types and outputs */
+};
+
+static double remaining(const struct budget *b)
+{
+    return b->seconds - (double)(bench_now_ns() - b->begin) / 1e9;
+}
+
+/* Seconds of samples for the next layer; 0: leave it out. */
+static double allot(const struct budget *b, const struct target *t, const struct bench_layer *layer)
+{
+    const double slots = (double)(t->row_count + t->peer_count);
+    if (b->seconds <= 0)
+        return t->plan->min_time;
+    const double left = remaining(b);
+    if (left <= 0)
+        return 0;
+    /* At the rate of the layer before: to verify, to warm up, and the fewest samples. */
+    const double ops = 2.0 * (double)layer->m * (double)layer->n * (double)layer->k;
+    if (t->gops > 0 && 7 * slots * ops / (t->gops * 1e9) > left)
+        return 0;
+    /* Half of what is left, evenly; the other half packs and verifies. */
+    const double share = left / (2 * slots * (double)b->layers);
+    return share < LEAST_SECONDS       ? LEAST_SECONDS
+           : share < t->plan->min_time ? share
+                                       : t->plan->min_time;
+}
+
+static void run_net_types(struct layer_run *run, const enum qdot_type types[2], enum qdot_type out,
+                          struct budget *budget)
+{
+    struct target *t = run->target;
+    const struct bench_net *net = run->net;
+    struct report_total totals[MAX_SLOTS];
+    char *left_out = NULL;
+    size_t left_out_bytes = 0, left_out_count = 0;
+    FILE *text = open_memstream(&left_out, &left_out_bytes);
+    memset(totals, 0, sizeof(totals));
+    if (text)
+        fprintf(text, "%s on %s, %s%s %s, beyond the budget of %g s:", net->name,
+                t->report->targets[t->index].info.name, type_text(types[0]), type_text(types[1]),
+                type_text(out), budget->seconds);
+    else
+        t->report->no_memory = true;
+    for (size_t i = 0; i < net->count; i++, budget->layers--) {
+        const struct bench_layer *layer = &net->layers[i];
+        const double seconds = allot(budget, t, layer);
+        if (seconds <= 0) {
+            left_out_count++;
+            if (text)
+                fprintf(text, " %s", layer->name);
+            continue;
+        }
+        run->layer = layer;
+        run->product = (struct product){.m = layer->m,
+                                        .n = layer->n,
+                                        .k = layer->k,
+                                        .a_type = types[0],
+                                        .b_type = types[1],
+                                        .out_type = out};
+        run_layer(run, seconds, totals);
+    }
+    if (text && fclose(text) == 0 && left_out_count)
+        bench_report_left_out(t->report, left_out);
+    free(left_out);
+    for (size_t i = 0; net->whole && i < t->row_count + t->peer_count; i++)
+        if (totals[i].layers) {
+            totals[i].target = t->index;
+            totals[i].net = net;
+            totals[i].a_type = types[0];
+            totals[i].b_type = types[1];
+            totals[i].out_type = out;
+            bench_report_add_total(t->report, &totals[i]);
+        }
+}
+
+static void run_net(struct target *t, const struct bench_net *net)
+{
+    const struct bench_plan *plan = t->plan;
+    struct layer_run *run = calloc(1, sizeof(*run));
+    struct budget budget = {.begin = bench_now_ns(),
+                            .seconds = plan->budget,
+                            .layers = net->count * plan->type_count * plan->out_count};
+    if (!run) {
+        t->report->no_memory = true;
+        return;
+    }
+    run->target = t;
+    run->net = net;
+    for (size_t i = 0; i < plan->type_count; i++)
+        for (size_t o = 0; o < plan->out_count; o++)
+            run_net_types(run, plan->types[i], plan->outs[o], &budget);
+    free(run);
+}
+
+/* ---- opening ---------------------------------------------------------------------------------- */
+
+/* Is this how --kernel may call the row: with its backend or without? */
+static bool row_is(const char *row, const char *kernel)
+{
+    const char *slash = strchr(row, '/');
+    return strcmp(row, kernel) == 0 || (slash && strcmp(slash + 1, kernel) == 0);
+}
+
+static int find_rows(struct target *t, struct qdot_error *err)
+{
+    const char *kernel = t->plan->kernel;
+    t->row_count = 0;
+    if (!kernel && !t->plan->all_rows) {
+        t->rows[t->row_count++][0] = '\0';
+        return QDOT_OK;
+    }
+    for (size_t i = 0;; i++) {
+        struct qdot_row_info info = {.size = sizeof(info)};
+        const int status = qdot_device_row(t->device, i, &info, err);
+        if (status == QDOT_END)
+            break;
+        if (status != QDOT_OK)
+            return status;
+        if (kernel && !row_is(info.name, kernel))
+            continue;
+        if (!info.admitted) {
+            if (kernel)
+                return bench_fail(err, QDOT_DEVICE_FAILED, "row '%s' is refused: %s", info.name,
+                                  info.reason);
+            continue;
+        }
+        if (t->row_count == MAX_ROWS)
+            return bench_fail(err, QDOT_NO_MEMORY, "more than %d rows", MAX_ROWS);
+        snprintf(t->rows[t->row_count++], sizeof(t->rows[0]), "%s", info.name);
+    }
+    if (t->row_count)
+        return QDOT_OK;
+    return kernel ? bench_fail(err, QDOT_UNSUPPORTED, "no row '%s'", kernel)
+                  : bench_fail(err, QDOT_DEVICE_FAILED, "no row is admitted");
+}
+
+/* A large product, for devices without a loop of their own. */
+static int observe_peak(struct target *t, struct peak *peak, struct qdot_error *err)
+{
+    struct product p = {.m = 1024,
+                        .n = 1024,
+                        .k = 1024,
+                        .a_type = QDOT_U8,
+                        .b_type = QDOT_S8,
+                        .out_type = QDOT_S32};
+    struct subject subject = {0};
+    struct contestant c = {.run = subject_run, .self = &subject};
+    char reason[256] = "";
+    bool good = false;
+    int status = product_create(&p, err);
+    if (status != QDOT_OK)
+        return status;
+    status = subject_create(&subject, t->device, &p, NULL, err);
+    if (status == QDOT_OK)
+        status = subject_verify(&subject, &p, &good, reason, sizeof(reason), err);
+    if (status == QDOT_OK && good)
+        status = measure(&c, 1, t->plan->min_time, err);
+    if (status == QDOT_OK && good) {
+        peak->gops = 2.0 * 1024 * 1024 * 1024 / c.median_ns;
+        snprintf(peak->name, sizeof(peak->name), "best observed: 1024x1024x1024");
+    }
+    subject_destroy(&subject);
+    product_free(&p);
+    return status;
+}
+
+static int find_peak(struct target *t, const char *name, struct peak *peak, struct qdot_error *err)
+{
+    peak->gops = 0;
+    if (strcmp(t->backend, "cpu") == 0)
+        return peak_cpu(t->threads, peak, err);
+    if (strcmp(t->backend, "opencl") == 0) {
+        const int status = peak_opencl(name, peak, err);
+        if (status != QDOT_OK || peak->gops > 0)
+            return status;
+    }
+    return observe_peak(t, peak, err);
+}
+
+static void open_peers(struct target *t, const char *name)
+{
+    for (size_t i = 0; i < t->plan->peer_count; i++) {
+        struct open_peer *open = &t->peers[t->peer_count];
+        char version[64] = "";
+        struct qdot_error err = {0};
+        open->peer = t->plan->peers[i];
+        if (strcmp(open->peer->backend, t->backend) != 0)
+            continue;
+        if (open->peer->open(name, t->threads, &open->state, version, sizeof(version), &err) !=
+            QDOT_OK) {
+            fprintf(stderr, "qdot bench: peer %s on %s: %s\n", open->peer->name, name, err.text);
+            continue;
+        }
+        bench_report_add_peer(t->report, open->peer->name, version);
+        t->peer_count++;
+    }
+}
+
+int runner_run(const struct bench_plan *plan, struct report *report, const char *device,
+               size_t threads, struct qdot_error *err)
+{
+    const struct qdot_device_desc desc = {
+        .size = sizeof(desc), .device = device, .thread_count = threads};
+    struct report_target target = {.info = {.size = sizeof(target.info)}, .threads = threads};
+    struct target *t = calloc(1, sizeof(*t));
+    if (!t)
+        return bench_fail(err, QDOT_NO_MEMORY, "no memory");
+    *t = (struct target){.plan = plan, .report = report, .threads = threads};
+    struct progress *progress = progress_start("bench", device);
+    int status = qdot_open(&desc, &t->device, err);
+    if (status == QDOT_OK)
+        status = qdot_device_info(t->device, &target.info, err);
+    t->backend = target.info.backend;
+    if (status == QDOT_OK)
+        status = find_rows(t, err);
+    if (status == QDOT_OK)
+        status = find_peak(t, target.info.name, &target.peak, err);
+    progress_stop(progress);
+    if (status == QDOT_OK) {
+        t->index = report->target_count;
+        status = bench_report_add_target(report, &target);
+    }
+    if (status == QDOT_OK) {
+        char peak[64] = "unknown";
+        if (target.peak.gops > 0)
+            snprintf(peak, sizeof(peak), "%.0f GOPS (%.40s)", target.peak.gops, target.peak.name);
+        printf("%s: %s, %s; peak %s\n", target.info.name, target.info.description,
+               target.info.driver, peak);
+        open_peers(t, target.info.name);
+        for (size_t i = 0; i < plan->net_count; i++)
+            run_net(t, plan->nets[i]);
+    }
+    for (size_t i = 0; i < t->peer_count; i++)
+        t->peers[i].peer->close(t->peers[i].state);
+    qdot_close(t->device);
+    free(t);
+    return status;
+}
