@@ -14,7 +14,8 @@ trap 'exit 130' INT TERM
 tree=$scratch/tree
 build=$scratch/build
 jobs=$(nproc 2>/dev/null || echo 2)
-quick="cpu_tile_edge cpu_read_past_k pack_lost_zero_point cpu_ties_away op_wrong_scale opencl_tail opencl_race"
+quick="cpu_tile_edge cpu_read_past_k pack_lost_zero_point cpu_ties_away op_wrong_scale"
+quick="$quick opencl_tail opencl_race vulkan_no_barrier vulkan_hazard"
 passed=0
 failed=0
 skipped=0
@@ -45,6 +46,17 @@ opencl_races() {
 vulkan() {
     conform --device vulkan:0 --kernel 'vulkan/*' --require 'vulkan/*' --group "$1"
 }
+# A barrier that lacks between dispatches is seen by the validation layer, not by a CPU's values.
+vulkan_layer() {
+    VK_INSTANCE_LAYERS=VK_LAYER_KHRONOS_validation \
+        VK_LAYER_ENABLES=VK_VALIDATION_FEATURE_ENABLE_SYNCHRONIZATION_VALIDATION_EXT \
+        VK_LAYER_SYNCVAL_SHADER_ACCESSES_HEURISTIC=1 \
+        timeout 300 "$build/qdot" conform --device vulkan:0 --cases 5 --require 'vulkan/*' \
+        --group "$1" 2>"$scratch/layer" || return 1
+    if grep -m 1 -o 'SYNC-HAZARD-[A-Z-]*' "$scratch/layer"; then
+        return 1
+    fi
+}
 api() {
     timeout 120 "$build/api_$1"
 }
@@ -60,7 +72,7 @@ caught_by() {
     awk '/^not_run .*self-test/ { print "self-test refuses " $3; exit }
          /^(fail|crash|timeout|not_run) / { print $1 " " $3 " " $4; exit }
          /Failure!|FAILED|ERROR:/ { sub(/^.*\] /, ""); print; exit }
-         /data race|Invalid|Error/ { print; exit }' "$scratch/check.log" | cut -c 1-70
+         /data race|Invalid|Error|SYNC-HAZARD/ { print; exit }' "$scratch/check.log" | cut -c 1-70
 }
 
 bad() {
@@ -78,9 +90,13 @@ mutant() {
     esac
     case $1 in
     opencl*) [ -n "$portable" ] || { skip "$name" "$file" "no OpenCL device"; return; } ;;
-    vulkan) [ "$have_vulkan" = yes ] || { skip "$name" "$file" "no Vulkan device"; return; } ;;
+    vulkan*) [ "$have_vulkan" = yes ] || { skip "$name" "$file" "no Vulkan device"; return; } ;;
     cpu) admitted "$2" || { skip "$name" "$file" "this CPU has no $2"; return; } ;;
     esac
+    if [ "$1" = vulkan_layer ] && ! [ -x "$build/vk_hazard" ]; then
+        skip "$name" "$file" "no validation layer"
+        return
+    fi
     if [ "$1" = opencl_races ] && ! command -v oclgrind >/dev/null; then
         skip "$name" "$file" "no oclgrind"
         return
