@@ -119,8 +119,11 @@ static int check_scale(const struct qdot_op_desc *d, const struct qdot_problem *
     if (d->scale_count && !floating)
         return qdot_fail(err, QDOT_INVALID, "scale: expected none with an s32 output");
     for (size_t j = 0; j < d->scale_count; j++) {
-        const float s = fabsf(d->scale[j]);
-        if (!(s == 0.0f || (s >= 0x1p-126f && s < 0x1p96f)))
+        /* By its bits: with denormals-are-zero set a comparison takes a subnormal for 0. */
+        uint32_t s;
+        memcpy(&s, &d->scale[j], sizeof(s));
+        s &= 0x7fffffff;
+        if (s && (s < (uint32_t)1 << 23 || s >= (uint32_t)(127 + 96) << 23))
             return qdot_fail(err, QDOT_INVALID,
                              "scale[%zu]: expected 0 or a magnitude in [2^-126, 2^96), got %g", j,
                              (double)d->scale[j]);

@@ -5,6 +5,7 @@
  * loops over the definition in qdot.h. Drivers advertise what they lack and compile what they
  * cannot run; this is what the dispatcher believes instead.
  */
+#include <fenv.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -136,11 +137,14 @@ int qdot_selftest(struct qdot_device *device, const struct qdot_row *row, char *
 {
     struct test t = {.m = row->mr + 1u, .n = row->nr + 3u, .k = 2u * row->kr + 41u};
     const size_t words = 6 * (t.m + t.n) + 2 * t.m * t.n;
+    fenv_t callers; /* the answers need round-to-nearest and subnormals, whatever the thread has */
     int32_t *memory = qdot_alloc(device, words * 4 + t.m * t.k + t.k * t.n);
     if (!memory) {
         snprintf(reason, reason_bytes, "self-test: no memory");
         return QDOT_NO_MEMORY;
     }
+    fegetenv(&callers);
+    fesetenv(FE_DFL_ENV);
     t.a_zero = memory;
     t.b_zero = t.a_zero + t.m;
     t.bias = t.b_zero + t.n;
@@ -163,6 +167,7 @@ int qdot_selftest(struct qdot_device *device, const struct qdot_row *row, char *
         .a_type = QDOT_S8, .b_type = QDOT_U8, .out_type = QDOT_F32, .a_zero_per_row = 1};
     if (status == QDOT_OK)
         status = run_test(device, row, &t, reason, reason_bytes);
+    fesetenv(&callers);
     qdot_release(device, memory);
     return status;
 }
