@@ -4,7 +4,7 @@
 # shellcheck shell=sh disable=SC2154
 
 install_packages() {
-    sh "$source/ci/install.sh"
+    sh "$source/ci/install.sh" --tests
 }
 
 configure() { # configure DIRECTORY OPTIONS...
@@ -94,6 +94,11 @@ conform_opencl() {
 conform_vulkan() {
     "$build/qdot" conform --device vulkan --require 'vulkan/*' \
         --json "$build/vulkan.json" --junit "$build/vulkan.xml"
+}
+
+# qdot gemm on files, against NumPy, on every device. Debian's Python: another may lack NumPy.
+gemm_numpy() {
+    /usr/bin/python3 "$source/tests/gemm_numpy.py" "$build/qdot" --cases 60
 }
 
 # Address and undefined-behaviour sanitizers over the library and the tests, on the CPU.
