@@ -36,6 +36,8 @@ if [ ! -x "$build/qdot" ]; then
     exit 1
 fi
 
+# shellcheck source=../ci/no_sysfs.sh
+. "$root/ci/no_sysfs.sh"
 "$build/qdot" devices
 echo
 # An option given twice: the last one counts.

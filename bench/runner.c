@@ -195,11 +195,11 @@ static void report_slots(struct layer_run *run, struct report_total *totals)
         totals[i].ns += times * line->time.median_ns;
         totals[i].ops += times * 2.0 * (double)line->m * (double)line->n * (double)line->k;
         totals[i].layers++;
-        /* The dispatcher may take another row for each layer. */
-        if (slot->peer || run->target->rows[i][0])
-            snprintf(totals[i].kernel, sizeof(totals[i].kernel), "%s", line->kernel);
-        else
-            snprintf(totals[i].kernel, sizeof(totals[i].kernel), "(dispatcher's rows)");
+        /* The dispatcher and a peer may take another way for each layer. */
+        const char *who = slot->peer                ? line->peer
+                          : run->target->rows[i][0] ? line->kernel
+                                                    : "(dispatcher's rows)";
+        snprintf(totals[i].kernel, sizeof(totals[i].kernel), "%s", who);
     }
 }
 
