@@ -98,8 +98,13 @@ int qdot_device_row(struct qdot_device *device, size_t index, struct qdot_row_in
 /* ---- measurement ----------------------------------------------------------------------------- */
 
 /* Operands of a measured run. Their values do not matter to the time; zeros are valid everywhere.
- */
+ * The declared M may be far more than any run has, and memory for it more than there is: only so
+ * many rows are measured. */
+#define TRIAL_BYTES ((size_t)128 << 20)
+#define TRIAL_ROWS_MIN ((size_t)32)
+
 struct trial {
+    size_t m;
     void *a, *out, *a_zero, *row_scale, *b;
 };
 
@@ -116,15 +121,20 @@ static bool trial_make(const struct qdot_device *device, const struct qdot_probl
                        struct trial *t)
 {
     memset(t, 0, sizeof(*t));
-    t->a = qdot_alloc(device, p->m * p->k);
-    t->out = qdot_alloc(device, p->m * p->n * p->out_bytes);
-    t->a_zero = qdot_alloc(device, p->m * 4);
-    t->row_scale = qdot_alloc(device, p->m * 4);
+    /* k and n are below 2^63 and 2^61: no overflow */
+    t->m = TRIAL_BYTES / (p->k + p->n * p->out_bytes + 8);
+    t->m = t->m < TRIAL_ROWS_MIN ? TRIAL_ROWS_MIN : t->m;
+    t->m = t->m > p->m ? p->m : t->m;
+    t->a = qdot_alloc(device, t->m * p->k);
+    t->out = qdot_alloc(device, t->m * p->n * p->out_bytes);
+    t->a_zero = qdot_alloc(device, t->m * 4);
+    t->row_scale = qdot_alloc(device, t->m * 4);
     t->b = p->b_at_run ? qdot_alloc(device, p->ldb * (p->b_transposed ? p->n : p->k)) : NULL;
     return t->a && t->out && t->a_zero && t->row_scale && (t->b || !p->b_at_run);
 }
 
-static uint64_t time_run(struct qdot_op *op, const struct trial *t, size_t m)
+static uint64_t time_run(struct qdot_op *op, const struct trial *t, size_t m,
+                         struct qdot_error *err)
 {
     struct qdot_run run = {.m = m, .a = {.host = t->a}, .out = {.host = t->out}};
     if (op->p.a_zero_per_row)
@@ -133,9 +143,16 @@ static uint64_t time_run(struct qdot_op *op, const struct trial *t, size_t m)
         run.row_scale.host = t->row_scale;
     run.b.host = t->b;
     const uint64_t start = qdot_now_ns();
-    if (qdot_op_run(op, &run, NULL) != QDOT_OK)
+    if (qdot_op_run(op, &run, err) != QDOT_OK)
         return 0;
     return qdot_now_ns() - start + 1;
+}
+
+/* The time of 'all' rows from that of m; exact when they are the same. */
+static uint64_t scaled(uint64_t time_ns, size_t m, size_t all)
+{
+    const double time = (double)time_ns * ((double)all / (double)m);
+    return m == all ? time_ns : time < 0x1p63 ? (uint64_t)time : UINT64_MAX / 2;
 }
 
 /* Time of one run of the whole problem, or 0. A slow device never runs all of it: M grows from 32
@@ -147,28 +164,24 @@ static uint64_t measure(struct candidate *c, const struct qdot_op_desc *desc,
     struct qdot_op *op;
     if (qdot_op_build(c->device, c->row, desc, p, &op, err) != QDOT_OK)
         return 0;
-    size_t m = p->m < 32 ? p->m : 32;
-    uint64_t estimate = 0;
-    if (time_run(op, t, m) == 0) /* the first run warms caches, pools and pipelines */
+    size_t m = t->m < TRIAL_ROWS_MIN ? t->m : TRIAL_ROWS_MIN;
+    uint64_t once = 0, estimate = 0;
+    if (time_run(op, t, m, err) == 0) /* the first run warms caches, pools and pipelines */
         goto done;
     for (;;) {
-        const uint64_t once = time_run(op, t, m);
-        if (once == 0) {
-            estimate = 0;
-            break;
-        }
-        estimate = (uint64_t)((double)once * (double)p->m / (double)m);
+        once = time_run(op, t, m, err);
+        estimate = scaled(once, m, p->m);
         const bool hopeless = best && once > 200000 && estimate / 3 > best;
-        if (m == p->m || hopeless || once > 50000000)
+        if (once == 0 || m == t->m || hopeless || once > 50000000)
             break;
-        m = m > p->m / 8 ? p->m : m * 8;
+        m = m > t->m / 8 ? t->m : m * 8;
     }
     /* The least of a few runs: the machine is shared, and no run is faster than the row is. */
     const uint64_t start = qdot_now_ns();
-    for (int i = 0; estimate && m == p->m && i < 5 && qdot_now_ns() - start < 5000000; i++) {
-        const uint64_t once = time_run(op, t, m);
-        if (once && once < estimate)
-            estimate = once;
+    for (int i = 0; once && m == t->m && i < 5 && qdot_now_ns() - start < 5000000; i++) {
+        once = time_run(op, t, m, err);
+        if (once && scaled(once, m, p->m) < estimate)
+            estimate = scaled(once, m, p->m);
     }
 done:
     qdot_op_destroy(op);

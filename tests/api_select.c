@@ -262,6 +262,42 @@ static void test_auto(void **state)
     qdot_close(device);
 }
 
+static void *small_alloc(void *ctx, size_t bytes, size_t alignment)
+{
+    (void)ctx;
+    return bytes > (size_t)256 << 20 ? NULL : aligned_alloc(alignment, bytes);
+}
+
+static void small_release(void *ctx, void *memory)
+{
+    (void)ctx;
+    free(memory);
+}
+
+/* m is an upper bound: measuring does not need memory for so many rows. */
+static void test_auto_m_without_bound(void **state)
+{
+    (void)state;
+    struct qdot_error err = {0};
+    struct qdot_device_desc open = {.size = sizeof(open),
+                                    .cache_dir = "",
+                                    .budget_us = 1,
+                                    .allocator = {NULL, small_alloc, small_release}};
+    struct qdot_device *device;
+    if (qdot_open(&open, &device, &err))
+        fail_msg("%s", err.text);
+    struct qdot_op_desc desc = op_desc(NULL);
+    desc.m = (size_t)1 << 40;
+    struct qdot_candidate list[ROWS];
+    size_t count, measured = 0;
+    if (qdot_explain(device, &desc, list, ROWS, &count, &err))
+        fail_msg("%s", err.text);
+    for (size_t i = 0; i < count; i++)
+        measured += list[i].time_ns > 0;
+    assert_true(measured > 0);
+    qdot_close(device);
+}
+
 static void test_enumeration(void **state)
 {
     (void)state;
@@ -304,9 +340,13 @@ static void test_enumeration(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_enumeration), cmocka_unit_test(test_walks_down),
-        cmocka_unit_test(test_forced),      cmocka_unit_test(test_forced_impossible),
-        cmocka_unit_test(test_explain),     cmocka_unit_test(test_auto),
+        cmocka_unit_test(test_enumeration),
+        cmocka_unit_test(test_walks_down),
+        cmocka_unit_test(test_forced),
+        cmocka_unit_test(test_forced_impossible),
+        cmocka_unit_test(test_explain),
+        cmocka_unit_test(test_auto),
+        cmocka_unit_test(test_auto_m_without_bound),
     };
     return cmocka_run_group_tests_name("select", tests, NULL, NULL);
 }
