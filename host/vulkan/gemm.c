@@ -463,8 +463,10 @@ int vk_run(struct qdot_op *op, const struct qdot_run *run, struct qdot_error *er
     if (status == QDOT_OK && run->out.buffer)
         status = find_place(op, "out", run->out.buffer, run->out.offset_bytes, run->m, p->n,
                             run->ldo, p->out_bytes, &out, err);
+    if (status == QDOT_OK)
+        status = vk_commands_begin(op->device, &impl->commands, err);
     if (status != QDOT_OK)
-        return status;
+        return status; /* nothing fails from here to the end of recording */
     update_sets(op, &a, &b, &out);
     if (p->a_zero_per_row)
         take_rows(op, &run->a_zero, run->m, ROW_A_ZERO);

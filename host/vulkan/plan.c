@@ -59,7 +59,7 @@ bool vk_fits(struct qdot_device *device, const struct qdot_row *row, const struc
     }
     uint64_t total[2] = {0, 0}; /* of the two allocations, alignment (at most 64 KiB) included */
     for (size_t i = 0; i < VK_BUFFERS; i++) {
-        if (plan.bytes[i] > limits->maxStorageBufferRange) {
+        if (round_up(plan.bytes[i], 4) > limits->maxStorageBufferRange) {
             snprintf(reason, reason_bytes, "%s: %zu bytes, a shader sees at most %u", names[i],
                      plan.bytes[i], limits->maxStorageBufferRange);
             return false;
