@@ -54,11 +54,13 @@ static bool begin(struct save *save, const char *verb, const char *option, const
         errno = EISDIR;
         return refuse(save, verb, option, path);
     }
-    save->path = exists ? realpath(path, NULL) : strdup(path);
+    /* Not ours to replace: a pipe or a device, which has no other name, and what /dev/stdout leads
+     * to, even a regular file. */
+    const bool in_place = exists && (!S_ISREG(status.st_mode) || strncmp(path, "/dev/", 5) == 0);
+    save->path = exists && !in_place ? realpath(path, NULL) : strdup(path);
     if (!save->path)
         return refuse(save, verb, option, path);
-    /* /dev/stdout may lead to a regular file, which is not ours to replace. */
-    if (exists && (!S_ISREG(status.st_mode) || strncmp(path, "/dev/", 5) == 0))
+    if (in_place)
         return true;
     if (exists && access(path, W_OK) != 0)
         return refuse(save, verb, option, path);
