@@ -292,6 +292,23 @@ static bool writable(const char *option, const char *path)
     return good;
 }
 
+/* Each peer needs a device that it can be compared on. */
+static int match_peers(const struct options *o, struct request *r)
+{
+    for (size_t i = 0; i < r->plan.peer_count; i++) {
+        const struct peer *peer = r->plan.peers[i];
+        bool found = false;
+        for (size_t j = 0; j < r->device_count; j++)
+            found |= strcmp(r->devices[j].backend, peer->backend) == 0;
+        if (!found && strcmp(o->peer, "all") != 0)
+            return opt_error("bench", "--peer %s: expected a device of %s to compare it on",
+                             peer->name, peer->backend);
+        if (!found)
+            printf("no peer %s: no device of %s to compare it on\n", peer->name, peer->backend);
+    }
+    return EXIT_OK;
+}
+
 static int plan_request(const struct options *o, struct request *r)
 {
     int status = parse_suites(o, r);
@@ -309,6 +326,8 @@ static int plan_request(const struct options *o, struct request *r)
         status = parse_peers(o, &r->plan);
     if (status == EXIT_OK)
         status = parse_devices(o, r);
+    if (status == EXIT_OK)
+        status = match_peers(o, r);
     r->plan.kernel = o->kernel;
     r->plan.all_rows = o->all_rows;
     r->plan.min_time = o->min_time;

@@ -70,10 +70,12 @@ static int warm_up(struct contestant *c, struct state *s, double sample_ns, stru
 }
 
 /* Past SAMPLES a new sample takes the place of the oldest. */
-static int turn(struct contestant *c, struct state *s, double turn_ns, struct qdot_error *err)
+static int turn(struct contestant *c, struct state *s, double turn_ns, double sample_ns,
+                struct qdot_error *err)
 {
     double spent = 0;
-    int status = c->run(c->self, 1, err); /* bring its data back into the caches */
+    /* A batch brings its data back into the caches first; a long run has no use for that. */
+    int status = s->batch > 1 ? c->run(c->self, 1, err) : QDOT_OK;
     while (status == QDOT_OK && spent < turn_ns) {
         const uint64_t cpu = cpu_now_ns(), begin = bench_now_ns();
         status = c->run(c->self, s->batch, err);
@@ -82,6 +84,10 @@ static int turn(struct contestant *c, struct state *s, double turn_ns, struct qd
         spent += ns;
         s->sample[s->samples++ % SAMPLES] = ns / (double)s->batch;
         c->iterations += s->batch;
+        /* Whoever takes the processors away may make runs many times longer than the warm-up's:
+         * then a batch sized by it would outlast any budget. */
+        if (ns > 4 * sample_ns && s->batch > 1)
+            s->batch = s->batch / 4 + 1;
     }
     return status;
 }
@@ -98,7 +104,7 @@ static void summarise(struct contestant *c, struct state *s)
 
 int measure(struct contestant *contestants, size_t count, double seconds, struct qdot_error *err)
 {
-    const double total_ns = seconds * 1e9;
+    const double total_ns = seconds * 1e9, sample_ns = total_ns / 16;
     const struct timespec settle = {0, SETTLE_NS};
     int status = QDOT_OK;
     if (count == 0)
@@ -108,17 +114,17 @@ int measure(struct contestant *contestants, size_t count, double seconds, struct
         return bench_fail(err, QDOT_NO_MEMORY, "no memory for samples");
     for (size_t i = 0; status == QDOT_OK && i < count; i++) {
         contestants[i].iterations = 0;
-        status = warm_up(&contestants[i], &states[i], total_ns / 16, err);
+        status = warm_up(&contestants[i], &states[i], sample_ns, err);
     }
     for (int t = 0; status == QDOT_OK && t < TURNS; t++)
         for (size_t i = 0; status == QDOT_OK && i < count; i++) {
             if (count > 1)
                 nanosleep(&settle, NULL);
-            status = turn(&contestants[i], &states[i], total_ns / TURNS, err);
+            status = turn(&contestants[i], &states[i], total_ns / TURNS, sample_ns, err);
         }
     for (size_t i = 0; status == QDOT_OK && i < count; i++) {
         while (status == QDOT_OK && states[i].samples < MIN_SAMPLES)
-            status = turn(&contestants[i], &states[i], 1, err);
+            status = turn(&contestants[i], &states[i], 1, sample_ns, err);
         if (status == QDOT_OK)
             summarise(&contestants[i], &states[i]);
     }

@@ -41,4 +41,4 @@ fi
 "$build/qdot" devices
 echo
 # An option given twice: the last one counts.
-exec "$build/qdot" bench --budget 15 --json "$build/bench.json" "$@"
+exec "$build/qdot" bench --budget 30 --json "$build/bench.json" "$@"
