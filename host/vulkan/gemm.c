@@ -453,7 +453,7 @@ int vk_run(struct qdot_op *op, const struct qdot_run *run, struct qdot_error *er
     const struct vk_plan *plan = &impl->plan;
     struct place a, b = {0}, out = {whole(impl, VK_OUT), 0, plan->out_ld};
     /* The host's memory and the descriptors belong to the run before until it is done. */
-    int status = vk_commands_begin(op->device, &impl->commands, err);
+    int status = vk_commands_wait(op->device, &impl->commands, err);
     if (status == QDOT_OK)
         status =
             take_matrix(op, "a", &run->a, VK_A_IN, run->m, p->k, run->lda, plan->a_ld, &a, err);
