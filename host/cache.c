@@ -104,6 +104,7 @@ bool qdot_cache_read(const struct qdot_device *device, const char *key, void **d
                 head.key_bytes == key_bytes;
     struct stat status;
     good = good && fstat(fileno(file), &status) == 0 && status.st_size >= 0 &&
+           (uint64_t)status.st_size >= sizeof(head) + key_bytes &&
            (uint64_t)status.st_size - sizeof(head) - key_bytes == head.data_bytes;
     char *content = good ? qdot_alloc(device, key_bytes + head.data_bytes) : NULL;
     good = content &&
