@@ -62,8 +62,8 @@ static void line_key(const struct qdot_device *device, const struct qdot_row *ro
 {
     char name[260];
     snprintf(name, sizeof(name), "%s\t%s", device->info.description, device->info.driver);
-    for (char *c = name + strlen(device->info.description) + 1; *c; c++)
-        if (*c == '\t' || *c == '\n')
+    for (char *c = name; *c; c++)
+        if (*c == '\n' || (*c == '\t' && c != name + strlen(device->info.description)))
             *c = ' ';
     snprintf(line, LINE_BYTES, "%s\t%s/%s\tgemm %zux%zux%zu %s%s%s%s %s%s%s t%zu\t", name,
              device->backend->name, row->name, p->m, p->n, p->k, type_name(p->a_type),
