@@ -15,7 +15,7 @@ spirv_instruction(extensions = ["SPV_KHR_integer_dot_product"], capabilities = [
 
 layout(local_size_x_id = 0, local_size_y_id = 1, local_size_z = 1) in;
 
-#define MR 8
+#define MR 8 // as in the table of host/vulkan/plan.c
 #define NR 16
 
 layout(std430, set = 0, binding = 0) readonly buffer PackedA

@@ -349,7 +349,7 @@ static int vk_sync(struct qdot_device *device, struct qdot_error *err)
 
 struct owned_buffer {
     struct vk_memory memory;
-    VkBuffer handle; /* qdot_buffer.impl is this handle's owner; gemm.c gets it by vk_handle */
+    VkBuffer handle;
 };
 
 static void buffer_destroy(struct qdot_buffer *buffer)

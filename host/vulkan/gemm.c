@@ -74,8 +74,8 @@ static int make_pipelines(struct qdot_op *op, struct qdot_error *err)
     struct vk_op *impl = op->impl;
     const struct vk_row *row = op->row->impl;
     const struct qdot_problem *p = &op->p;
-    /* A work-group is one row tile of many columns, which share its words of A, or where there are
-     * not so many columns, four. */
+    /* A work-group is one tile of rows, whose words of A all its invocations share; or four tiles,
+     * where there are too few columns for all of them. */
     const bool wide = p->n > 128 || p->m <= op->row->mr;
     impl->local_x = wide ? LOCAL : LOCAL / 4;
     impl->local_y = wide ? 1 : 4;

@@ -22,7 +22,7 @@ int vk_buffer_create(struct qdot_device *device, size_t bytes, VkBuffer *buffer,
     return status;
 }
 
-/* The first type that all buffers allow with the most wanted of 'wishes'. */
+/* The first type that all buffers allow, by the first wish that some type grants. */
 static uint32_t find_type(const struct vk_device *vkd, enum vk_kind kind, uint32_t allowed)
 {
     /* Outputs are read by the host: cached comes first. */
