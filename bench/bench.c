@@ -14,6 +14,7 @@ enum { MAX_DEVICES = 64, MAX_THREADS = 16, MAX_SHAPES = 256 };
 struct options {
     const char *suite, *shape, *types, *out, *threads, *device, *kernel, *peer, *json, *csv;
     double min_time, budget;
+    int64_t repeat;
     bool all_rows;
 };
 
@@ -43,6 +44,9 @@ static const struct opt options[] = {
      "all: those that are here. They compute plain products: --out must have s32."},
     {"--min-time", "SECONDS", OPT_REAL, AT(min_time), 0, 3600,
      "Samples of a line, at least, 0 to 3600. Default: 0.2."},
+    {"--repeat", "N", OPT_INT, AT(repeat), 1, 1000,
+     "Lines a product, each with samples of its own, 1 to 1000: how much the machine varies.\n"
+     "Totals take their mean. Default: 1."},
     {"--budget", "SECONDS", OPT_REAL, AT(budget), 0, 1000000,
      "Time for a device and network; lines take shorter samples, and layers that do not fit are\n"
      "listed as left out. Default: 0, no limit."},
@@ -331,6 +335,7 @@ static int plan_request(const struct options *o, struct request *r)
     r->plan.kernel = o->kernel;
     r->plan.all_rows = o->all_rows;
     r->plan.min_time = o->min_time;
+    r->plan.repeat = (size_t)o->repeat;
     r->plan.budget = o->budget;
     return status;
 }
@@ -385,8 +390,10 @@ static int finish(const struct options *o, const struct report *report, int argc
 
 int bench_main(int argc, char **argv)
 {
-    struct options o = {
-        .types = "u8s8", .out = "s32", .min_time = 0.2}; /* the help pages say the same */
+    struct options o = {.types = "u8s8",
+                        .out = "s32",
+                        .min_time = 0.2,
+                        .repeat = 1}; /* the help pages say the same */
     const enum opt_result parsed = opt_parse(&page, argc, argv, &o, NULL, 0, NULL);
     struct report report = {0};
     if (parsed != OPT_RUN)
@@ -397,6 +404,7 @@ int bench_main(int argc, char **argv)
         return EXIT_WRONG;
     }
     int result = plan_request(&o, r);
+    report.repeat = r->plan.repeat;
     if (result == EXIT_OK) {
         bench_report_table_head();
         result = run_devices(r, &report);

@@ -258,7 +258,8 @@ static cJSON *json_line(const struct report *report, const struct report_line *l
     cJSON_AddStringToObject(entry, "name", name);
     cJSON_AddStringToObject(entry, "run_name", name);
     cJSON_AddStringToObject(entry, "run_type", "iteration");
-    cJSON_AddNumberToObject(entry, "repetitions", 1);
+    cJSON_AddNumberToObject(entry, "repetitions", (double)report->repeat);
+    cJSON_AddNumberToObject(entry, "repetition_index", (double)line->repetition);
     cJSON_AddNumberToObject(entry, "iterations", (double)line->time.iterations);
     cJSON_AddNumberToObject(entry, "real_time", line->time.median_ns);
     cJSON_AddNumberToObject(entry, "min_time", line->time.min_ns);

@@ -28,6 +28,7 @@ struct report_line {
     size_t target; /* index of targets */
     const char *net, *layer;
     unsigned count;
+    size_t repetition; /* of report.repeat */
     size_t m, n, k;
     enum qdot_type a_type, b_type, out_type;
     char kernel[64];
@@ -60,6 +61,7 @@ struct report {
     size_t peer_count;
     char **left_out; /* lines of text: what the budget did not reach */
     size_t left_out_count;
+    size_t repeat;  /* lines a product */
     bool no_memory; /* a line was lost */
     bool wrong;     /* some line of qdot's is not LINE_OK */
 };

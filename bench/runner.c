@@ -97,8 +97,6 @@ static void add_row(struct layer_run *run, const char *row)
     snprintf(slot->line.kernel, sizeof(slot->line.kernel), "%s", slot->subject.row);
     slot->line.create_ms = slot->subject.create_ms;
     status = subject_verify(&slot->subject, &run->product, &good, reason, sizeof(reason), &err);
-    if (status == QDOT_OK && good)
-        status = subject_poison(&slot->subject, &err); /* the timed runs are checked as well */
     if (status != QDOT_OK)
         failed(slot, LINE_FAILED, err.text);
     else if (!good)
@@ -142,6 +140,9 @@ static void time_slots(struct layer_run *run, double seconds)
     size_t count = 0;
     for (size_t i = 0; i < run->slot_count; i++) {
         struct slot *slot = &run->slots[i];
+        /* The timed runs are checked as well. */
+        if (slot->competes && !slot->peer && subject_poison(&slot->subject, &err) != QDOT_OK)
+            failed(slot, LINE_FAILED, err.text);
         if (slot->competes)
             contestants[count++] =
                 slot->peer ? (struct contestant){.run = slot->peer->peer->run, .self = slot->work}
@@ -169,7 +170,7 @@ static void time_slots(struct layer_run *run, double seconds)
 }
 
 /* Lines of the layer to the report, and their times to the totals, one a slot. */
-static void report_slots(struct layer_run *run, struct report_total *totals)
+static void report_slots(struct layer_run *run, size_t repetition, struct report_total *totals)
 {
     double best = 0;
     run->target->gops = 0;
@@ -187,14 +188,16 @@ static void report_slots(struct layer_run *run, struct report_total *totals)
         struct report_line *line = &slot->line;
         if (slot->peer && slot->competes && best > 0)
             line->peer_ratio = best / line_gops(line);
+        line->repetition = repetition;
         if (slot->listed)
             bench_report_add(run->target->report, line);
+        slot->listed = slot->competes; /* what failed is not repeated */
         if (!slot->competes)
             continue;
-        const double times = line->count;
+        const double times = line->count / (double)run->target->plan->repeat;
         totals[i].ns += times * line->time.median_ns;
         totals[i].ops += times * 2.0 * (double)line->m * (double)line->n * (double)line->k;
-        totals[i].layers++;
+        totals[i].layers += repetition == 0;
         /* The dispatcher and a peer may take another way for each layer. */
         const char *who = slot->peer                ? line->peer
                           : run->target->rows[i][0] ? line->kernel
@@ -219,12 +222,15 @@ static void run_layer(struct layer_run *run, double seconds, struct report_total
     for (size_t i = 0; made && i < t->peer_count; i++)
         if (run->product.out_type == QDOT_S32 && run->product.acc)
             add_peer(run, &t->peers[i]);
-    if (made)
-        time_slots(run, seconds);
-    else
+    if (!made)
         failed(add_slot(run), LINE_FAILED, err.text);
     progress_stop(progress);
-    report_slots(run, totals);
+    for (size_t i = 0; i < t->plan->repeat; i++) {
+        progress = progress_start("bench", text);
+        time_slots(run, seconds);
+        progress_stop(progress); /* before the lines are printed */
+        report_slots(run, i, totals);
+    }
     for (size_t i = 0; i < run->slot_count; i++) {
         if (run->slots[i].work)
             run->slots[i].peer->peer->destroy(run->slots[i].work);
@@ -249,6 +255,7 @@ static double remaining(const struct budget *b)
 static double allot(const struct budget *b, const struct target *t, const struct bench_layer *layer)
 {
     const double slots = (double)(t->row_count + t->peer_count);
+    const double repeat = (double)t->plan->repeat;
     if (b->seconds <= 0)
         return t->plan->min_time;
     const double left = remaining(b);
@@ -256,10 +263,10 @@ static double allot(const struct budget *b, const struct target *t, const struct
         return 0;
     /* At the rate of the layer before: to verify, to warm up, and the fewest samples. */
     const double ops = 2.0 * (double)layer->m * (double)layer->n * (double)layer->k;
-    if (t->gops > 0 && 5 * slots * ops / (t->gops * 1e9) > left)
+    if (t->gops > 0 && (2 + 3 * repeat) * slots * ops / (t->gops * 1e9) > left)
         return 0;
     /* Half of what is left, evenly; the other half packs and verifies. */
-    const double share = left / (2 * slots * (double)b->layers);
+    const double share = left / (2 * slots * repeat * (double)b->layers);
     return share < LEAST_SECONDS       ? LEAST_SECONDS
            : share < t->plan->min_time ? share
                                        : t->plan->min_time;
