@@ -15,7 +15,7 @@ struct candidate {
     struct qdot_device *device;
     const struct qdot_row *row;
     bool eligible;
-    bool bad_packed;  /* refused for the packed B given */
+    int refusal;      /* why not eligible, where that is not QDOT_UNSUPPORTED */
     uint64_t time_ns; /* 0: none */
     char reason[192];
 };
@@ -115,6 +115,7 @@ static void trial_free(const struct qdot_device *device, struct trial *t)
     qdot_release(device, t->a_zero);
     qdot_release(device, t->row_scale);
     qdot_release(device, t->b);
+    memset(t, 0, sizeof(*t));
 }
 
 static bool trial_make(const struct qdot_device *device, const struct qdot_problem *p,
@@ -213,7 +214,7 @@ static bool judge(struct qdot_device *root, struct candidate *c, const struct qd
         return false;
     if (desc->packed && !qdot_packed_is_for(c->row, desc->packed, desc->packed_bytes)) {
         snprintf(c->reason, sizeof(c->reason), "the packed B given has another layout");
-        c->bad_packed = true;
+        c->refusal = QDOT_BAD_PACKED;
         return false;
     }
     c->time_ns = qdot_tuning_get(root, c->device, c->row, p);
@@ -251,11 +252,13 @@ static void measure_all(struct qdot_device *root, struct candidate *list, size_t
         }
         if (!ready && !(ready = trial_make(root, p, &trial))) {
             snprintf(c->reason, sizeof(c->reason), "not measured: no memory for its operands");
+            trial_free(root, &trial); /* what there was of it; the next candidate tries again */
             continue;
         }
         c->time_ns = measure(c, desc, p, &trial, best, &err);
         if (!c->time_ns) {
             snprintf(c->reason, sizeof(c->reason), "measuring failed: %.150s", err.text);
+            c->refusal = err.status;
             c->eligible = false;
             continue;
         }
@@ -286,9 +289,11 @@ static struct candidate *judge_all(struct qdot_device *root, const struct qdot_o
             struct candidate *c = &list[used++];
             c->device = device;
             c->row = &device->backend->rows[r];
-            c->eligible =
-                judge(root, c, desc, p) &&
-                (!admit || qdot_admit(device, c->row, c->reason, sizeof(c->reason)) == QDOT_OK);
+            c->eligible = judge(root, c, desc, p);
+            if (c->eligible && admit) {
+                c->refusal = qdot_admit(device, c->row, c->reason, sizeof(c->reason));
+                c->eligible = c->refusal == QDOT_OK;
+            }
         }
     }
     if (!root->backend)
@@ -315,12 +320,15 @@ static size_t choose(const struct candidate *list, size_t count)
 static int nobody(const struct qdot_device *root, const struct candidate *list, size_t count,
                   const struct qdot_op_desc *desc, struct qdot_error *err)
 {
-    for (size_t i = 0; desc->kernel && i < count; i++)
-        if (name_matches(list[i].device, list[i].row, desc->kernel))
-            return qdot_fail(err, list[i].bad_packed ? QDOT_BAD_PACKED : QDOT_UNSUPPORTED,
-                             "%s: %s/%s on %s: %s", list[i].bad_packed ? "packed" : "kernel",
-                             list[i].device->backend->name, list[i].row->name,
-                             list[i].device->info.name, list[i].reason);
+    for (size_t i = 0; i < count; i++) {
+        const struct candidate *c = &list[i];
+        if (desc->kernel ? name_matches(c->device, c->row, desc->kernel)
+                         : c->refusal == QDOT_NO_MEMORY)
+            return qdot_fail(err, c->refusal ? c->refusal : QDOT_UNSUPPORTED, "%s: %s/%s on %s: %s",
+                             c->refusal == QDOT_BAD_PACKED ? "packed" : "kernel",
+                             c->device->backend->name, c->row->name, c->device->info.name,
+                             c->reason);
+    }
     if (desc->kernel)
         return qdot_fail(err, QDOT_INVALID, "kernel: '%s' is no row of device %s", desc->kernel,
                          root->info.name);

@@ -256,6 +256,32 @@ static void test_failing_first_create(void **state)
     assert_int_equal(f->counter.live, 0);
 }
 
+/* "auto" measures as well, each time another m since times are kept. What memory is not there for it
+ * does without, but leaves nothing behind. */
+static int step_create_auto(struct fixture *f, struct qdot_error *err)
+{
+    struct qdot_op_desc desc = op_desc(f);
+    desc.m = M + f->counter.fail_at;
+    return create_with(f, &desc, err);
+}
+
+static void test_failing_create_auto(void **state)
+{
+    struct fixture *f = *state;
+    struct qdot_device_desc open = device_desc(f);
+    struct qdot_op_desc desc = op_desc(f);
+    struct qdot_error err = {0};
+    size_t count;
+    open.device = "auto";
+    open.budget_us = 2000;
+    if (qdot_open(&open, &f->device, &err) ||
+        qdot_explain(f->device, &desc, NULL, 0, &count, &err)) /* admits and measures once */
+        fail_msg("%s", err.text);
+    assert_true(until_success(f, step_create_auto) > 1);
+    qdot_close(f->device);
+    assert_int_equal(f->counter.live, 0);
+}
+
 static void test_run_allocates_nothing(void **state)
 {
     struct fixture *f = *state;
@@ -324,7 +350,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_failing_first_create, setup, teardown),
         cmocka_unit_test_setup_teardown(test_run_allocates_nothing, setup, teardown),
     };
-    const struct CMUnitTest cpu_tests[] = {cmocka_unit_test(test_workspace)};
+    const struct CMUnitTest cpu_tests[] = {
+        cmocka_unit_test_setup_teardown(test_failing_create_auto, setup, teardown),
+        cmocka_unit_test(test_workspace),
+    };
     int failed = cmocka_run_group_tests_name("memory", tests, NULL, NULL);
     if (api_on_cpu())
         failed += cmocka_run_group_tests_name("memory of the CPU", cpu_tests, NULL, NULL);
