@@ -324,7 +324,8 @@ int qdot_open(const struct qdot_device_desc *desc, struct qdot_device **device,
     if (desc->threads.threads > 0 && !desc->threads.parallel_for)
         return qdot_fail(err, QDOT_INVALID, "threads: expected parallel_for with threads > 0");
     if (desc->thread_count > 1024 || desc->threads.threads > 1024)
-        return qdot_fail(err, QDOT_INVALID, "thread_count: expected at most 1024");
+        return qdot_fail(err, QDOT_INVALID, "%s: expected at most 1024",
+                         desc->thread_count > 1024 ? "thread_count" : "threads");
     if (desc->budget_us > UINT64_MAX / 1000)
         return qdot_fail(err, QDOT_INVALID, "budget_us: expected at most 2^64 / 1000");
     int status = check_disable(desc->disable, err);

@@ -360,6 +360,9 @@ static int check_operand(const struct qdot_op *op, const char *name, const void 
     if (host && (buffer || offset))
         return qdot_fail(err, QDOT_INVALID, "%s: expected no buffer and no offset with host memory",
                          name);
+    if ((uintptr_t)host % bytes)
+        return qdot_fail(err, QDOT_INVALID, "%s: expected memory aligned to %zu bytes", name,
+                         bytes);
     if (ld < columns)
         return qdot_fail(err, QDOT_INVALID, "ld%c: expected at least %zu, got %zu", *name, columns,
                          ld);

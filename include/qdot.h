@@ -72,15 +72,18 @@ struct qdot_op;     /* opaque: one operation, its packed B and its workspace */
 struct qdot_buffer; /* opaque: memory of one device */
 
 /* Runs task(arg, i) once for each i in [0, count), on any threads, and returns when all are done.
- * count never exceeds 'threads'. Called from several threads at once when ops run so. */
+ * count never exceeds 'threads' (0 is taken as 1). Called by create and run, from several threads at
+ * once when ops run so. Tasks do not wait for one another: any order will do, or one thread. */
 struct qdot_threads {
     size_t threads;
     void *ctx;
     void (*parallel_for)(void *ctx, void (*task)(void *arg, size_t i), void *arg, size_t count);
 };
 
-/* alloc returns memory aligned to 'alignment' (a power of two), or NULL. Called at open and create
- * only, from the calling thread. Drivers and the thread pool allocate on their own. */
+/* alloc returns memory aligned to 'alignment' (a power of two), or NULL. Called from the calling
+ * thread, so from several at once when ops are created so; by every function but qdot_op_run,
+ * qdot_sync and the reads and writes of buffers. Drivers and the thread pool allocate on their own.
+ */
 struct qdot_allocator {
     void *ctx;
     void *(*alloc)(void *ctx, size_t bytes, size_t alignment);
@@ -106,8 +109,10 @@ struct qdot_device_desc {
                             "auto" (default): every device that opens, chosen per op by time */
     const char *disable; /* features to treat as absent, separated by commas (tests, benchmarks) */
     const char *cache_dir; /* compiled programs, tuning file; default: the user's cache directory;
-                              "": read and write no file */
-    size_t thread_count;   /* CPU threads when 'threads' is not given; 0 = one a processor */
+                              "": read and write no file. A directory that cannot be made or
+                              written is no error: nothing is kept */
+    size_t thread_count;   /* CPU threads when 'threads' is not given, at most 1024; 0 = one a
+                              processor; without pthreadpool there is one */
     struct qdot_threads threads;     /* the caller's pool; default: a pool of the device's own */
     struct qdot_allocator allocator; /* default: aligned_alloc and free */
     uint64_t budget_us; /* "auto": bound on the time one qdot_op_create spends measuring; checked
@@ -138,13 +143,14 @@ struct qdot_op_desc {
     int row_scale;              /* f32 output, 1: m factors are given with each run */
     const float *bias_f;        /* f32 output: n finite values, or NULL */
     int32_t out_zero;           /* s8, u8 outputs, in the output's range */
-    int32_t clamp_lo, clamp_hi; /* s8, u8 outputs; both 0: the output type's range */
+    int32_t clamp_lo, clamp_hi; /* s8, u8 outputs, in output values; both 0: the type's range */
     enum qdot_rounding rounding;
     const char *kernel; /* a row by name, "gemm_..." or "cpu/gemm_..."; NULL: the dispatcher's */
 };
 
 /* One operand of a run: host memory, or 'offset_bytes' into a buffer of the op's device. Where host
- * is set, buffer must be NULL. Offsets of 4-byte elements are multiples of 4. */
+ * is set, buffer must be NULL. 4-byte elements are aligned: host memory, also that of a buffer made
+ * over it, and offsets are multiples of 4. */
 struct qdot_input {
     const void *host;
     struct qdot_buffer *buffer;
@@ -158,7 +164,7 @@ struct qdot_output {
 
 struct qdot_run {
     size_t size;
-    size_t m;                    /* rows of this run; 0 = the descriptor's m */
+    size_t m;                    /* rows of this run; 0 = the descriptor's m, not none */
     struct qdot_input a;         /* m rows of k elements */
     size_t lda;                  /* elements between rows of A; default k */
     struct qdot_output out;      /* m rows of n elements; must not overlap an input */
@@ -185,8 +191,9 @@ struct qdot_candidate {
     char reason[192]; /* why it was refused, or how it was chosen */
 };
 
-/* Devices. qdot_devices stores at most 'capacity' entries and always sets *count to how many there
- * are; infos may be NULL when capacity is 0. It opens and compiles nothing. */
+/* Devices. qdot_devices stores at most 'capacity' entries and sets *count to how many there are;
+ * infos may be NULL when capacity is 0. It opens and compiles nothing. The 'size' of structures that
+ * the library fills (info, row_info) is set by it. */
 QDOT_API int qdot_devices(struct qdot_device_info *infos, size_t capacity, size_t *count,
                           struct qdot_error *err);
 QDOT_API int qdot_open(const struct qdot_device_desc *desc, struct qdot_device **device,

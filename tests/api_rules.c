@@ -169,6 +169,8 @@ static void test_op_too_large(void **state)
     X(ldo_overflow, "ldo", r->ldo = SIZE_MAX / 8)                                            \
     X(a_zero_missing, "a_zero", r->a_zero.host = NULL)                                       \
     X(row_scale_missing, "row_scale", r->row_scale.host = NULL)                              \
+    X(a_zero_unaligned, "a_zero", r->a_zero.host = (const char *)zeros + 1)                  \
+    X(out_unaligned, "out", r->out.host = (char *)r->out.host + 2)                           \
     X(b_not_wanted, "b", r->b.host = b_bytes)                                                \
     X(a_past_end, "a", (r->a.host = NULL, r->a.buffer = f->buffer, r->a.offset_bytes = 236)) \
     X(a_far_past_end, "a",                                                                   \
