@@ -74,17 +74,20 @@ static void *alloc_with(const struct qdot_allocator *a, size_t bytes)
     if (bytes > SIZE_MAX / 2)
         return NULL;
     bytes = (bytes + QDOT_ALIGNMENT - 1) / QDOT_ALIGNMENT * QDOT_ALIGNMENT;
-    if (bytes == 0)
-        bytes = QDOT_ALIGNMENT;
-    void *memory = a->alloc(a->ctx, bytes, QDOT_ALIGNMENT);
-    if (memory)
-        memset(memory, 0, bytes);
-    return memory;
+    return a->alloc(a->ctx, bytes ? bytes : QDOT_ALIGNMENT, QDOT_ALIGNMENT);
+}
+
+void *qdot_alloc_raw(const struct qdot_device *device, size_t bytes)
+{
+    return alloc_with(&device->allocator, bytes);
 }
 
 void *qdot_alloc(const struct qdot_device *device, size_t bytes)
 {
-    return alloc_with(&device->allocator, bytes);
+    void *memory = qdot_alloc_raw(device, bytes);
+    if (memory)
+        memset(memory, 0, bytes);
+    return memory;
 }
 
 void qdot_release(const struct qdot_device *device, void *memory)
@@ -194,6 +197,7 @@ static struct qdot_device *device_new(const struct qdot_device_desc *desc,
     struct qdot_device *device = alloc_with(allocator, sizeof(*device));
     if (!device)
         return NULL;
+    memset(device, 0, sizeof(*device));
     device->allocator = *allocator;
     device->budget_ns = (desc->budget_us ? desc->budget_us : 300000) * 1000;
     if (pthread_mutex_init(&device->lock, NULL)) {

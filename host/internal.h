@@ -189,8 +189,10 @@ extern const struct qdot_backend qdot_vulkan_backend;
 int qdot_fail(struct qdot_error *err, int status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* Zero-filled memory from the device's allocator, or NULL; qdot_release takes NULL. */
+/* Memory from the device's allocator, zero-filled or as it comes (what is large and written anyway),
+ * or NULL; qdot_release takes NULL. */
 void *qdot_alloc(const struct qdot_device *device, size_t bytes);
+void *qdot_alloc_raw(const struct qdot_device *device, size_t bytes);
 void qdot_release(const struct qdot_device *device, void *memory);
 
 /* ---- threads.c ------------------------------------------------------------------------------- */

@@ -247,7 +247,7 @@ static int make_packed(struct qdot_op *op, const struct qdot_op_desc *d, struct 
         if (status != QDOT_OK)
             return status;
     }
-    packed->blob = qdot_alloc(op->device, packed->blob_bytes);
+    packed->blob = qdot_alloc_raw(op->device, packed->blob_bytes);
     if (!packed->blob)
         return qdot_fail(err, QDOT_NO_MEMORY, "no memory for %zu bytes of packed B",
                          packed->blob_bytes);

@@ -276,6 +276,9 @@ void qdot_packed_seal(const struct qdot_row *row, const struct qdot_problem *p,
                       struct qdot_packed *packed)
 {
     struct header h = make_header(row, p, packed);
+    /* The bytes between panels and sums are part of what is summed up. */
+    uint8_t *end = (uint8_t *)qdot_packed_panels(packed) + packed->panels_bytes;
+    memset(end, 0, (size_t)((uint8_t *)qdot_packed_col_sum(packed) - end));
     h.checksum = checksum(&h, packed->blob);
     memcpy(packed->blob, &h, sizeof(h));
 }

@@ -156,6 +156,22 @@ static uint64_t scaled(uint64_t time_ns, size_t m, size_t all)
     return m == all ? time_ns : time < 0x1p63 ? (uint64_t)time : UINT64_MAX / 2;
 }
 
+/* The least of a few runs: the machine is shared, and no run is faster than the row is. */
+static uint64_t least_time(struct qdot_op *op, const struct trial *t, size_t m, int runs,
+                           struct qdot_error *err)
+{
+    const uint64_t start = qdot_now_ns();
+    uint64_t least = 0;
+    for (int i = 0; i < runs && (i == 0 || qdot_now_ns() - start < 50000000); i++) {
+        const uint64_t once = time_run(op, t, m, err);
+        if (once == 0)
+            return 0;
+        if (least == 0 || once < least)
+            least = once;
+    }
+    return least;
+}
+
 /* Time of one run of the whole problem, or 0. A slow device never runs all of it: M grows from 32
  * rows, and a candidate already three times slower than the best stops there, by extrapolation. */
 static uint64_t measure(struct candidate *c, const struct qdot_op_desc *desc,
@@ -170,18 +186,16 @@ static uint64_t measure(struct candidate *c, const struct qdot_op_desc *desc,
     if (time_run(op, t, m, err) == 0) /* the first run warms caches, pools and pipelines */
         goto done;
     for (;;) {
-        once = time_run(op, t, m, err);
+        once = least_time(op, t, m, 3, err);
         estimate = scaled(once, m, p->m);
         const bool hopeless = best && once > 200000 && estimate / 3 > best;
         if (once == 0 || m == t->m || hopeless || once > 50000000)
             break;
         m = m > t->m / 8 ? t->m : m * 8;
     }
-    /* The least of a few runs: the machine is shared, and no run is faster than the row is. */
-    const uint64_t start = qdot_now_ns();
-    for (int i = 0; once && m == t->m && i < 5 && qdot_now_ns() - start < 5000000; i++) {
-        once = time_run(op, t, m, err);
-        if (once && scaled(once, m, p->m) < estimate)
+    if (once && m == t->m) {
+        once = least_time(op, t, m, 10, err);
+        if (once == 0 || scaled(once, m, p->m) < estimate)
             estimate = scaled(once, m, p->m);
     }
 done:

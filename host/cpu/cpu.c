@@ -234,10 +234,10 @@ static int cpu_prepare(struct qdot_op *op, struct qdot_error *err)
     /* More than 64 threads would leave each too little of the 4 MiB. */
     impl->threads = op->device->threads.threads < 64 ? op->device->threads.threads : 64;
     choose_blocks(op, impl, device->l2_bytes);
-    impl->scratch = qdot_alloc(op->device, impl->scratch_bytes * impl->threads);
+    impl->scratch = qdot_alloc_raw(op->device, impl->scratch_bytes * impl->threads);
     op->workspace_bytes = impl->scratch_bytes * impl->threads;
     if (op->p.b_at_run) {
-        impl->panels = qdot_alloc(op->device, op->packed.panels_bytes);
+        impl->panels = qdot_alloc_raw(op->device, op->packed.panels_bytes);
         impl->col_sum = qdot_alloc(op->device, 2 * op->packed.n_pad * sizeof(int32_t));
         op->workspace_bytes += op->packed.panels_bytes + 2 * op->packed.n_pad * sizeof(int32_t);
         if (impl->col_sum)
@@ -488,7 +488,7 @@ static int cpu_run(struct qdot_op *op, const struct qdot_run *args, struct qdot_
 static int cpu_buffer_create(struct qdot_buffer *buffer, void *host, struct qdot_error *err)
 {
     buffer->owned = !host;
-    buffer->impl = host ? host : qdot_alloc(buffer->device, buffer->bytes);
+    buffer->impl = host ? host : qdot_alloc_raw(buffer->device, buffer->bytes);
     if (!buffer->impl)
         return qdot_fail(err, QDOT_NO_MEMORY, "no memory for a buffer of %zu bytes", buffer->bytes);
     return QDOT_OK;
