@@ -222,10 +222,15 @@ consumer() {
         LD_LIBRARY_PATH=$(dirname "$libs") "$build/consumer" || return 1
     cmake -S "$source/tests/consumer" -B "$build/consumer-cmake" -DCMAKE_PREFIX_PATH="$prefix" &&
         cmake --build "$build/consumer-cmake" && "$build/consumer-cmake/consumer" || return 1
+    # The README's example is what it says it is.
+    awk '/^```c$/ { on = 1; next } /^```$/ { on = 0 } on' "$source/README.md" >"$build/example.c"
+    # shellcheck disable=SC2086
+    cc -std=c99 -Wall -Wextra -Werror "$build/example.c" -o "$build/example" $flags &&
+        LD_LIBRARY_PATH=$(dirname "$libs") "$build/example" | grep ': 14 -14 32 -32$' || return 1
     if [ -x "$prefix/bin/qdot" ]; then # the installed command finds the installed library
         "$prefix/bin/qdot" conform --list || return 1
     fi
-    echo "2 passed, 0 failed, 0 skipped"
+    echo "3 passed, 0 failed, 0 skipped"
 }
 
 bench_smoke() {
