@@ -16,6 +16,8 @@ jobs=$(nproc 2>/dev/null || echo 2)
 # Programs that drivers compile are kept beside the build: a second run need not compile them again.
 export XDG_CACHE_HOME="$build/cache" POCL_CACHE_DIR="$build/cache/pocl"
 mkdir -p "$POCL_CACHE_DIR"
+# shellcheck source=../ci/no_sysfs.sh
+. "$source/ci/no_sysfs.sh"
 all_passed=0
 all_failed=0
 all_skipped=0
