@@ -149,11 +149,14 @@ static uint64_t time_run(struct qdot_op *op, const struct trial *t, size_t m,
     return qdot_now_ns() - start + 1;
 }
 
-/* The time of 'all' rows from that of m; exact when they are the same. */
-static uint64_t scaled(uint64_t time_ns, size_t m, size_t all)
+/* The time of 'all' rows from that of m and of fewer before (0: none). What does not grow with the
+ * rows (a launch, waking threads) is most of a short run: only the difference is proportional. */
+static uint64_t extrapolate(uint64_t once, size_t m, uint64_t before, size_t m_before, size_t all)
 {
-    const double time = (double)time_ns * ((double)all / (double)m);
-    return m == all ? time_ns : time < 0x1p63 ? (uint64_t)time : UINT64_MAX / 2;
+    const double slope = before && once > before ? (double)(once - before) / (double)(m - m_before)
+                                                 : (double)once / (double)m;
+    const double time = (double)once + slope * (double)(all - m);
+    return m == all ? once : time < 0x1p63 ? (uint64_t)time : UINT64_MAX / 2;
 }
 
 /* The least of a few runs: the machine is shared, and no run is faster than the row is. */
@@ -182,21 +185,20 @@ static uint64_t measure(struct candidate *c, const struct qdot_op_desc *desc,
     if (qdot_op_build(c->device, c->row, desc, p, &op, err) != QDOT_OK)
         return 0;
     size_t m = t->m < TRIAL_ROWS_MIN ? t->m : TRIAL_ROWS_MIN;
-    uint64_t once = 0, estimate = 0;
+    uint64_t once = 0, before = 0, estimate = 0;
     if (time_run(op, t, m, err) == 0) /* the first run warms caches, pools and pipelines */
         goto done;
-    for (;;) {
+    for (size_t m_before = 0;; before = once, m_before = m, m = m > t->m / 8 ? t->m : m * 8) {
         once = least_time(op, t, m, 3, err);
-        estimate = scaled(once, m, p->m);
-        const bool hopeless = best && once > 200000 && estimate / 3 > best;
+        estimate = once ? extrapolate(once, m, before, m_before, p->m) : 0;
+        const bool hopeless = best && once > 200000 && (before ? estimate : once) / 3 > best;
         if (once == 0 || m == t->m || hopeless || once > 50000000)
             break;
-        m = m > t->m / 8 ? t->m : m * 8;
     }
     if (once && m == t->m) {
         once = least_time(op, t, m, 10, err);
-        if (once == 0 || scaled(once, m, p->m) < estimate)
-            estimate = scaled(once, m, p->m);
+        const uint64_t time = once ? extrapolate(once, m, 0, 0, p->m) : 0;
+        estimate = time < estimate ? time : estimate;
     }
 done:
     qdot_op_destroy(op);
