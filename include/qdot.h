@@ -72,8 +72,8 @@ struct qdot_op;     /* opaque: one operation, its packed B and its workspace */
 struct qdot_buffer; /* opaque: memory of one device */
 
 /* Runs task(arg, i) once for each i in [0, count), on any threads, and returns when all are done.
- * count never exceeds 'threads' (0 is taken as 1). Called by create and run, from several threads at
- * once when ops run so. Tasks do not wait for one another: any order will do, or one thread. */
+ * count never exceeds 'threads' (0 is taken as 1). Called by create and run, from several threads
+ * at once when ops run so. Tasks do not wait for one another: any order will do, or one thread. */
 struct qdot_threads {
     size_t threads;
     void *ctx;
@@ -192,8 +192,8 @@ struct qdot_candidate {
 };
 
 /* Devices. qdot_devices stores at most 'capacity' entries and sets *count to how many there are;
- * infos may be NULL when capacity is 0. It opens and compiles nothing. The 'size' of structures that
- * the library fills (info, row_info) is set by it. */
+ * infos may be NULL when capacity is 0. It opens and compiles nothing. The 'size' of structures
+ * that the library fills (info, row_info) is set by it. */
 QDOT_API int qdot_devices(struct qdot_device_info *infos, size_t capacity, size_t *count,
                           struct qdot_error *err);
 QDOT_API int qdot_open(const struct qdot_device_desc *desc, struct qdot_device **device,
@@ -227,7 +227,8 @@ QDOT_API int qdot_op_run(struct qdot_op *op, const struct qdot_run *run, struct 
 QDOT_API void qdot_op_destroy(struct qdot_op *op);          /* waits for its runs; NULL is fine */
 QDOT_API const char *qdot_op_row(const struct qdot_op *op); /* "backend/row"; lives as the op */
 QDOT_API struct qdot_device *qdot_op_device(const struct qdot_op *op); /* never "auto" itself */
-QDOT_API size_t qdot_op_workspace_bytes(const struct qdot_op *op); /* beyond packed B and terms */
+/* Beyond packed B and its terms; of a B given at run, its panels as well. */
+QDOT_API size_t qdot_op_workspace_bytes(const struct qdot_op *op);
 
 /* The packed form of B: position-independent, good for any device whose row has the same layout.
  * QDOT_UNSUPPORTED for an op created without B. */
