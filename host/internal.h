@@ -17,7 +17,7 @@
  * subtracts 128), za' and zb' the zero points moved along with them, and
  *   b_neg[n]   = -zb'[n]
  *   col_sum[n] = sum_k b'[k][n]
- *   bias'[n]   = bias[n] - za' * col_sum[n] + K * za' * zb'[n]      (za' of the descriptor's a_zero)
+ *   bias'[n]   = bias[n] - za' * col_sum[n] + K * za' * zb'[n]     (za' of the descriptor's a_zero)
  *   row_sum[m] = sum_k a'[m][k] - K * a_zero[m]                     (a_zero[m] only when per row)
  *   row_neg[m] = -a_zero[m]                                         (0 unless per row)
  * With a_zero per row the descriptor's a_zero is 0, so za' is the flip alone. Derivation: expand
