@@ -13,6 +13,11 @@ const struct qdot_row vk_rows[VK_ROWS] = {
 
 #define MAX_SIZE (((size_t)1 << 31) - 64) /* shaders count rows, columns and k in 32 bits */
 
+/* llvmpipe ends loops without a word after 65535 iterations, counted over all loops of a shader,
+ * and may sit unseen under another driver. The loop over groups of k is the one that comes near;
+ * what is left of 65535 is for the loops beside it. */
+#define MAX_GROUPS ((size_t)65000)
+
 static size_t round_up(size_t value, size_t step)
 {
     return (value + step - 1) / step * step;
@@ -55,6 +60,10 @@ bool vk_fits(struct qdot_device *device, const struct qdot_row *row, const struc
         return true;
     if (!vk_plan(row, p, &plan)) {
         snprintf(reason, reason_bytes, "m, n, k: at most %zu, and products below 2^63", MAX_SIZE);
+        return false;
+    }
+    if ((p->k + 3) / 4 > MAX_GROUPS) {
+        snprintf(reason, reason_bytes, "k: %zu, shaders sum at most %zu", p->k, MAX_GROUPS * 4);
         return false;
     }
     uint64_t total[2] = {0, 0}; /* of the two allocations, alignment (at most 64 KiB) included */
