@@ -23,14 +23,14 @@ static uint32_t find_family(const struct vk_api *vk, VkPhysicalDevice physical)
 /* The index-th device of version 1.1 with a compute queue, in the loader's order. QDOT_END past the
  * last, *total is then how many there are. */
 static int find(const struct vk_api *vk, VkInstance instance, size_t index,
-                VkPhysicalDevice *physical, uint32_t *family, size_t *total)
+                VkPhysicalDevice *physical, uint32_t *family, size_t *total, struct qdot_error *err)
 {
     VkPhysicalDevice devices[MAX_DEVICES];
     uint32_t count = MAX_DEVICES;
     *total = 0;
     const VkResult code = vk->vkEnumeratePhysicalDevices(instance, &count, devices);
     if (code != VK_SUCCESS && code != VK_INCOMPLETE)
-        return QDOT_END;
+        return vk_check(code, "vkEnumeratePhysicalDevices", err);
     for (uint32_t i = 0; i < count; i++) {
         VkPhysicalDeviceProperties properties;
         vk->vkGetPhysicalDeviceProperties(devices[i], &properties);
@@ -52,13 +52,25 @@ static void describe_physical(const struct vk_api *vk, VkPhysicalDevice physical
     vk->vkGetPhysicalDeviceProperties(physical, &p);
     vk->vkGetPhysicalDeviceMemoryProperties(physical, &memory);
     const uint32_t v = p.apiVersion, d = p.driverVersion;
+    VkPhysicalDeviceDriverProperties driver = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_DRIVER_PROPERTIES};
+    VkPhysicalDeviceProperties2 all = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2,
+                                       .pNext = &driver};
     snprintf(info->description, sizeof(info->description), "%.120s", p.deviceName);
-    snprintf(info->driver, sizeof(info->driver), "Vulkan %u.%u.%u, driver %u.%u.%u",
-             VK_VERSION_MAJOR(v), VK_VERSION_MINOR(v), VK_VERSION_PATCH(v), VK_VERSION_MAJOR(d),
-             VK_VERSION_MINOR(d), VK_VERSION_PATCH(d));
+    if (v >= VK_API_VERSION_1_2) {
+        vk->vkGetPhysicalDeviceProperties2(physical, &all);
+        snprintf(info->driver, sizeof(info->driver), "%.40s %.50s, Vulkan %u.%u.%u",
+                 driver.driverName, driver.driverInfo, VK_VERSION_MAJOR(v), VK_VERSION_MINOR(v),
+                 VK_VERSION_PATCH(v));
+    } else {
+        snprintf(info->driver, sizeof(info->driver), "driver %u.%u.%u, Vulkan %u.%u.%u",
+                 VK_VERSION_MAJOR(d), VK_VERSION_MINOR(d), VK_VERSION_PATCH(d), VK_VERSION_MAJOR(v),
+                 VK_VERSION_MINOR(v), VK_VERSION_PATCH(v));
+    }
     for (uint32_t i = 0; i < memory.memoryHeapCount; i++)
-        if (memory.memoryHeaps[i].flags & VK_MEMORY_HEAP_DEVICE_LOCAL_BIT)
-            info->memory_bytes += memory.memoryHeaps[i].size;
+        if ((memory.memoryHeaps[i].flags & VK_MEMORY_HEAP_DEVICE_LOCAL_BIT) &&
+            memory.memoryHeaps[i].size > info->memory_bytes)
+            info->memory_bytes = memory.memoryHeaps[i].size;
     info->available = 1;
 }
 
@@ -69,19 +81,20 @@ static int describe(size_t index, struct qdot_device_info *info, struct qdot_err
     VkPhysicalDevice physical;
     uint32_t family;
     size_t total;
+    struct qdot_error failure;
     (void)err;
     if (!vk_load(&vk, &instance, info->reason, sizeof(info->reason)))
         return index == 0 ? QDOT_OK : QDOT_END;
-    int status = find(&vk, instance, index, &physical, &family, &total);
-    if (status == QDOT_OK) {
+    const int status = find(&vk, instance, index, &physical, &family, &total, &failure);
+    if (status == QDOT_OK)
         describe_physical(&vk, physical, info);
-    } else if (index == 0 && total == 0) {
+    else if (status == QDOT_END)
         snprintf(info->reason, sizeof(info->reason),
                  "no Vulkan 1.1 device: install a driver (mesa-vulkan-drivers runs on the CPU)");
-        status = QDOT_OK;
-    }
+    else
+        snprintf(info->reason, sizeof(info->reason), "%.120s", failure.text);
     vk.vkDestroyInstance(instance, NULL);
-    return status;
+    return status == QDOT_OK || (index == 0 && total == 0) ? QDOT_OK : QDOT_END;
 }
 
 /* ---- command buffers ------------------------------------------------------------------------- */
@@ -144,6 +157,15 @@ void vk_barrier(const struct vk_device *vkd, VkCommandBuffer buffer, bool host)
                                  0, 1, &barrier, 0, NULL, 0, NULL);
 }
 
+static int vk_sync(struct qdot_device *device, struct qdot_error *err)
+{
+    struct vk_device *vkd = device->impl;
+    pthread_mutex_lock(&vkd->queue_lock);
+    const VkResult code = vkd->vk.vkQueueWaitIdle(vkd->queue);
+    pthread_mutex_unlock(&vkd->queue_lock);
+    return vk_check(code, "vkQueueWaitIdle", err);
+}
+
 int vk_commands_wait(struct qdot_device *device, struct vk_commands *commands,
                      struct qdot_error *err)
 {
@@ -153,8 +175,10 @@ int vk_commands_wait(struct qdot_device *device, struct vk_commands *commands,
     int status =
         vk_check(vkd->vk.vkWaitForFences(vkd->device, 1, &commands->fence, VK_TRUE, UINT64_MAX),
                  "vkWaitForFences", err);
-    if (status == QDOT_OK)
-        commands->pending = false;
+    /* What the caller frees on a failure must not be in use; a lost device uses nothing. */
+    if (status != QDOT_OK)
+        vk_sync(device, NULL);
+    commands->pending = false;
     return status;
 }
 
@@ -306,10 +330,13 @@ static int vk_open(struct qdot_device *device, size_t index, struct qdot_error *
     device->impl = vkd;
     if (!vk_load(&vkd->vk, &vkd->instance, reason, sizeof(reason)))
         return qdot_fail(err, QDOT_NO_DEVICE, "device: there is no 'vulkan': %s", reason);
-    if (find(&vkd->vk, vkd->instance, index, &vkd->physical, &vkd->family, &total) != QDOT_OK)
+    int status = find(&vkd->vk, vkd->instance, index, &vkd->physical, &vkd->family, &total, err);
+    if (status == QDOT_END)
         return qdot_fail(err, QDOT_NO_DEVICE, "device: there is no 'vulkan:%zu'", index);
+    if (status != QDOT_OK)
+        return status;
     query_limits(vkd);
-    int status = create_device(device, err);
+    status = create_device(device, err);
     if (status == QDOT_OK)
         status = vk_pipelines_open(device, err);
     return status;
@@ -334,15 +361,6 @@ static void vk_close(struct qdot_device *device)
     pthread_mutex_destroy(&vkd->queue_lock);
     qdot_release(device, vkd);
     device->impl = NULL;
-}
-
-static int vk_sync(struct qdot_device *device, struct qdot_error *err)
-{
-    struct vk_device *vkd = device->impl;
-    pthread_mutex_lock(&vkd->queue_lock);
-    const VkResult code = vkd->vk.vkQueueWaitIdle(vkd->queue);
-    pthread_mutex_unlock(&vkd->queue_lock);
-    return vk_check(code, "vkQueueWaitIdle", err);
 }
 
 /* ---- buffers --------------------------------------------------------------------------------- */

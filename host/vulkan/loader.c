@@ -21,10 +21,11 @@ bool vk_load(struct vk_api *api, VkInstance *instance, char *reason, size_t reas
         snprintf(reason, reason_bytes, "libvulkan.so.1 has no vkCreateInstance");
         return false;
     }
+    /* 1.2 lets newer devices name their driver; those of 1.1 are served all the same. */
     const VkApplicationInfo application = {.sType = VK_STRUCTURE_TYPE_APPLICATION_INFO,
                                            .pApplicationName = "qdot",
                                            .pEngineName = "qdot",
-                                           .apiVersion = VK_API_VERSION_1_1};
+                                           .apiVersion = VK_API_VERSION_1_2};
     const VkInstanceCreateInfo info = {.sType = VK_STRUCTURE_TYPE_INSTANCE_CREATE_INFO,
                                        .pApplicationInfo = &application};
     struct qdot_error err;

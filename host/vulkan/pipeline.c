@@ -127,6 +127,21 @@ static void make_key(const struct vk_device *vkd, char *key, size_t bytes)
                              uuids[i / VK_UUID_SIZE][i % VK_UUID_SIZE]);
 }
 
+/* Drivers should check the data on their own; not all of them do. */
+static bool is_ours(const struct vk_device *vkd, const void *data, size_t bytes)
+{
+    VkPhysicalDeviceProperties p;
+    VkPipelineCacheHeaderVersionOne header;
+    if (bytes < sizeof(header))
+        return false;
+    memcpy(&header, data, sizeof(header));
+    vkd->vk.vkGetPhysicalDeviceProperties(vkd->physical, &p);
+    return header.headerSize >= sizeof(header) && header.headerSize <= bytes &&
+           header.headerVersion == VK_PIPELINE_CACHE_HEADER_VERSION_ONE &&
+           header.vendorID == p.vendorID && header.deviceID == p.deviceID &&
+           memcmp(header.pipelineCacheUUID, p.pipelineCacheUUID, VK_UUID_SIZE) == 0;
+}
+
 static int cache_open(struct qdot_device *device, struct qdot_error *err)
 {
     struct vk_device *vkd = device->impl;
@@ -135,18 +150,18 @@ static int cache_open(struct qdot_device *device, struct qdot_error *err)
     size_t bytes = 0;
     VkPipelineCache made;
     make_key(vkd, key, sizeof(key));
-    if (!qdot_cache_read(device, key, &data, &bytes))
-        bytes = 0;
+    const bool kept = qdot_cache_read(device, key, &data, &bytes);
+    const bool ours = kept && is_ours(vkd, data, bytes);
     const VkPipelineCacheCreateInfo info = {.sType = VK_STRUCTURE_TYPE_PIPELINE_CACHE_CREATE_INFO,
-                                            .initialDataSize = bytes,
-                                            .pInitialData = bytes ? data : NULL};
+                                            .initialDataSize = ours ? bytes : 0,
+                                            .pInitialData = ours ? data : NULL};
     const VkPipelineCacheCreateInfo empty = {.sType = VK_STRUCTURE_TYPE_PIPELINE_CACHE_CREATE_INFO};
-    if (bytes)
+    if (ours)
         vkd->cache_hash = qdot_hash(data, bytes, 0);
     VkResult code = vkd->vk.vkCreatePipelineCache(vkd->device, &info, NULL, &made);
-    if (code != VK_SUCCESS && bytes)
+    if (code != VK_SUCCESS && ours)
         code = vkd->vk.vkCreatePipelineCache(vkd->device, &empty, NULL, &made);
-    if (bytes)
+    if (kept)
         qdot_release(device, data);
     int status = vk_check(code, "vkCreatePipelineCache", err);
     if (status == QDOT_OK)
