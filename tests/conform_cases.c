@@ -306,6 +306,8 @@ static bool make_large(const struct geometry *g, size_t index, struct random *r,
     c->m = random_between(r, 1, g->mr < 8 ? g->mr + 1 : 8);
     c->n = random_between(r, 1, g->nr < 16 ? g->nr + 1 : 16);
     c->k = index < 16 ? random_between(r, 2000, 5000) : 70000;
+    if (index == 31)
+        c->k = 250000; /* compilers of shaders have been seen to end loops early */
     if (g->small)
         c->k = 601;
     c->a_fill = c->b_fill = index < 16 ? FILL_ANY : FILL_CONSTANT;
