@@ -75,8 +75,8 @@ static const struct opt_page page = {
     "the result was right, and the layer. A peer's line ends with how many times faster qdot is.\n"
     "'total' is one inference: each layer as often as the network has it.\n"
     "The peak is measured in the same run: the CPU's with a loop of its dot-product instruction\n"
-    "in registers, OpenCL's with a loop of multiply-adds; where the best product observed is\n"
-    "faster, or there is no loop (Vulkan), it is that product, and says so.\n"
+    "in registers, OpenCL's and Vulkan's with loops of products without memory, the fastest of\n"
+    "several kinds. Where the best product observed is faster, it is that product, and says so.\n"
     "JSON: {context, benchmarks: [{name, real_time, time_unit, items_per_second, device, kernel,\n"
     "shape, types, out, threads, verified, peak_fraction, create_ms, peer, ...}], networks}.",
     "0  every result was right\n"

@@ -28,6 +28,7 @@ elseif(QDOT_COMMAND)
         bench/report.c
         bench/peak_cpu.c
         bench/peak_opencl.c
+        bench/peak_vulkan.c
         bench/opencl_device.c
         bench/peers.c
         bench/peer_clblast.c
@@ -40,6 +41,13 @@ elseif(QDOT_COMMAND)
     if(OPENCL_HEADERS)
         target_compile_definitions(qdot_command PRIVATE BENCH_OPENCL)
         target_include_directories(qdot_command SYSTEM PRIVATE ${OPENCL_HEADERS})
+    endif()
+    # Vulkan's, for its peak loops; the same condition as the backend's.
+    if(QDOT_VULKAN AND VULKAN_HEADERS AND (QDOT_GLSLC OR QDOT_GLSLANG))
+        target_compile_definitions(qdot_command PRIVATE BENCH_VULKAN)
+        target_include_directories(qdot_command SYSTEM PRIVATE ${VULKAN_HEADERS})
+        qdot_shader(qdot_command bench_peak_spv peak.comp)
+        qdot_shader(qdot_command bench_peak_int_dot_spv peak.comp -DINT_DOT)
     endif()
     find_path(DNNL_INCLUDE oneapi/dnnl/dnnl.h)
     if(DNNL_INCLUDE)

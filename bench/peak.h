@@ -1,11 +1,12 @@
 /*
  * What a device can do at most: its fastest instruction for exact sums of 8-bit products, in a loop
- * without memory. peak_cpu.c has register loops, peak_opencl.c has kernels; for the others bench.c
- * takes the best product that it observed and says so.
+ * without memory: registers on the CPU, kernels and shaders elsewhere. Where a loop gives 0, the
+ * benchmark takes the best product that it observed and says so.
  */
 #ifndef BENCH_PEAK_H
 #define BENCH_PEAK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include "qdot.h"
@@ -21,5 +22,6 @@ int bench_fail(struct qdot_error *err, int status, const char *format, ...)
 
 int peak_cpu(size_t threads, struct peak *peak, struct qdot_error *err);
 int peak_opencl(const char *device, struct peak *peak, struct qdot_error *err);
+int peak_vulkan(const char *device, struct peak *peak, struct qdot_error *err);
 
 #endif

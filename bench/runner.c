@@ -427,11 +427,10 @@ static int find_peak(struct target *t, const char *name, struct peak *peak, stru
     peak->gops = 0;
     if (strcmp(t->backend, "cpu") == 0)
         return peak_cpu(t->threads, peak, err);
-    if (strcmp(t->backend, "opencl") == 0) {
-        const int status = peak_opencl(name, peak, err);
-        if (status != QDOT_OK || peak->gops > 0)
-            return status;
-    }
+    const int status = strcmp(t->backend, "opencl") == 0 ? peak_opencl(name, peak, err)
+                                                         : peak_vulkan(name, peak, err);
+    if (status != QDOT_OK || peak->gops > 0)
+        return status;
     return observe_peak(t, peak, err);
 }
 

@@ -4,8 +4,9 @@ find_program(QDOT_GLSLC glslc)
 find_program(QDOT_GLSLANG glslangValidator)
 find_program(QDOT_SPIRV_VAL spirv-val)
 
-# qdot_shader(symbol file definitions...): SPIR-V of shaders/file, validated where that is possible.
-function(qdot_shader symbol file)
+# qdot_shader(target symbol file definitions...): SPIR-V of shaders/file, validated where that is
+# possible, embedded into the target.
+function(qdot_shader target symbol file)
     set(source ${PROJECT_SOURCE_DIR}/shaders/${file})
     set(spirv ${CMAKE_CURRENT_BINARY_DIR}/shaders/${symbol}.spv)
     file(MAKE_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/shaders)
@@ -21,7 +22,7 @@ function(qdot_shader symbol file)
     add_custom_command(OUTPUT ${spirv} COMMAND ${compile} ${validate}
         DEPENDS ${source} ${PROJECT_SOURCE_DIR}/shaders/interface.glsl
             ${PROJECT_SOURCE_DIR}/shaders/output.glsl VERBATIM)
-    qdot_embed(qdot ${spirv} ${symbol})
+    qdot_embed(${target} ${spirv} ${symbol})
 endfunction()
 
 if(NOT QDOT_VULKAN)
@@ -40,9 +41,9 @@ else()
         host/vulkan/gemm.c)
     target_include_directories(qdot SYSTEM PRIVATE ${VULKAN_HEADERS})
     target_compile_definitions(qdot PRIVATE QDOT_HAVE_VULKAN)
-    qdot_shader(qdot_vk_gemm gemm.comp)
-    qdot_shader(qdot_vk_gemm_int_dot gemm.comp -DINT_DOT)
-    qdot_shader(qdot_vk_pack pack.comp)
-    qdot_shader(qdot_vk_sums sums.comp)
-    qdot_shader(qdot_vk_fold fold.comp)
+    qdot_shader(qdot qdot_vk_gemm gemm.comp)
+    qdot_shader(qdot qdot_vk_gemm_int_dot gemm.comp -DINT_DOT)
+    qdot_shader(qdot qdot_vk_pack pack.comp)
+    qdot_shader(qdot qdot_vk_sums sums.comp)
+    qdot_shader(qdot qdot_vk_fold fold.comp)
 endif()
