@@ -251,8 +251,7 @@ static int cpu_prepare(struct qdot_op *op, struct qdot_error *err)
 
 /* ---- run ------------------------------------------------------------------------------------- */
 
-/* The output stage needs round-to-nearest and no flush to zero, whatever the caller's thread has.
- */
+/* The output stage needs round-to-nearest and no flush to zero, whatever the caller's mode. */
 static unsigned float_state_enter(void)
 {
 #if defined(__x86_64__)
@@ -318,8 +317,7 @@ static void run_item(const struct cpu_run *run, uint8_t *scratch, size_t row, si
     const bool stage_by_tile = last - first == 1 && impl->cut_groups == groups;
     struct cpu_tile t = {
         .output = &run->output,
-        /* All of a panel's successor is prefetched while the panel's tiles run, if there are two.
-         */
+        /* A panel's successor is prefetched whole while the panel's tiles run, if there are two. */
         .next_step = tiles < 4 ? 128 : 64,
     };
     memset(row_sum, 0, count * sizeof(*row_sum));
