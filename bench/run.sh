@@ -1,7 +1,7 @@
 #!/bin/sh
 # From a bare Debian to the numbers: installs what is missing, builds into build/, lists the
 # devices, and benchmarks the layers of real networks on each of them, every result verified.
-# Arguments go to 'qdot bench'; without any, about five minutes on two cores.
+# Arguments go to 'qdot bench'; without any, other libraries that are here are measured beside it.
 #   sh bench/run.sh
 #   sh bench/run.sh --suite resnet50 --device cpu --peer all
 # The table is printed; build/bench.json has the same and more.
@@ -41,4 +41,5 @@ fi
 "$build/qdot" devices
 echo
 # An option given twice: the last one counts.
+[ $# -gt 0 ] || set -- --peer all
 exec "$build/qdot" bench --budget 30 --json "$build/bench.json" "$@"
