@@ -90,5 +90,5 @@ step oclgrind 300 oclgrind_races
 step validation 300 validation
 step consumer 120 consumer
 step bench 120 bench_smoke
-step mutants 300 mutants
+step mutants 900 mutants
 finish
