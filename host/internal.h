@@ -4,6 +4,7 @@
  *   device.c   open: backends[], features, the pool, the cache
  *   op.c       create: check the descriptor -> struct qdot_problem -> select.c -> pack.c -> backend
  *              run: check the run -> backend
+ *   conv.c     the geometry of a convolution, and its weights put in one order
  *   select.c   which row (and, on "auto", which device): admission, self-test, tuning, measurement
  *   pack.c     the only file that knows the packed layout of B and the folding of zero points
  *   cpu/ opencl/ vulkan/   one table of rows each, and how to launch them
@@ -23,6 +24,11 @@
  * With a_zero per row the descriptor's a_zero is 0, so za' is the flip alone. Derivation: expand
  * (a' - za' - a_zero[m]) * (b' - zb'). row_sum is needed when some b_neg is not 0, row_neg when
  * a_zero is per row; a backend may skip what is not needed or compute with the zeros.
+ *
+ * A convolution is that sum for each of its groups, with m = (image, output row, output column),
+ * n = an output channel of the group, k = (tap row, tap column, channel of the group). A tap in the
+ * padding has a' = za'. K is cut into runs of k that lie side by side in the input (struct
+ * qdot_packed); each run is padded to kr, where b' is 0, so that any a' will do there.
  */
 #ifndef QDOT_INTERNAL_H
 #define QDOT_INTERNAL_H
@@ -47,8 +53,13 @@ struct qdot_niche {
 };
 
 struct qdot_row {
-    const char *name;      /* <op>_<MR>x<NR>[k<KR>][_<feature>], unique in its backend */
-    uint32_t needs;        /* bits of the backend's features */
+    const char *name; /* <op>_<MR>x<NR>[k<KR>][_<feature>], unique in its backend */
+    enum qdot_op_kind op;
+    bool depthwise; /* a convolution whose groups have one input channel: k is the tap, n any output
+                       channel, and all groups are packed as one */
+    bool lines;     /* a convolution: where dilation_w is 1 a run is a line of the kernel, kw * cg
+                       long; else (and when false) a tap, cg long. Depthwise: a line, kw long */
+    uint32_t needs; /* bits of the backend's features */
     uint16_t mr, nr, kr;   /* tile, and packing geometry of B: panels of nr columns, groups of kr */
     enum qdot_type a_form; /* QDOT_U8, QDOT_S8: what the kernel multiplies; 0: either, as given */
     enum qdot_type b_form; /* QDOT_U8 or QDOT_S8 */
@@ -58,8 +69,27 @@ struct qdot_row {
 
 /* ---- the checked descriptor ------------------------------------------------------------------ */
 
+/* Tap (i, j) of output pixel (y, x) is under the point (y * stride_h + i * dilation_h - pad_top,
+ * likewise x), which is input pixel (point / insert) where it divides and lies inside, else padding.
+ * Weights are OHWI: [o][kh][kw][cg]; output channel o belongs to group o / og. */
+struct qdot_geometry {
+    size_t batch, h, w, c; /* input */
+    size_t oh, ow, o;      /* output */
+    size_t kh, kw;
+    size_t stride_h, stride_w, dilation_h, dilation_w;
+    size_t insert_h, insert_w;   /* more than 1 only when transposed */
+    ptrdiff_t pad_top, pad_left; /* negative only when transposed */
+    size_t groups, cg, og;       /* channels and output channels of a group */
+    bool nchw;                   /* input and output: [batch][c][h][w] */
+    bool transposed;             /* said already in the other fields */
+};
+
 struct qdot_problem {
-    size_t m, n, k;
+    enum qdot_op_kind op;
+    struct qdot_geometry conv;
+    size_t m, n, k;          /* of a convolution: batch * oh * ow, o, kh * kw * cg */
+    size_t units, unit_rows; /* what a run counts, and rows of A in each: m and 1, or images */
+    size_t a_bytes;          /* of A, one unit with the default leading dimension */
     enum qdot_type a_type, b_type, out_type;
     size_t ldb;
     bool b_transposed;
@@ -71,7 +101,8 @@ struct qdot_problem {
     size_t out_bytes;                     /* of one output element */
 };
 
-/* Terms by column, each array of n_pad entries, zero past n. Host memory in one allocation. */
+/* Terms by padded column (qdot_column), n_pad entries each, zero where there is no column. Host
+ * memory in one allocation. */
 struct qdot_terms {
     int32_t *bias; /* bias' when B was given at creation; the caller's bias when B comes at run */
     int32_t *b_neg;
@@ -85,7 +116,12 @@ struct qdot_terms {
 struct qdot_packed {
     void *blob; /* NULL once a backend has taken it over, and when B comes at run */
     size_t blob_bytes;
-    size_t n_pad, k_groups; /* columns padded to nr; groups of kr */
+    size_t parts;           /* groups of a convolution that are packed one after another, or 1 */
+    size_t part_columns;    /* columns of each */
+    size_t part_pad;        /* padded to nr */
+    size_t runs, run;       /* of k: how many, and of how many k each; 1 and k for a GEMM */
+    size_t run_groups;      /* groups of kr in each */
+    size_t n_pad, k_groups; /* columns padded: parts * part_pad; groups: runs * run_groups */
     size_t panel_bytes;     /* one panel: k_groups * nr * kr */
     size_t panels_bytes;    /* all: panel_bytes * n_pad / nr */
 };
@@ -211,6 +247,12 @@ int qdot_op_build(struct qdot_device *device, const struct qdot_row *row,
                   const struct qdot_op_desc *desc, const struct qdot_problem *p,
                   struct qdot_op **op, struct qdot_error *err);
 
+/* ---- conv.c ---------------------------------------------------------------------------------- */
+
+int qdot_check_conv(const struct qdot_conv *conv, struct qdot_geometry *g, struct qdot_error *err);
+bool qdot_weights_in_order(const struct qdot_geometry *g); /* OHWI as they are given? */
+void qdot_order_weights(const struct qdot_geometry *g, const uint8_t *weights, uint8_t *ordered);
+
 /* ---- select.c, selftest.c -------------------------------------------------------------------- */
 
 int qdot_select(struct qdot_device *device, const struct qdot_op_desc *desc,
@@ -237,12 +279,19 @@ static inline int32_t qdot_shift(enum qdot_type type, enum qdot_type form)
 
 bool qdot_mul_size(size_t a, size_t b, size_t *product); /* false on overflow of 63 bits */
 /* Sizes of packed B for this row; false when they overflow. */
-bool qdot_packed_layout(const struct qdot_row *row, size_t n, size_t k, struct qdot_packed *packed);
+bool qdot_packed_layout(const struct qdot_row *row, const struct qdot_problem *p,
+                        struct qdot_packed *packed);
+/* Where column n of the op is among the padded ones. */
+static inline size_t qdot_column(const struct qdot_packed *packed, size_t n)
+{
+    return n / packed->part_columns * packed->part_pad + n % packed->part_columns;
+}
 void *qdot_packed_panels(const struct qdot_packed *packed);
 int32_t *qdot_packed_col_sum(const struct qdot_packed *packed);
-/* Packs columns [panel_begin, panel_end) * nr of B into panels and col_sum (both of the whole). */
-void qdot_pack_b(const struct qdot_row *row, const struct qdot_problem *p, const void *b,
-                 size_t ldb, size_t panel_begin, size_t panel_end, void *panels, int32_t *col_sum);
+/* Packs panels [panel_begin, panel_end) of B into panels and col_sum (both of the whole). */
+void qdot_pack_b(const struct qdot_row *row, const struct qdot_problem *p,
+                 const struct qdot_packed *packed, const void *b, size_t panel_begin,
+                 size_t panel_end, void *panels, int32_t *col_sum);
 void qdot_packed_seal(const struct qdot_row *row, const struct qdot_problem *p,
                       struct qdot_packed *packed); /* header and checksum */
 /* Does the blob say that it was packed for rows of this layout? A look at its header only. */

@@ -16,7 +16,7 @@ static const char *range_text(enum qdot_type type)
     return type == QDOT_U8 ? "0 to 255" : "-128 to 127";
 }
 
-static int check_sizes(const struct qdot_op_desc *d, struct qdot_problem *p, struct qdot_error *err)
+static int check_gemm(const struct qdot_op_desc *d, struct qdot_problem *p, struct qdot_error *err)
 {
     size_t unused;
     if (d->m == 0 || d->n == 0 || d->k == 0)
@@ -39,9 +39,37 @@ static int check_sizes(const struct qdot_op_desc *d, struct qdot_problem *p, str
         return qdot_fail(err, QDOT_INVALID, "ldb: expected at least %zu, got %zu", columns, p->ldb);
     if (!qdot_mul_size(p->ldb, rows, &unused))
         return qdot_fail(err, QDOT_INVALID, "ldb: %zu rows of %zu overflow 63 bits", rows, p->ldb);
-    p->m = d->m;
+    p->b_transposed = d->b_transposed != 0;
+    p->m = p->units = d->m;
     p->n = d->n;
-    p->k = d->k;
+    p->k = p->a_bytes = d->k;
+    p->unit_rows = 1;
+    return QDOT_OK;
+}
+
+/* Its weights are a B [n,k], so b_transposed in what follows. */
+static int check_conv(const struct qdot_op_desc *d, struct qdot_problem *p, struct qdot_error *err)
+{
+    const struct qdot_geometry *g = &p->conv;
+    const char *given = d->m ? "m" : d->n ? "n" : d->k ? "k" : d->ldb ? "ldb" : NULL;
+    if (d->b_transposed)
+        given = "b_transposed";
+    if (d->a_zero_per_row || d->row_scale)
+        given = d->row_scale ? "row_scale" : "a_zero_per_row";
+    if (given)
+        return qdot_fail(err, QDOT_INVALID, "%s: expected 0 with QDOT_CONV", given);
+    if (!d->b && !d->packed)
+        return qdot_fail(err, QDOT_INVALID, "b: expected the weights of the convolution, got NULL");
+    int status = qdot_check_conv(&d->conv, &p->conv, err);
+    if (status != QDOT_OK)
+        return status;
+    p->units = g->batch;
+    p->unit_rows = g->oh * g->ow;
+    p->m = p->units * p->unit_rows;
+    p->n = g->o;
+    p->k = p->ldb = g->kh * g->kw * g->cg;
+    p->a_bytes = g->h * g->w * g->c;
+    p->b_transposed = true;
     return QDOT_OK;
 }
 
@@ -76,7 +104,6 @@ static int check_b(const struct qdot_op_desc *d, struct qdot_problem *p, struct 
     if (!d->packed && d->packed_bytes)
         return qdot_fail(err, QDOT_INVALID, "packed: expected %zu bytes, got NULL",
                          d->packed_bytes);
-    p->b_transposed = d->b_transposed != 0;
     p->b_at_run = !d->b && !d->packed;
     return QDOT_OK;
 }
@@ -89,8 +116,8 @@ static int check_zeros(const struct qdot_op_desc *d, struct qdot_problem *p, str
     if (d->a_zero_per_row && d->a_zero)
         return qdot_fail(err, QDOT_INVALID, "a_zero: expected 0 with a_zero_per_row, got %d",
                          (int)d->a_zero);
-    if (d->b_zero_count > 1 && d->b_zero_count != d->n)
-        return qdot_fail(err, QDOT_INVALID, "b_zero_count: expected 0, 1 or n = %zu, got %zu", d->n,
+    if (d->b_zero_count > 1 && d->b_zero_count != p->n)
+        return qdot_fail(err, QDOT_INVALID, "b_zero_count: expected 0, 1 or n = %zu, got %zu", p->n,
                          d->b_zero_count);
     if (!d->b_zero != !d->b_zero_count)
         return qdot_fail(err, QDOT_INVALID, "b_zero: expected b_zero_count = %zu values, got %s",
@@ -110,8 +137,8 @@ static int check_scale(const struct qdot_op_desc *d, const struct qdot_problem *
                        struct qdot_error *err)
 {
     const bool floating = p->out_type != QDOT_S32;
-    if (d->scale_count > 1 && d->scale_count != d->n)
-        return qdot_fail(err, QDOT_INVALID, "scale_count: expected 0, 1 or n = %zu, got %zu", d->n,
+    if (d->scale_count > 1 && d->scale_count != p->n)
+        return qdot_fail(err, QDOT_INVALID, "scale_count: expected 0, 1 or n = %zu, got %zu", p->n,
                          d->scale_count);
     if (!d->scale != !d->scale_count)
         return qdot_fail(err, QDOT_INVALID, "scale: expected scale_count = %zu values, got %s",
@@ -141,7 +168,7 @@ static int check_output(const struct qdot_op_desc *d, struct qdot_problem *p,
     if (p->out_type != QDOT_F32 && (d->row_scale || d->bias_f))
         return qdot_fail(err, QDOT_INVALID, "%s: expected none without an f32 output",
                          d->row_scale ? "row_scale" : "bias_f");
-    for (size_t j = 0; d->bias_f && j < d->n; j++)
+    for (size_t j = 0; d->bias_f && j < p->n; j++)
         if (!isfinite(d->bias_f[j]))
             return qdot_fail(err, QDOT_INVALID, "bias_f[%zu]: expected a finite value, got %g", j,
                              (double)d->bias_f[j]);
@@ -181,9 +208,11 @@ int qdot_check_desc(const struct qdot_op_desc *desc, struct qdot_problem *p, str
     if (desc->size != 0 && desc->size != sizeof(*desc))
         return qdot_fail(err, QDOT_INVALID, "size: expected %zu, got %zu", sizeof(*desc),
                          desc->size);
-    if (desc->kind != QDOT_GEMM)
-        return qdot_fail(err, QDOT_INVALID, "kind: expected QDOT_GEMM, got %d", (int)desc->kind);
-    int status = check_sizes(desc, p, err);
+    if (desc->kind != QDOT_GEMM && desc->kind != QDOT_CONV)
+        return qdot_fail(err, QDOT_INVALID, "kind: expected QDOT_GEMM or QDOT_CONV, got %d",
+                         (int)desc->kind);
+    p->op = desc->kind;
+    int status = p->op == QDOT_CONV ? check_conv(desc, p, err) : check_gemm(desc, p, err);
     if (status == QDOT_OK)
         status = check_types(desc, p, err);
     if (status == QDOT_OK)
@@ -213,20 +242,21 @@ static int make_terms(struct qdot_op *op, const struct qdot_op_desc *d, struct q
     t->col_sum = memory + 2 * n_pad;
     t->scale = (float *)(void *)(memory + 3 * n_pad);
     t->bias_f = (float *)(void *)(memory + 4 * n_pad);
-    for (size_t j = 0; j < op->p.n; j++) {
-        const int32_t zero = d->b_zero_count ? d->b_zero[d->b_zero_count == 1 ? 0 : j] : 0;
+    for (size_t n = 0; n < op->p.n; n++) {
+        const size_t j = qdot_column(&op->packed, n);
+        const int32_t zero = d->b_zero_count ? d->b_zero[d->b_zero_count == 1 ? 0 : n] : 0;
         t->b_neg[j] = -(zero + shift);
         t->any_b_neg = t->any_b_neg || t->b_neg[j] != 0;
-        t->bias[j] = d->bias ? d->bias[j] : 0;
-        t->scale[j] = d->scale_count ? d->scale[d->scale_count == 1 ? 0 : j] : 1.0f;
-        t->bias_f[j] = d->bias_f ? d->bias_f[j] : -0.0f;
+        t->bias[j] = d->bias ? d->bias[n] : 0;
+        t->scale[j] = d->scale_count ? d->scale[d->scale_count == 1 ? 0 : n] : 1.0f;
+        t->bias_f[j] = d->bias_f ? d->bias_f[n] : -0.0f;
     }
     return QDOT_OK;
 }
 
 struct pack_job {
     const struct qdot_op *op;
-    const struct qdot_op_desc *desc;
+    const void *b;
     size_t panels, tasks;
 };
 
@@ -234,39 +264,58 @@ static void pack_task(void *arg, size_t i)
 {
     const struct pack_job *job = arg;
     const struct qdot_op *op = job->op;
-    qdot_pack_b(op->row, &op->p, job->desc->b, op->p.ldb, job->panels * i / job->tasks,
+    qdot_pack_b(op->row, &op->p, &op->packed, job->b, job->panels * i / job->tasks,
                 job->panels * (i + 1) / job->tasks, qdot_packed_panels(&op->packed),
                 qdot_packed_col_sum(&op->packed));
+}
+
+/* Packs B, or the weights, on all threads. */
+static int pack(struct qdot_op *op, const void *b, struct qdot_error *err)
+{
+    const struct qdot_problem *p = &op->p;
+    const struct qdot_threads *threads = &op->device->threads;
+    struct pack_job job = {op, b, op->packed.n_pad / op->row->nr, 1};
+    void *ordered = NULL;
+    if (p->op == QDOT_CONV && !qdot_weights_in_order(&p->conv)) {
+        ordered = qdot_alloc_raw(op->device, p->n * p->k);
+        if (!ordered)
+            return qdot_fail(err, QDOT_NO_MEMORY, "no memory for %zu bytes of weights",
+                             p->n * p->k);
+        qdot_order_weights(&p->conv, b, ordered);
+        job.b = ordered;
+    }
+    /* Below some 64 KiB waking a thread costs more than packing. */
+    if (threads->parallel_for && op->packed.panels_bytes >= 65536)
+        job.tasks = job.panels < threads->threads ? job.panels : threads->threads;
+    if (job.tasks > 1)
+        threads->parallel_for(threads->ctx, pack_task, &job, job.tasks);
+    else
+        pack_task(&job, 0);
+    qdot_release(op->device, ordered);
+    return QDOT_OK;
 }
 
 static int make_packed(struct qdot_op *op, const struct qdot_op_desc *d, struct qdot_error *err)
 {
     struct qdot_packed *packed = &op->packed;
-    if (d->packed) {
-        int status = qdot_packed_verify(op->row, &op->p, packed, d->packed, d->packed_bytes, err);
-        if (status != QDOT_OK)
-            return status;
-    }
+    int status = QDOT_OK;
+    if (d->packed)
+        status = qdot_packed_verify(op->row, &op->p, packed, d->packed, d->packed_bytes, err);
+    if (status != QDOT_OK)
+        return status;
     packed->blob = qdot_alloc_raw(op->device, packed->blob_bytes);
     if (!packed->blob)
         return qdot_fail(err, QDOT_NO_MEMORY, "no memory for %zu bytes of packed B",
                          packed->blob_bytes);
-    if (d->packed) {
+    if (d->packed)
         memcpy(packed->blob, d->packed, packed->blob_bytes);
-    } else {
-        struct pack_job job = {op, d, packed->n_pad / op->row->nr, 1};
-        const struct qdot_threads *threads = &op->device->threads;
-        /* Below some 64 KiB waking a thread costs more than packing. */
-        if (threads->parallel_for && packed->panels_bytes >= 65536)
-            job.tasks = job.panels < threads->threads ? job.panels : threads->threads;
-        if (job.tasks > 1)
-            threads->parallel_for(threads->ctx, pack_task, &job, job.tasks);
-        else
-            pack_task(&job, 0);
-    }
+    else
+        status = pack(op, d->b, err);
+    if (status != QDOT_OK)
+        return status;
     memcpy(op->terms.col_sum, qdot_packed_col_sum(packed), packed->n_pad * sizeof(int32_t));
     qdot_fold_bias(op->row, &op->p, op->terms.bias, op->terms.b_neg, op->terms.col_sum,
-                   op->terms.bias, 0, op->p.n);
+                   op->terms.bias, 0, packed->n_pad);
     return QDOT_OK;
 }
 
@@ -283,7 +332,7 @@ int qdot_op_build(struct qdot_device *device, const struct qdot_row *row,
     op->p = *p;
     snprintf(op->name, sizeof(op->name), "%s/%s", device->backend->name, row->name);
     int status = QDOT_OK;
-    if (!qdot_packed_layout(row, p->n, p->k, &op->packed))
+    if (!qdot_packed_layout(row, p, &op->packed))
         status =
             qdot_fail(err, QDOT_INVALID, "k, n: packing %zu x %zu overflows 63 bits", p->k, p->n);
     if (status == QDOT_OK)
@@ -398,6 +447,41 @@ static int check_input(const struct qdot_op *op, const char *name, bool wanted,
     return QDOT_OK;
 }
 
+/* The input or output of a convolution: 'pixels' of 'channels' each. In NCHW there is no distance
+ * between pixels to speak of. */
+static int check_image(const struct qdot_op *op, const char *name, const void *host,
+                       const struct qdot_buffer *buffer, size_t offset, size_t pixels,
+                       size_t channels, size_t *ld, size_t bytes, struct qdot_error *err)
+{
+    if (op->p.conv.nchw && *ld)
+        return qdot_fail(err, QDOT_INVALID, "ld%c: expected 0 with QDOT_NCHW, got %zu", *name, *ld);
+    *ld = *ld ? *ld : channels;
+    return check_operand(op, name, host, buffer, offset, pixels, channels, *ld, bytes, err);
+}
+
+static int check_conv_run(const struct qdot_op *op, struct qdot_run *run, struct qdot_error *err)
+{
+    const struct qdot_geometry *g = &op->p.conv;
+    int status = check_image(op, "a", run->a.host, run->a.buffer, run->a.offset_bytes,
+                             run->m * g->h * g->w, g->c, &run->lda, 1, err);
+    if (status == QDOT_OK)
+        status = check_image(op, "out", run->out.host, run->out.buffer, run->out.offset_bytes,
+                             run->m * g->oh * g->ow, g->o, &run->ldo, op->p.out_bytes, err);
+    return status;
+}
+
+static int check_gemm_run(const struct qdot_op *op, struct qdot_run *run, struct qdot_error *err)
+{
+    const struct qdot_problem *p = &op->p;
+    run->lda = run->lda ? run->lda : p->k;
+    run->ldo = run->ldo ? run->ldo : p->n;
+    int status = check_input(op, "a", true, &run->a, run->m, p->k, run->lda, 1, err);
+    if (status == QDOT_OK)
+        status = check_operand(op, "out", run->out.host, run->out.buffer, run->out.offset_bytes,
+                               run->m, p->n, run->ldo, p->out_bytes, err);
+    return status;
+}
+
 int qdot_op_run(struct qdot_op *op, const struct qdot_run *run, struct qdot_error *err)
 {
     if (!op || !run)
@@ -406,15 +490,11 @@ int qdot_op_run(struct qdot_op *op, const struct qdot_run *run, struct qdot_erro
         return qdot_fail(err, QDOT_INVALID, "size: expected %zu, got %zu", sizeof(*run), run->size);
     const struct qdot_problem *p = &op->p;
     struct qdot_run full = *run;
-    full.m = run->m ? run->m : p->m;
-    full.lda = run->lda ? run->lda : p->k;
-    full.ldo = run->ldo ? run->ldo : p->n;
-    if (full.m > p->m)
-        return qdot_fail(err, QDOT_INVALID, "m: expected at most %zu, got %zu", p->m, full.m);
-    int status = check_input(op, "a", true, &full.a, full.m, p->k, full.lda, 1, err);
-    if (status == QDOT_OK)
-        status = check_operand(op, "out", full.out.host, full.out.buffer, full.out.offset_bytes,
-                               full.m, p->n, full.ldo, p->out_bytes, err);
+    full.m = run->m ? run->m : p->units;
+    if (full.m > p->units)
+        return qdot_fail(err, QDOT_INVALID, "m: expected at most %zu, got %zu", p->units, full.m);
+    int status =
+        p->op == QDOT_CONV ? check_conv_run(op, &full, err) : check_gemm_run(op, &full, err);
     if (status == QDOT_OK)
         status =
             check_input(op, "a_zero", p->a_zero_per_row, &full.a_zero, 1, full.m, full.m, 4, err);

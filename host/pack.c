@@ -5,10 +5,13 @@
  *   panels    = n_pad / nr panels of nr columns
  *   panel     = k_groups groups; group = nr columns; column = kr consecutive k, one byte each
  *
- * so element (k, n) is byte ((n / nr * k_groups + k / kr) * nr + n % nr) * kr + k % kr. K is padded
- * with zero bytes (zero in the packed form, so that padding adds nothing to any sum), columns past
- * n are zero. col_sum[n] is the sum of column n in the packed form. Nothing in the blob depends on
- * zero points, bias or A.
+ * so of a GEMM element (k, n) is byte ((n / nr * k_groups + k / kr) * nr + n % nr) * kr + k % kr. K
+ * is padded with zero bytes (zero in the packed form, so that padding adds nothing to any sum),
+ * columns past n are zero. col_sum[n] is the sum of column n in the packed form. Nothing in the blob
+ * depends on zero points, bias or A.
+ *
+ * Of a convolution K falls into runs, each padded to kr by itself, and the columns into parts, the
+ * groups, each padded to nr by itself.
  */
 #include <string.h>
 #if defined(__SSE2__)
@@ -37,7 +40,7 @@ struct header {
     uint32_t nr, kr;
     uint32_t b_form;
     uint32_t b_type;
-    uint32_t reserved;
+    uint32_t geometry; /* parts and runs, hashed; 0 for a GEMM */
     uint64_t n, k;
     uint64_t bytes;    /* of the whole blob */
     uint64_t checksum; /* of all before this field and all after the header */
@@ -57,19 +60,34 @@ static bool round_up(size_t value, size_t step, size_t *rounded)
     return true;
 }
 
-bool qdot_packed_layout(const struct qdot_row *row, size_t n, size_t k, struct qdot_packed *packed)
+bool qdot_packed_layout(const struct qdot_row *row, const struct qdot_problem *p,
+                        struct qdot_packed *packed)
 {
-    size_t k_pad, panels, panels_padded, sums;
+    const struct qdot_geometry *g = &p->conv;
+    size_t panels, panels_padded, sums, k_pad;
     memset(packed, 0, sizeof(*packed));
-    if (!round_up(n, row->nr, &packed->n_pad) || !round_up(k, row->kr, &k_pad) ||
+    packed->parts = packed->runs = 1;
+    packed->part_columns = p->n;
+    packed->run = p->k;
+    if (p->op == QDOT_CONV) {
+        const bool lines = row->depthwise || (row->lines && g->dilation_w == 1);
+        packed->parts = row->depthwise ? 1 : g->groups;
+        packed->part_columns = g->o / packed->parts;
+        packed->runs = lines ? g->kh : g->kh * g->kw;
+        packed->run = p->k / packed->runs;
+    }
+    if (!round_up(packed->part_columns, row->nr, &packed->part_pad) ||
+        !qdot_mul_size(packed->part_pad, packed->parts, &packed->n_pad) ||
+        !round_up(packed->run, row->kr, &k_pad) || !qdot_mul_size(k_pad, packed->runs, &k_pad) ||
         !qdot_mul_size(k_pad, row->nr, &packed->panel_bytes) ||
         !qdot_mul_size(k_pad, packed->n_pad, &panels) || !round_up(panels, 64, &panels_padded) ||
-        !qdot_mul_size(packed->n_pad, sizeof(int32_t), &sums) ||
+        !qdot_mul_size(packed->n_pad, 5 * sizeof(int32_t), &sums) ||
         panels_padded > (size_t)PTRDIFF_MAX - HEADER_BYTES - sums)
         return false;
     packed->k_groups = k_pad / row->kr;
+    packed->run_groups = packed->k_groups / packed->runs;
     packed->panels_bytes = panels;
-    packed->blob_bytes = HEADER_BYTES + panels_padded + sums;
+    packed->blob_bytes = HEADER_BYTES + panels_padded + packed->n_pad * sizeof(int32_t);
     return true;
 }
 
@@ -222,22 +240,25 @@ static void sum_panel(const struct qdot_row *row, const uint8_t *panel, size_t k
                 sum[j] += (panel[j * kr + i] ^ sign) - sign;
 }
 
-void qdot_pack_b(const struct qdot_row *row, const struct qdot_problem *p, const void *b,
-                 size_t ldb, size_t panel_begin, size_t panel_end, void *panels, int32_t *col_sum)
+void qdot_pack_b(const struct qdot_row *row, const struct qdot_problem *p,
+                 const struct qdot_packed *packed, const void *b, size_t panel_begin,
+                 size_t panel_end, void *panels, int32_t *col_sum)
 {
     const uint8_t flip = qdot_flip(p->b_type, row->b_form);
-    const size_t k_groups = (p->k + row->kr - 1) / row->kr;
-    const size_t panel_bytes = k_groups * row->kr * row->nr;
+    const size_t part_panels = packed->part_pad / row->nr;
+    const size_t run_bytes = packed->run_groups * row->kr * row->nr;
     for (size_t i = panel_begin; i < panel_end; i++) {
-        const size_t column = i * row->nr;
-        const size_t columns = p->n - column < row->nr ? p->n - column : row->nr;
-        uint8_t *panel = (uint8_t *)panels + i * panel_bytes;
+        const size_t first = i % part_panels * row->nr; /* column of its part */
+        const size_t rest = packed->part_columns - first, columns = rest < row->nr ? rest : row->nr;
+        const size_t column = i / part_panels * packed->part_columns + first;
+        uint8_t *panel = (uint8_t *)panels + i * packed->panel_bytes;
         const uint8_t *source = b;
-        if (p->b_transposed)
-            pack_panel_transposed(row, source + column * ldb, ldb, columns, p->k, flip, panel);
-        else
-            pack_panel(row, source + column, ldb, columns, p->k, flip, panel);
-        sum_panel(row, panel, k_groups, col_sum + column);
+        if (!p->b_transposed)
+            pack_panel(row, source + column, p->ldb, columns, p->k, flip, panel);
+        for (size_t r = 0; p->b_transposed && r < packed->runs; r++)
+            pack_panel_transposed(row, source + column * p->ldb + r * packed->run, p->ldb, columns,
+                                  packed->run, flip, panel + r * run_bytes);
+        sum_panel(row, panel, packed->k_groups, col_sum + i * row->nr);
     }
 }
 
@@ -257,9 +278,12 @@ void qdot_fold_bias(const struct qdot_row *row, const struct qdot_problem *p,
 static struct header make_header(const struct qdot_row *row, const struct qdot_problem *p,
                                  const struct qdot_packed *packed)
 {
-    struct header h = {.version = 1, .nr = row->nr, .kr = row->kr, .b_form = row->b_form};
+    struct header h = {.version = 2, .nr = row->nr, .kr = row->kr, .b_form = row->b_form};
+    const uint64_t geometry[] = {packed->parts, packed->runs, row->depthwise};
     memcpy(h.magic, magic, sizeof(magic));
     h.b_type = p->b_type;
+    if (p->op == QDOT_CONV)
+        h.geometry = (uint32_t)qdot_hash(geometry, sizeof(geometry), 0) | 1;
     h.n = p->n;
     h.k = p->k;
     h.bytes = packed->blob_bytes;
@@ -311,6 +335,9 @@ int qdot_packed_verify(const struct qdot_row *row, const struct qdot_problem *p,
         return qdot_fail(err, QDOT_BAD_PACKED,
                          "packed: panels of %u columns by %u k, expected %u by %u for row %s", h.nr,
                          h.kr, want.nr, want.kr, row->name);
+    if (h.geometry != want.geometry)
+        return qdot_fail(err, QDOT_BAD_PACKED,
+                         "packed: the B of another kind of op, or of other groups or kernels");
     if (h.n != want.n || h.k != want.k || h.b_type != want.b_type)
         return qdot_fail(err, QDOT_BAD_PACKED,
                          "packed: k, n = %llu, %llu of type %u, expected %zu, %zu of type %u",

@@ -73,6 +73,8 @@ static int row_info(struct qdot_device *device, const struct qdot_row *row,
         if ((row->needs & f->bit) && used < sizeof(info->features))
             used += (size_t)snprintf(info->features + used, sizeof(info->features) - used, "%s%s",
                                      used ? " " : "", f->name);
+    info->kind = row->op;
+    info->depthwise = row->depthwise;
     info->mr = row->mr;
     info->nr = row->nr;
     info->kr = row->kr;
@@ -99,9 +101,14 @@ int qdot_device_row(struct qdot_device *device, size_t index, struct qdot_row_in
 
 /* Operands of a measured run. Their values do not matter to the time; zeros are valid everywhere.
  * The declared M may be far more than any run has, and memory for it more than there is: only so
- * many rows are measured. */
+ * many rows are measured, and of a convolution images. */
 #define TRIAL_BYTES ((size_t)128 << 20)
 #define TRIAL_ROWS_MIN ((size_t)32)
+
+static size_t trial_least(const struct qdot_problem *p)
+{
+    return p->op == QDOT_CONV ? 1 : TRIAL_ROWS_MIN;
+}
 
 struct trial {
     size_t m;
@@ -121,13 +128,14 @@ static void trial_free(const struct qdot_device *device, struct trial *t)
 static bool trial_make(const struct qdot_device *device, const struct qdot_problem *p,
                        struct trial *t)
 {
+    const size_t out_bytes = p->unit_rows * p->n * p->out_bytes;
     memset(t, 0, sizeof(*t));
-    /* k and n are below 2^63 and 2^61: no overflow */
-    t->m = TRIAL_BYTES / (p->k + p->n * p->out_bytes + 8);
-    t->m = t->m < TRIAL_ROWS_MIN ? TRIAL_ROWS_MIN : t->m;
-    t->m = t->m > p->m ? p->m : t->m;
-    t->a = qdot_alloc(device, t->m * p->k);
-    t->out = qdot_alloc(device, t->m * p->n * p->out_bytes);
+    /* a_bytes and out_bytes are below 2^63 each: no overflow */
+    t->m = TRIAL_BYTES / (p->a_bytes + out_bytes + 8);
+    t->m = t->m < trial_least(p) ? trial_least(p) : t->m;
+    t->m = t->m > p->units ? p->units : t->m;
+    t->a = qdot_alloc(device, t->m * p->a_bytes);
+    t->out = qdot_alloc(device, t->m * out_bytes);
     t->a_zero = qdot_alloc(device, t->m * 4);
     t->row_scale = qdot_alloc(device, t->m * 4);
     t->b = p->b_at_run ? qdot_alloc(device, p->ldb * (p->b_transposed ? p->n : p->k)) : NULL;
@@ -176,7 +184,8 @@ static uint64_t least_time(struct qdot_op *op, const struct trial *t, size_t m, 
 }
 
 /* Time of one run of the whole problem, or 0. A slow device never runs all of it: M grows from 32
- * rows, and a candidate already three times slower than the best stops there, by extrapolation. */
+ * rows or one image, and a candidate already three times slower than the best stops there, by
+ * extrapolation. */
 static uint64_t measure(struct candidate *c, const struct qdot_op_desc *desc,
                         const struct qdot_problem *p, const struct trial *t, uint64_t best,
                         struct qdot_error *err)
@@ -184,20 +193,20 @@ static uint64_t measure(struct candidate *c, const struct qdot_op_desc *desc,
     struct qdot_op *op;
     if (qdot_op_build(c->device, c->row, desc, p, &op, err) != QDOT_OK)
         return 0;
-    size_t m = t->m < TRIAL_ROWS_MIN ? t->m : TRIAL_ROWS_MIN;
+    size_t m = t->m < trial_least(p) ? t->m : trial_least(p);
     uint64_t once = 0, before = 0, estimate = 0;
     if (time_run(op, t, m, err) == 0) /* the first run warms caches, pools and pipelines */
         goto done;
     for (size_t m_before = 0;; before = once, m_before = m, m = m > t->m / 8 ? t->m : m * 8) {
         once = least_time(op, t, m, 3, err);
-        estimate = once ? extrapolate(once, m, before, m_before, p->m) : 0;
+        estimate = once ? extrapolate(once, m, before, m_before, p->units) : 0;
         const bool hopeless = best && once > 200000 && (before ? estimate : once) / 3 > best;
         if (once == 0 || m == t->m || hopeless || once > 50000000)
             break;
     }
     if (once && m == t->m) {
         once = least_time(op, t, m, 10, err);
-        const uint64_t time = once ? extrapolate(once, m, 0, 0, p->m) : 0;
+        const uint64_t time = once ? extrapolate(once, m, 0, 0, p->units) : 0;
         estimate = time < estimate ? time : estimate;
     }
 done:
@@ -223,6 +232,10 @@ static bool judge(struct qdot_device *root, struct candidate *c, const struct qd
 {
     if (desc->kernel && !name_matches(c->device, c->row, desc->kernel)) {
         snprintf(c->reason, sizeof(c->reason), "another row was asked for by name");
+        return false;
+    }
+    if (c->row->depthwise && p->conv.cg != 1) {
+        snprintf(c->reason, sizeof(c->reason), "for groups of one input channel only");
         return false;
     }
     if (!has_features(c->device, c->row, c->reason, sizeof(c->reason)) ||
@@ -302,6 +315,8 @@ static struct candidate *judge_all(struct qdot_device *root, const struct qdot_o
         return NULL;
     for (size_t i = 0; (device = qdot_device_child(root, i)) != NULL; i++) {
         for (size_t r = 0; r < device->backend->row_count; r++) {
+            if (device->backend->rows[r].op != p->op)
+                continue;
             struct candidate *c = &list[used++];
             c->device = device;
             c->row = &device->backend->rows[r];

@@ -12,7 +12,7 @@
 #include <string.h>
 #include "internal.h"
 
-#define LINE_BYTES 512
+#define LINE_BYTES 768
 #define FILE_BYTES_MAX (4u << 20)
 
 struct qdot_tuning {
@@ -65,11 +65,21 @@ static void line_key(const struct qdot_device *device, const struct qdot_row *ro
     for (char *c = name; *c; c++)
         if (*c == '\n' || (*c == '\t' && c != name + strlen(device->info.description)))
             *c = ' ';
-    snprintf(line, LINE_BYTES, "%s\t%s/%s\tgemm %zux%zux%zu %s%s%s%s %s%s%s t%zu\t", name,
-             device->backend->name, row->name, p->m, p->n, p->k, type_name(p->a_type),
-             type_name(p->b_type), p->b_transposed ? "T" : "", p->b_at_run ? " once" : "",
-             type_name(p->out_type), p->a_zero_per_row ? " az" : "", p->row_scale ? " rs" : "",
-             device->threads.threads);
+    char shape[160];
+    const struct qdot_geometry *g = &p->conv;
+    if (p->op == QDOT_CONV)
+        snprintf(shape, sizeof(shape),
+                 "conv %zux%zux%zux%zu %zux%zux%zu s%zu,%zu d%zu,%zu i%zu,%zu p%td,%td o%zu,%zu "
+                 "g%zu%s",
+                 g->batch, g->h, g->w, g->c, g->o, g->kh, g->kw, g->stride_h, g->stride_w,
+                 g->dilation_h, g->dilation_w, g->insert_h, g->insert_w, g->pad_top, g->pad_left,
+                 g->oh, g->ow, g->groups, g->nchw ? " nchw" : "");
+    else
+        snprintf(shape, sizeof(shape), "gemm %zux%zux%zu%s%s", p->m, p->n, p->k,
+                 p->b_transposed ? "T" : "", p->b_at_run ? " once" : "");
+    snprintf(line, LINE_BYTES, "%s\t%s/%s\t%s %s%s %s%s%s t%zu\t", name, device->backend->name,
+             row->name, shape, type_name(p->a_type), type_name(p->b_type), type_name(p->out_type),
+             p->a_zero_per_row ? " az" : "", p->row_scale ? " rs" : "", device->threads.threads);
 }
 
 static const char *find_line(const char *text, const char *key)

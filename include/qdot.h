@@ -1,7 +1,13 @@
 /*
- * qdot: int8 matrix multiplication on whatever is in the machine, the same bits everywhere.
+ * qdot: int8 matrix multiplication and convolution on whatever is in the machine, the same bits
+ * everywhere.
  *
  *   acc[m][n] = sum over k of (a[m][k] - a_zero[m]) * (b[k][n] - b_zero[n]) + bias[n]   (mod 2^32)
+ *
+ * A convolution is the same sum: m counts the output pixels (image, row, column), n the output
+ * channels, k the taps of the kernel times the channels of a group; a is the input under that tap,
+ * or a_zero where the tap lies in the padding. So bias, zero points, scales and outputs mean the
+ * same for both.
  *
  *   out s32:  acc
  *   out f32:  (float)acc * scale[n] (* row_scale[m]) (+ bias_f[n])   each step rounded, in order
@@ -44,7 +50,7 @@ extern "C" {
 #endif
 
 #define QDOT_VERSION_MAJOR 0
-#define QDOT_VERSION_MINOR 1
+#define QDOT_VERSION_MINOR 2
 #define QDOT_VERSION_PATCH 0
 
 enum qdot_status {
@@ -64,7 +70,8 @@ struct qdot_error {
 };
 
 enum qdot_type { QDOT_TYPE_DEFAULT = 0, QDOT_U8 = 1, QDOT_S8 = 2, QDOT_S32 = 3, QDOT_F32 = 4 };
-enum qdot_op_kind { QDOT_GEMM = 0 };
+enum qdot_op_kind { QDOT_GEMM = 0, QDOT_CONV = 1 };
+enum qdot_layout { QDOT_NHWC = 0, QDOT_NCHW = 1 };
 enum qdot_rounding { QDOT_ROUND_RNE = 0 };
 
 struct qdot_device; /* opaque: one device, or "auto": all of them */
@@ -119,30 +126,55 @@ struct qdot_device_desc {
                            between measurements. 0 = 300,000 */
 };
 
+/* The geometry of a 2-D convolution (1-D: a height of 1). Input [batch, height, width, channels],
+ * weights [out_channels, kernel_h, kernel_w, channels / groups]; in QDOT_NCHW
+ * [batch, channels, height, width] and [out_channels, channels / groups, kernel_h, kernel_w].
+ * Output pixel (y, x) takes input pixel (y * stride_h + i * dilation_h - pad_top, likewise x) under
+ * tap (i, j). The output has (height + pad_top + pad_bottom - (kernel_h - 1) * dilation_h - 1) /
+ * stride_h + 1 rows, rounded down, which must be at least 1.
+ *
+ * 'transposed' (ONNX ConvTranspose) is its gradient: input pixel (y, x) is added under tap (i, j)
+ * to output pixel (y * stride_h + i * dilation_h - pad_top, likewise x), of (height - 1) * stride_h
+ * + (kernel_h - 1) * dilation_h + 1 + output_pad_h - pad_top - pad_bottom rows. Its weights in
+ * QDOT_NCHW are ONNX's [channels, out_channels / groups, kernel_h, kernel_w]; in QDOT_NHWC as
+ * above. */
+struct qdot_conv {
+    size_t batch, height, width, channels; /* batch: the largest of any run; 0 = 1 */
+    size_t out_channels, kernel_h, kernel_w;
+    size_t stride_h, stride_w, dilation_h, dilation_w; /* 0 = 1 */
+    size_t pad_top, pad_left, pad_bottom, pad_right;
+    size_t groups;                     /* divides channels and out_channels; 0 = 1 */
+    int transposed;                    /* 1: transposed convolution */
+    size_t output_pad_h, output_pad_w; /* transposed: less than the stride or the dilation */
+    enum qdot_layout layout;
+};
+
 struct qdot_op_desc {
     size_t size;
-    enum qdot_op_kind kind; /* QDOT_GEMM: A [m,k] times B [k,n] */
-    size_t m, n, k;         /* m: the largest of any run. Each at least 1; m*k, k*n and m*n times 4
+    enum qdot_op_kind kind; /* QDOT_GEMM: A [m,k] times B [k,n]; QDOT_CONV: as 'conv' says, with
+                               m, n, k, ldb and b_transposed left 0 and B the weights */
+    struct qdot_conv conv;
+    size_t m, n, k; /* m: the largest of any run. Each at least 1; m*k, k*n and m*n times 4
                                must fit in 63 bits */
     enum qdot_type a_type, b_type, out_type; /* u8 or s8 (default u8), u8 or s8 (default s8),
                                                 s32 (default), f32, s8 or u8 */
     const void *b;      /* host memory, [k,n], packed now and not referenced afterwards;
-                           NULL (and no 'packed'): B is given with each run */
+                           NULL (and no 'packed'): B is given with each run (not of a conv) */
     size_t ldb;         /* elements between rows of B; default n, or k when transposed */
     int b_transposed;   /* B is given as [n,k] */
     const void *packed; /* instead of b: bytes from qdot_op_save_packed of an op of this row, type,
                            n and k; copied */
     size_t packed_bytes;
-    int32_t a_zero;             /* zero point of A, in A's range */
-    int a_zero_per_row;         /* 1: m zero points are given with each run instead */
-    const int32_t *b_zero;      /* zero points of B, in B's range */
-    size_t b_zero_count;        /* 0 (B's zero point is 0), 1, or n */
-    const int32_t *bias;        /* n values, or NULL */
-    const float *scale;         /* f32, s8, u8 outputs: |scale| zero or in [2^-126, 2^96) */
-    size_t scale_count;         /* 0 (scale is 1), 1, or n */
-    int row_scale;              /* f32 output, 1: m factors are given with each run */
-    const float *bias_f;        /* f32 output: n finite values, or NULL */
-    int32_t out_zero;           /* s8, u8 outputs, in the output's range */
+    int32_t a_zero;        /* zero point of A, in A's range */
+    int a_zero_per_row;    /* 1: m zero points are given with each run instead; not of a conv */
+    const int32_t *b_zero; /* zero points of B, in B's range */
+    size_t b_zero_count;   /* 0 (B's zero point is 0), 1, or n (a conv's out_channels) */
+    const int32_t *bias;   /* n values, or NULL */
+    const float *scale;    /* f32, s8, u8 outputs: |scale| zero or in [2^-126, 2^96) */
+    size_t scale_count;    /* 0 (scale is 1), 1, or n */
+    int row_scale;         /* f32 output, 1: m factors are given with each run; not of a conv */
+    const float *bias_f;   /* f32 output: n finite values, or NULL */
+    int32_t out_zero;      /* s8, u8 outputs, in the output's range */
     int32_t clamp_lo, clamp_hi; /* s8, u8 outputs, in output values; both 0: the type's range */
     enum qdot_rounding rounding;
     const char *kernel; /* a row by name, "gemm_..." or "cpu/gemm_..."; NULL: the dispatcher's */
@@ -164,11 +196,14 @@ struct qdot_output {
 
 struct qdot_run {
     size_t size;
-    size_t m;                    /* rows of this run; 0 = the descriptor's m, not none */
-    struct qdot_input a;         /* m rows of k elements */
-    size_t lda;                  /* elements between rows of A; default k */
+    size_t m;                    /* rows of this run; 0 = the descriptor's m, not none.
+                                    Of a conv: its images; 0 = the descriptor's batch */
+    struct qdot_input a;         /* m rows of k elements; a conv's input */
+    size_t lda;                  /* elements between rows of A; default k. Of a conv: between
+                                    pixels, default channels; in QDOT_NCHW only 0 */
     struct qdot_output out;      /* m rows of n elements; must not overlap an input */
-    size_t ldo;                  /* elements between rows of out; default n; gaps stay untouched */
+    size_t ldo;                  /* elements between rows of out, or pixels; default n; gaps stay
+                                    untouched; as lda in QDOT_NCHW */
     struct qdot_input a_zero;    /* int32 [m], when a_zero_per_row; each in A's range */
     struct qdot_input row_scale; /* float [m], when row_scale; finite values */
     struct qdot_input b; /* when the op was created without B; layout as in its descriptor */
@@ -176,11 +211,14 @@ struct qdot_run {
 
 struct qdot_row_info {
     size_t size;
-    char name[64];      /* "cpu/gemm_6x64_avx512vnni" */
-    char features[128]; /* features it needs, separated by spaces; empty for the last row */
-    size_t mr, nr, kr;  /* outputs a tile (rows, columns); K is padded to a multiple of kr */
-    int admitted;       /* features, limits and known-answer self-test passed on this device */
-    char reason[192];   /* why not */
+    char name[64];          /* "cpu/gemm_6x64_avx512vnni" */
+    enum qdot_op_kind kind; /* the ops it serves */
+    int depthwise;          /* QDOT_CONV: only those with one input channel a group */
+    char features[128];     /* features it needs, separated by spaces; empty for the last row */
+    size_t mr, nr, kr;      /* outputs a tile (rows, columns); K, of a conv each of its runs of
+                           neighbours in memory, is padded to a multiple of kr */
+    int admitted;           /* features, limits and known-answer self-test passed on this device */
+    char reason[192];       /* why not */
 };
 
 struct qdot_candidate {
@@ -217,6 +255,10 @@ QDOT_API int qdot_explain(struct qdot_device *device, const struct qdot_op_desc 
                           struct qdot_candidate *candidates, size_t capacity, size_t *count,
                           struct qdot_error *err);
 
+/* Rows and columns of a convolution's output; errors as qdot_op_create gives for its geometry. */
+QDOT_API int qdot_conv_output(const struct qdot_conv *conv, size_t *height, size_t *width,
+                              struct qdot_error *err);
+
 /* Ops. Create checks the descriptor, selects a row, packs B and allocates all that runs will need;
  * on failure *op is NULL. Run allocates nothing and decides nothing. When 'out' is host memory it
  * holds the result on return; when it is a buffer the run is enqueued, in order on its device: wait
@@ -248,7 +290,7 @@ QDOT_API int qdot_buffer_read(struct qdot_buffer *buffer, size_t offset, void *m
 QDOT_API void qdot_buffer_destroy(struct qdot_buffer *buffer); /* waits; NULL is fine */
 
 QDOT_API const char *qdot_status_text(int status);
-QDOT_API const char *qdot_version(void); /* "0.1.0" */
+QDOT_API const char *qdot_version(void); /* "0.2.0" */
 
 #ifdef __cplusplus
 }

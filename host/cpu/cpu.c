@@ -394,7 +394,7 @@ static void pack_task(void *arg, size_t i)
         if (panel >= run->panel_count)
             break;
         const size_t column = panel * op->row->nr;
-        qdot_pack_b(op->row, &op->p, run->b, op->p.ldb, panel, panel + 1, impl->panels,
+        qdot_pack_b(op->row, &op->p, &op->packed, run->b, panel, panel + 1, impl->panels,
                     impl->col_sum);
         qdot_fold_bias(op->row, &op->p, op->terms.bias, op->terms.b_neg, impl->col_sum, impl->bias,
                        column, column + op->row->nr);

@@ -10,10 +10,25 @@ static const struct ocl_row clblast = {OCL_ROW_FLOAT, 4, 4};
 
 const struct qdot_row ocl_rows[OCL_ROWS] = {
     /* Signed by signed is the form that devices accelerate first. */
-    {"gemm_8x16k4_khrdot", OCL_KHR_DOT, 8, 16, 4, QDOT_S8, QDOT_S8, NULL, &khr_dot},
+    {.name = "gemm_8x16k4_khrdot",
+     .needs = OCL_KHR_DOT,
+     .mr = 8,
+     .nr = 16,
+     .kr = 4,
+     .a_form = QDOT_S8,
+     .b_form = QDOT_S8,
+     .impl = &khr_dot},
     /* Exact only in the s8 forms: 1024 products of at most 2^14 reach 2^24. */
-    {"gemm_clblast", OCL_CLBLAST, 1, 1, 1, QDOT_S8, QDOT_S8, &slow_start, &clblast},
-    {"gemm_8x16k4", 0, 8, 16, 4, 0, QDOT_S8, NULL, &portable},
+    {.name = "gemm_clblast",
+     .needs = OCL_CLBLAST,
+     .mr = 1,
+     .nr = 1,
+     .kr = 1,
+     .a_form = QDOT_S8,
+     .b_form = QDOT_S8,
+     .niche = &slow_start,
+     .impl = &clblast},
+    {.name = "gemm_8x16k4", .mr = 8, .nr = 16, .kr = 4, .b_form = QDOT_S8, .impl = &portable},
 };
 
 #define SLAB_BYTES ((size_t)64 << 20)     /* bounds the memory of packed A whatever m is */

@@ -7,8 +7,21 @@ static const struct vk_row int_dot = {VK_SHADER_GEMM_INT_DOT};
 
 const struct qdot_row vk_rows[VK_ROWS] = {
     /* Signed by signed is the form that devices accelerate first. */
-    {"gemm_8x16k4_dot", VK_INT_DOT, 8, 16, 4, QDOT_S8, QDOT_S8, NULL, &int_dot},
-    {"gemm_8x16k4", 0, 8, 16, 4, QDOT_S8, QDOT_S8, NULL, &portable},
+    {.name = "gemm_8x16k4_dot",
+     .needs = VK_INT_DOT,
+     .mr = 8,
+     .nr = 16,
+     .kr = 4,
+     .a_form = QDOT_S8,
+     .b_form = QDOT_S8,
+     .impl = &int_dot},
+    {.name = "gemm_8x16k4",
+     .mr = 8,
+     .nr = 16,
+     .kr = 4,
+     .a_form = QDOT_S8,
+     .b_form = QDOT_S8,
+     .impl = &portable},
 };
 
 #define MAX_SIZE (((size_t)1 << 31) - 64) /* shaders count rows, columns and k in 32 bits */
