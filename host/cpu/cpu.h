@@ -86,6 +86,34 @@ struct cpu_kernel {
     bool flips;     /* the tile flips A by t->flip itself, so that it always can */
 };
 
+/* Depthwise convolution of one block of nr channels, over some output lines of one image. */
+struct cpu_depthwise {
+    /* The input under the block, padding included: the channels of point (y, x) begin at strip + y *
+     * line_bytes + x * nr, one byte each in the row's a_form. Output (y, x) takes point (y * stride_h
+     * + i * dilation_h, x * stride_w + j * dilation_w) under tap (i, j). Behind the last point of a
+     * line there are CPU_DEPTHWISE_SLACK more that may be read and hold anything. */
+    const uint8_t *strip;
+    size_t line_bytes;
+    size_t kh, kw, stride_h, stride_w, dilation_h, dilation_w;
+    size_t lines, columns;  /* of the output */
+    const uint8_t *weights; /* the block's panel: kh lines of run_groups groups of kr taps */
+    size_t run_groups;
+    size_t channels; /* of the block that exist; at most nr */
+    /* Arrays by column begin at the block's first channel, out at its first pixel and channel;
+     * ldo_bytes between pixels, lines follow one another. row_sum of the formula is the sum of the
+     * window of that channel; a_zero and col_sum are NULL. */
+    const struct cpu_output *output;
+    void *scratch; /* the kernel's scratch_bytes, aligned to 64 */
+};
+#define CPU_DEPTHWISE_SLACK 16
+typedef void cpu_depthwise_fn(const struct cpu_depthwise *d);
+
+struct cpu_depthwise_kernel {
+    cpu_depthwise_fn *run;
+    /* Of scratch for a kernel of kh x kw, when 'columns' outputs a line are computed. */
+    size_t (*scratch_bytes)(size_t kh, size_t kw, size_t columns);
+};
+
 extern cpu_stage_fn cpu_stage_shorts;
 #if defined(__x86_64__)
 extern cpu_stage_fn cpu_stage_bytes_avx2, cpu_stage_shorts_avx2;
