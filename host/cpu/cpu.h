@@ -12,6 +12,10 @@ enum {
 
 uint32_t cpu_features(void);
 
+struct cpu_device {
+    size_t l2_bytes;
+};
+
 /* Unrolls the loop that follows, so that an array indexed by its counter lives in registers. */
 #define PRAGMA(text) _Pragma(#text)
 #if defined(__clang__)
@@ -39,21 +43,22 @@ struct cpu_output {
     const float *row_scale; /* NULL: 1 */
     float lo, hi;           /* clamp, before the zero point is added */
     int32_t zero;
+    int32_t clamp_lo, clamp_hi; /* after */
     uint8_t *out;
     size_t ldo_bytes;
 };
 
-/* One tile: 'groups' groups of K. Its rows are fixed by the function, its columns are the row's nr,
- * of which 'columns' exist. */
+/* One tile: run_count runs of 'groups' groups of K. Its rows are fixed by the function, its columns
+ * are the row's nr, of which 'columns' exist. */
 struct cpu_tile {
-    size_t groups;
-    const uint8_t *a; /* element (i, k) of the tile's A is at a + i * a_stride + k * its size */
-    size_t a_stride;  /* bytes */
-    uint8_t flip;     /* still to be done by the tile */
-    const uint8_t *b; /* a packed panel, at the first group */
-    int32_t *acc;     /* [rows][nr]: sums of the cuts of K before this one, or NULL: none */
-    bool last;        /* the last cut: finish into the output; else leave the sums in acc */
-    bool more;        /* add to what acc holds */
+    size_t groups, run_count;
+    const ptrdiff_t *runs;        /* bytes: run r of row i of A begins at a[i] + runs[r] */
+    const uint8_t *a[CPU_MAX_MR]; /* as many as the tile has rows */
+    uint8_t flip;                 /* still to be done by the tile */
+    const uint8_t *b;             /* a packed panel, at the first group */
+    int32_t *acc; /* [rows][nr]: sums of the cuts of K before this one, or NULL: none */
+    bool last;    /* the last cut: finish into the output; else leave the sums in acc */
+    bool more;    /* add to what acc holds */
     const struct cpu_output *output;
     const uint8_t *next_a; /* A of the tile to come, prefetched into L1 */
     const uint8_t *next;   /* of B: prefetched into L2, next_step bytes (64 or 128) a group */
@@ -122,6 +127,29 @@ extern cpu_stage_fn cpu_stage_bytes_avx512;
 
 /* The output stage of one row of a tile in plain C, for the rows that have none of their own. */
 void cpu_finish_row(const struct cpu_tile *t, size_t i, const uint32_t *sum, size_t nr);
+
+/* ---- runs ------------------------------------------------------------------------------------ */
+
+/* Does 'count' items on at most so many threads, fewer when there are few multiply-adds; 'thread'
+ * is the number of the one that does it. */
+typedef void cpu_item_fn(void *run, size_t thread, size_t item);
+void cpu_share(const struct qdot_op *op, size_t threads, size_t products, size_t count,
+               cpu_item_fn *item, void *run);
+
+static inline const void *cpu_input(const struct qdot_input *in)
+{
+    return in->buffer ? (const char *)in->buffer->impl + in->offset_bytes : in->host;
+}
+struct cpu_output cpu_output_of(const struct qdot_op *op, const struct qdot_run *args);
+
+int cpu_gemm_prepare(struct qdot_op *op, struct qdot_error *err);
+void cpu_gemm_unprepare(struct qdot_op *op);
+void cpu_gemm_run(struct qdot_op *op, const struct qdot_run *args);
+int cpu_conv_prepare(struct qdot_op *op, struct qdot_error *err);
+void cpu_conv_unprepare(struct qdot_op *op);
+void cpu_conv_run(struct qdot_op *op, const struct qdot_run *args);
+
+/* ---- kernels --------------------------------------------------------------------------------- */
 
 extern const struct cpu_kernel cpu_kernel_4x16;
 #if defined(__x86_64__)

@@ -29,7 +29,8 @@ static inline __attribute__((always_inline)) TARGET void tile(const struct cpu_t
                                                               const int rows, const int columns)
 {
     __m512i c[MR][NR];
-    const uint8_t *a = t->a, *b = t->b;
+    const uint8_t *b = t->b;
+    ptrdiff_t at = t->runs[0]; /* the only one: the row serves no convolution */
     const __m512i flips = _mm512_set1_epi8((char)t->flip);
     UNROLL(4)
     for (int i = 0; i < MR; i++) {
@@ -39,14 +40,14 @@ static inline __attribute__((always_inline)) TARGET void tile(const struct cpu_t
             OWN_REGISTER(c[i][j]);
         }
     }
-    for (size_t g = t->groups; g > 0; g--, a += 64, b += NR * 64) {
+    for (size_t g = t->groups; g > 0; g--, at += 64, b += NR * 64) {
         __m512i bj[NR];
         UNROLL(4)
         for (int j = 0; j < columns; j++)
             bj[j] = _mm512_loadu_si512(b + j * 64);
         UNROLL(4)
         for (int i = 0; i < rows; i++) {
-            const uint8_t *row = a + (size_t)i * t->a_stride;
+            const uint8_t *row = t->a[i] + at;
             const __m512i ai = _mm512_xor_si512(_mm512_loadu_si512(row), flips);
             _mm_prefetch((const char *)row + PREFETCH_BYTES, _MM_HINT_T0);
             UNROLL(4)

@@ -21,156 +21,219 @@ static inline __attribute__((always_inline)) TARGET __mmask16 mask_of(size_t col
                                  : (__mmask16)((1u << (columns - first)) - 1);
 }
 
-/* Four vectors of 16 sums each become one row of the output. cvtepi32_ps and cvtps_epi32 round to
- * nearest even, the mode cpu.c sets. Masked-off columns are not touched. */
-static inline __attribute__((always_inline)) TARGET void
-finish_row(const struct cpu_tile *t, const size_t i, const __m512i *sums, const int vectors)
+/* Sums of 16 columns of one row to their final 32-bit accumulator. Bias is in them already. */
+static inline __attribute__((always_inline)) TARGET __m512i correct(const struct cpu_tile *t,
+                                                                    const size_t i, const int j,
+                                                                    __m512i v)
 {
     const struct cpu_output *o = t->output;
-    const size_t column = t->column, row = t->row + i;
-    uint8_t *out = o->out + row * o->ldo_bytes;
-    __m512i v[4];
-    UNROLL(4)
-    for (int j = vectors; j < 4; j++)
-        v[j] = _mm512_setzero_si512();
-    UNROLL(4)
-    for (int j = 0; j < vectors; j++)
-        v[j] = _mm512_add_epi32(sums[j], _mm512_loadu_si512(o->bias + column + j * 16));
+    const size_t column = t->column + (size_t)j * 16;
     if (o->b_neg) {
         uint32_t sum = (uint32_t)t->row_sum[i];
         if (o->a_zero)
-            sum -= o->k * (uint32_t)o->a_zero[row];
-        const __m512i factor = _mm512_set1_epi32((int32_t)sum);
-        UNROLL(4)
-        for (int j = 0; j < vectors; j++)
-            v[j] = _mm512_add_epi32(
-                v[j], _mm512_mullo_epi32(factor, _mm512_loadu_si512(o->b_neg + column + j * 16)));
+            sum -= o->k * (uint32_t)o->a_zero[t->row + i];
+        v = _mm512_add_epi32(v, _mm512_mullo_epi32(_mm512_set1_epi32((int32_t)sum),
+                                                   _mm512_loadu_si512(o->b_neg + column)));
     }
-    if (o->a_zero) {
-        const __m512i factor = _mm512_set1_epi32(-o->a_zero[row]);
-        UNROLL(4)
-        for (int j = 0; j < vectors; j++)
-            v[j] = _mm512_add_epi32(
-                v[j], _mm512_mullo_epi32(factor, _mm512_loadu_si512(o->col_sum + column + j * 16)));
-    }
-    if (o->type == QDOT_S32) {
-        UNROLL(4)
-        for (int j = 0; j < vectors; j++)
-            _mm512_mask_storeu_epi32(out + (column + (size_t)j * 16) * 4, mask_of(t->columns, j),
-                                     v[j]);
-        return;
-    }
-    __m512 x[4];
-    UNROLL(4)
-    for (int j = 0; j < vectors; j++)
-        x[j] = _mm512_mul_ps(_mm512_cvtepi32_ps(v[j]), _mm512_loadu_ps(o->scale + column + j * 16));
+    if (o->a_zero)
+        v = _mm512_add_epi32(v, _mm512_mullo_epi32(_mm512_set1_epi32(-o->a_zero[t->row + i]),
+                                                   _mm512_loadu_si512(o->col_sum + column)));
+    return v;
+}
+
+/* Masked-off columns are not touched. cvtepi32_ps and cvtps_epi32 round to nearest even, the mode
+ * cpu.c sets. */
+static inline __attribute__((always_inline)) TARGET void
+finish_wide(const struct cpu_tile *t, const size_t i, const int j, __m512i v)
+{
+    const struct cpu_output *o = t->output;
+    const size_t column = t->column + (size_t)j * 16, row = t->row + i;
+    uint8_t *out = o->out + row * o->ldo_bytes + column * 4;
     if (o->type == QDOT_F32) {
         const __m512 factor = _mm512_set1_ps(o->row_scale ? o->row_scale[row] : 1.0f);
-        UNROLL(4)
-        for (int j = 0; j < vectors; j++) {
-            x[j] = _mm512_add_ps(_mm512_mul_ps(x[j], factor),
-                                 _mm512_loadu_ps(o->bias_f + column + j * 16));
-            _mm512_mask_storeu_ps(out + (column + (size_t)j * 16) * 4, mask_of(t->columns, j),
-                                  x[j]);
+        const __m512 x = _mm512_mul_ps(_mm512_cvtepi32_ps(v), _mm512_loadu_ps(o->scale + column));
+        v = _mm512_castps_si512(
+            _mm512_add_ps(_mm512_mul_ps(x, factor), _mm512_loadu_ps(o->bias_f + column)));
+    }
+    _mm512_mask_storeu_epi32(out, mask_of(t->columns, j), v);
+}
+
+/*
+ * Four vectors to 64 bytes. Per vector only convert, multiply, convert and the bound above which the
+ * last would give INT_MIN (as it does for what is far below, rightly): packing saturates to 16 bits,
+ * the zero point is added with saturation, packing saturates to 8 bits, and the clamp is one of
+ * bytes. Each saturation is monotonic and lies outside the clamp, so the result is
+ * clamp(rne(x) + zero).
+ */
+static inline __attribute__((always_inline)) TARGET __m512i narrow(const struct cpu_output *o,
+                                                                   const __m512 *x)
+{
+    const __m512 bound = _mm512_set1_ps(65536.0f);
+    const __m512i zero = _mm512_set1_epi16((int16_t)o->zero);
+    const __m512i lo = _mm512_set1_epi8((char)o->clamp_lo),
+                  hi = _mm512_set1_epi8((char)o->clamp_hi);
+    /* Packs work within 128-bit lanes: the lanes' four-column pieces are put in order at the end. */
+    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    __m512i v[4], bytes;
+    UNROLL(4)
+    for (int j = 0; j < 4; j++)
+        v[j] = _mm512_cvtps_epi32(_mm512_min_ps(x[j], bound));
+    v[0] = _mm512_adds_epi16(_mm512_packs_epi32(v[0], v[1]), zero);
+    v[2] = _mm512_adds_epi16(_mm512_packs_epi32(v[2], v[3]), zero);
+    if (o->type == QDOT_U8)
+        bytes = _mm512_min_epu8(_mm512_max_epu8(_mm512_packus_epi16(v[0], v[2]), lo), hi);
+    else
+        bytes = _mm512_min_epi8(_mm512_max_epi8(_mm512_packs_epi16(v[0], v[2]), lo), hi);
+    return _mm512_permutexvar_epi32(order, bytes);
+}
+
+/* As many whole rows as fill four vectors, or one, from row i on. */
+static inline __attribute__((always_inline)) TARGET void finish_narrow(const struct cpu_tile *t,
+                                                                       const int i, const int rows,
+                                                                       const int vectors,
+                                                                       __m512i (*c)[4])
+{
+    const struct cpu_output *o = t->output;
+    const int at_once = vectors > 2 ? 1 : 4 / vectors;
+    uint8_t *out = o->out + (t->row + (size_t)i) * o->ldo_bytes + t->column;
+    __m512 x[4];
+    UNROLL(4)
+    for (int q = 0; q < 4; q++) {
+        const int r = vectors > 2 ? 0 : q / vectors, j = vectors > 2 ? q : q % vectors;
+        x[q] = _mm512_setzero_ps();
+        if (j < vectors && i + r < rows)
+            x[q] = _mm512_mul_ps(_mm512_cvtepi32_ps(correct(t, (size_t)(i + r), j, c[i + r][j])),
+                                 _mm512_loadu_ps(o->scale + t->column + j * 16));
+    }
+    const __m512i bytes = narrow(o, x);
+    if (at_once == 1) {
+        const __mmask64 mask = t->columns >= NR ? ~(__mmask64)0 : ((__mmask64)1 << t->columns) - 1;
+        _mm512_mask_storeu_epi8(out, mask, bytes);
+    } else if (at_once == 2) {
+        const __mmask32 mask = t->columns >= 32 ? ~(__mmask32)0 : ((__mmask32)1 << t->columns) - 1;
+        _mm256_mask_storeu_epi8(out, mask, _mm512_castsi512_si256(bytes));
+        if (i + 1 < rows)
+            _mm256_mask_storeu_epi8(out + o->ldo_bytes, mask, _mm512_extracti64x4_epi64(bytes, 1));
+    } else {
+        const __mmask16 mask = mask_of(t->columns, 0);
+        _mm_mask_storeu_epi8(out, mask, _mm512_castsi512_si128(bytes));
+        if (i + 1 < rows)
+            _mm_mask_storeu_epi8(out + o->ldo_bytes, mask, _mm512_extracti32x4_epi32(bytes, 1));
+        if (i + 2 < rows)
+            _mm_mask_storeu_epi8(out + 2 * o->ldo_bytes, mask, _mm512_extracti32x4_epi32(bytes, 2));
+        if (i + 3 < rows)
+            _mm_mask_storeu_epi8(out + 3 * o->ldo_bytes, mask, _mm512_extracti32x4_epi32(bytes, 3));
+    }
+}
+
+static inline __attribute__((always_inline)) TARGET void
+finish(const struct cpu_tile *t, const int rows, const int vectors, __m512i (*c)[4])
+{
+    const enum qdot_type type = t->output->type;
+    if (type == QDOT_S32 || type == QDOT_F32) {
+        UNROLL(6)
+        for (int i = 0; i < rows; i++) {
+            UNROLL(4)
+            for (int j = 0; j < vectors; j++)
+                finish_wide(t, (size_t)i, j, correct(t, (size_t)i, j, c[i][j]));
         }
         return;
     }
-    const __m512 lo = _mm512_set1_ps(o->lo), hi = _mm512_set1_ps(o->hi);
-    const __m512i zero = _mm512_set1_epi32(o->zero);
-    UNROLL(4)
-    for (int j = 0; j < vectors; j++)
-        v[j] =
-            _mm512_add_epi32(_mm512_cvtps_epi32(_mm512_min_ps(_mm512_max_ps(x[j], lo), hi)), zero);
-    /* Values are in the output's range already: the packs only narrow. They work within 128-bit
-     * lanes, so that the lanes' four-column pieces have to be put in order at the end. */
-    const __m512i words0 = _mm512_packs_epi32(v[0], v[1]), words1 = _mm512_packs_epi32(v[2], v[3]);
-    const __m512i bytes = o->type == QDOT_U8 ? _mm512_packus_epi16(words0, words1)
-                                             : _mm512_packs_epi16(words0, words1);
-    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-    const __mmask64 mask = t->columns >= NR ? ~(__mmask64)0 : ((__mmask64)1 << t->columns) - 1;
-    _mm512_mask_storeu_epi8(out + column, mask, _mm512_permutexvar_epi32(order, bytes));
+    UNROLL(6)
+    for (int i = 0; i<rows; i += vectors> 2 ? 1 : 4 / vectors)
+        finish_narrow(t, i, rows, vectors, c);
 }
 
+/* Groups at..end of one run: 'chains' groups at a time, into as many sets of sums. */
 static inline __attribute__((always_inline)) TARGET void tile(const struct cpu_tile *t,
                                                               const int rows, const int vectors)
 {
-    __m512i c[MR][4];
-    const uint8_t *a = t->a, *b = t->b, *next = t->next, *next_a = t->next_a;
-    const size_t next_step = t->next_step, stride = t->a_stride, stride3 = 3 * stride,
-                 stride5 = 5 * stride;
+    /* vpdpbusd takes 4 or 5 clocks and two begin in each: fewer than 9 sums wait for each other. */
+    const int chains = rows * vectors > 8 ? 1 : rows * vectors > 4 ? 2 : 4;
+    const int prefetch = rows == 1 ? 2 * PREFETCH_BYTES : PREFETCH_BYTES;
+    __m512i c[MR][4], d[3][MR][4];
+    const uint8_t *a[MR], *b = t->b, *next = t->next, *next_a = t->next_a;
+    const size_t next_step = t->next_step;
     UNROLL(6)
     for (int i = 0; i < rows; i++) {
+        a[i] = t->a[i];
         UNROLL(4)
-        for (int j = 0; j < vectors; j++)
+        for (int j = 0; j < vectors; j++) {
             c[i][j] =
-                t->more ? _mm512_loadu_si512(t->acc + i * NR + j * 16) : _mm512_setzero_si512();
-    }
-    size_t g = t->groups;
-    /* One row alone has too few sums to hide the latency of vpdpbusd: four groups at a time. */
-    if (rows == 1 && g >= 4) {
-        __m512i d[4][4];
-        UNROLL(4)
-        for (int s = 0; s < 4; s++) {
-            UNROLL(4)
-            for (int j = 0; j < vectors; j++) {
-                d[s][j] = _mm512_setzero_si512();
-                OWN_REGISTER(d[s][j]);
+                _mm512_loadu_si512(t->more ? (const void *)(t->acc + i * NR + j * 16)
+                                           : (const void *)(t->output->bias + t->column + j * 16));
+            OWN_REGISTER(c[i][j]);
+            UNROLL(3)
+            for (int s = 1; s < chains; s++) {
+                d[s - 1][i][j] = _mm512_setzero_si512();
+                OWN_REGISTER(d[s - 1][i][j]);
             }
         }
-        for (; g >= 4; g -= 4, a += 16, b += 4 * NR * 4) {
+    }
+    for (size_t r = 0; r < t->run_count; r++) {
+        ptrdiff_t at = t->runs[r];
+        const ptrdiff_t end = at + (ptrdiff_t)t->groups * 4;
+        const ptrdiff_t whole = end - (ptrdiff_t)(t->groups % (size_t)chains) * 4;
+        for (; chains > 1 && at != whole; at += 4 * chains, b += chains * NR * 4) {
             UNROLL(4)
-            for (int s = 0; s < 4; s++) {
-                int32_t group;
-                memcpy(&group, a + 4 * s, 4);
-                const __m512i as = _mm512_set1_epi32(group);
+            for (int s = 0; s < chains; s++) {
+                __m512i bj[4];
                 UNROLL(4)
                 for (int j = 0; j < vectors; j++) {
-                    const uint8_t *bj = b + s * NR * 4 + j * 64;
-                    _mm_prefetch((const char *)bj + 2 * PREFETCH_BYTES, _MM_HINT_T0);
-                    d[s][j] = _mm512_dpbusd_epi32(d[s][j], as, _mm512_loadu_si512(bj));
+                    bj[j] = _mm512_loadu_si512(b + s * NR * 4 + j * 64);
+                    _mm_prefetch((const char *)b + prefetch + s * NR * 4 + j * 64, _MM_HINT_T0);
+                }
+                UNROLL(6)
+                for (int i = 0; i < rows; i++) {
+                    int32_t group;
+                    memcpy(&group, a[i] + at + 4 * s, 4);
+                    const __m512i ai = _mm512_set1_epi32(group);
+                    UNROLL(4)
+                    for (int j = 0; j < vectors; j++) {
+                        __m512i *sum = s ? &d[s - 1][i][j] : &c[i][j];
+                        *sum = _mm512_dpbusd_epi32(*sum, ai, bj[j]);
+                    }
                 }
             }
         }
-        UNROLL(4)
-        for (int s = 0; s < 4; s++) {
+        for (; at != end; at += 4, b += NR * 4) {
+            __m512i bj[4];
             UNROLL(4)
-            for (int j = 0; j < vectors; j++)
-                c[0][j] = _mm512_add_epi32(c[0][j], d[s][j]);
-        }
-    }
-    for (; g > 0; g--, a += 4, b += NR * 4) {
-        __m512i bj[4];
-        UNROLL(4)
-        for (int j = 0; j < vectors; j++) {
-            bj[j] = _mm512_loadu_si512(b + j * 64);
-            _mm_prefetch((const char *)b + PREFETCH_BYTES + j * 64, _MM_HINT_T0);
-        }
-        _mm_prefetch((const char *)next, _MM_HINT_T1);
-        _mm_prefetch((const char *)next + 64, _MM_HINT_T1);
-        next += next_step;
-        _mm_prefetch((const char *)next_a, _MM_HINT_T0);
-        next_a += 32;
-        UNROLL(6)
-        for (int i = 0; i < rows; i++) {
-            const size_t offset = i == 3 ? stride3 : i == 5 ? stride5 : (size_t)i * stride;
-            int32_t group;
-            memcpy(&group, a + offset, 4);
-            const __m512i ai = _mm512_set1_epi32(group);
-            UNROLL(4)
-            for (int j = 0; j < vectors; j++)
-                c[i][j] = _mm512_dpbusd_epi32(c[i][j], ai, bj[j]);
+            for (int j = 0; j < vectors; j++) {
+                bj[j] = _mm512_loadu_si512(b + j * 64);
+                _mm_prefetch((const char *)b + prefetch + j * 64, _MM_HINT_T0);
+            }
+            if (chains == 1) {
+                _mm_prefetch((const char *)next, _MM_HINT_T1);
+                _mm_prefetch((const char *)next + 64, _MM_HINT_T1);
+                next += next_step;
+                _mm_prefetch((const char *)next_a, _MM_HINT_T0);
+                next_a += 32;
+            }
+            UNROLL(6)
+            for (int i = 0; i < rows; i++) {
+                int32_t group;
+                memcpy(&group, a[i] + at, 4);
+                const __m512i ai = _mm512_set1_epi32(group);
+                UNROLL(4)
+                for (int j = 0; j < vectors; j++)
+                    c[i][j] = _mm512_dpbusd_epi32(c[i][j], ai, bj[j]);
+            }
         }
     }
     UNROLL(6)
     for (int i = 0; i < rows; i++) {
-        if (t->last) {
-            finish_row(t, (size_t)i, c[i], vectors);
-        } else {
-            UNROLL(4)
-            for (int j = 0; j < vectors; j++)
+        UNROLL(4)
+        for (int j = 0; j < vectors; j++) {
+            UNROLL(3)
+            for (int s = 1; s < chains; s++)
+                c[i][j] = _mm512_add_epi32(c[i][j], d[s - 1][i][j]);
+            if (!t->last)
                 _mm512_storeu_si512(t->acc + i * NR + j * 16, c[i][j]);
         }
     }
+    if (t->last)
+        finish(t, rows, vectors, c);
 }
 
 /* The last panel may have few columns: only their registers are computed. */

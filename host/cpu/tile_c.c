@@ -8,19 +8,20 @@ static inline __attribute__((always_inline)) void tile(const struct cpu_tile *t,
 {
     uint32_t sum[4][NR], done[4][NR];
     const int8_t *b = (const int8_t *)t->b;
-    const uint8_t *a = t->a;
-    const size_t stride = t->a_stride;
     memset(sum, 0, sizeof(sum));
-    for (size_t g = t->groups; g > 0; g--, a += 2, b += NR) {
-        int16_t wide[NR]; /* widened once for all rows: 16-bit products vectorise on any machine */
-        for (size_t j = 0; j < NR; j++)
-            wide[j] = b[j];
-        UNROLL(4)
-        for (size_t i = 0; i < rows; i++) {
-            int16_t factor;
-            memcpy(&factor, a + i * stride, 2);
+    for (size_t r = 0; r < t->run_count; r++) {
+        ptrdiff_t at = t->runs[r];
+        for (size_t g = t->groups; g > 0; g--, at += 2, b += NR) {
+            int16_t wide[NR]; /* once for all rows: 16-bit products vectorise on any machine */
             for (size_t j = 0; j < NR; j++)
-                sum[i][j] += (uint32_t)(factor * wide[j]);
+                wide[j] = b[j];
+            UNROLL(4)
+            for (size_t i = 0; i < rows; i++) {
+                int16_t factor;
+                memcpy(&factor, t->a[i] + at, 2);
+                for (size_t j = 0; j < NR; j++)
+                    sum[i][j] += (uint32_t)(factor * wide[j]);
+            }
         }
     }
     /* A copy that may have its address taken; the sums themselves stay in registers. */

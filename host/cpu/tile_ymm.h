@@ -85,24 +85,27 @@ static inline __attribute__((always_inline)) TARGET void tile(const struct cpu_t
                                                               const int rows)
 {
     __m256i c0[MR], c1[MR];
-    const uint8_t *a = t->a, *b = t->b;
-    const size_t stride = t->a_stride, stride3 = 3 * stride, stride5 = 5 * stride;
+    const uint8_t *a[MR], *b = t->b;
     __m256i *acc = (__m256i *)(void *)t->acc;
     UNROLL(6)
     for (int i = 0; i < rows; i++) {
+        a[i] = t->a[i];
         c0[i] = t->more ? _mm256_loadu_si256(acc + 2 * i) : _mm256_setzero_si256();
         c1[i] = t->more ? _mm256_loadu_si256(acc + 2 * i + 1) : _mm256_setzero_si256();
     }
-    for (size_t g = t->groups; g > 0; g--, a += GROUP_BYTES, b += B_BYTES) {
-        const __m256i b0 = LOAD_B(b, 0), b1 = LOAD_B(b, 1);
-        UNROLL(6)
-        for (int i = 0; i < rows; i++) {
-            const size_t offset = i == 3 ? stride3 : i == 5 ? stride5 : (size_t)i * stride;
-            int32_t group;
-            memcpy(&group, a + offset, 4);
-            const __m256i ai = _mm256_set1_epi32(group);
-            c0[i] = DOT(c0[i], ai, b0);
-            c1[i] = DOT(c1[i], ai, b1);
+    for (size_t r = 0; r < t->run_count; r++) {
+        ptrdiff_t at = t->runs[r];
+        const ptrdiff_t end = at + (ptrdiff_t)(t->groups * GROUP_BYTES);
+        for (; at != end; at += GROUP_BYTES, b += B_BYTES) {
+            const __m256i b0 = LOAD_B(b, 0), b1 = LOAD_B(b, 1);
+            UNROLL(6)
+            for (int i = 0; i < rows; i++) {
+                int32_t group;
+                memcpy(&group, a[i] + at, 4);
+                const __m256i ai = _mm256_set1_epi32(group);
+                c0[i] = DOT(c0[i], ai, b0);
+                c1[i] = DOT(c1[i], ai, b1);
+            }
         }
     }
     UNROLL(6)
