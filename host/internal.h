@@ -253,7 +253,7 @@ int qdot_check_conv(const struct qdot_conv *conv, struct qdot_geometry *g, struc
 bool qdot_weights_in_order(const struct qdot_geometry *g); /* OHWI as they are given? */
 void qdot_order_weights(const struct qdot_geometry *g, const uint8_t *weights, uint8_t *ordered);
 
-/* ---- select.c, selftest.c -------------------------------------------------------------------- */
+/* ---- select.c, selftest*.c ------------------------------------------------------------------- */
 
 int qdot_select(struct qdot_device *device, const struct qdot_op_desc *desc,
                 const struct qdot_problem *p, struct qdot_device **chosen,
@@ -264,6 +264,8 @@ int qdot_admit(struct qdot_device *device, const struct qdot_row *row, char *rea
                size_t reason_bytes);
 int qdot_selftest(struct qdot_device *device, const struct qdot_row *row, char *reason,
                   size_t reason_bytes);
+int qdot_selftest_conv(struct qdot_device *device, const struct qdot_row *row, char *reason,
+                       size_t reason_bytes);
 uint64_t qdot_now_ns(void);
 
 /* ---- pack.c ---------------------------------------------------------------------------------- */

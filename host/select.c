@@ -52,7 +52,9 @@ int qdot_admit(struct qdot_device *device, const struct qdot_row *row, char *rea
     pthread_mutex_lock(&device->lock);
     int status = state->verdict == QDOT_ADMITTED ? QDOT_OK : QDOT_UNSUPPORTED;
     if (state->verdict == QDOT_UNKNOWN) {
-        status = qdot_selftest(device, row, state->reason, sizeof(state->reason));
+        status = row->op == QDOT_CONV
+                     ? qdot_selftest_conv(device, row, state->reason, sizeof(state->reason))
+                     : qdot_selftest(device, row, state->reason, sizeof(state->reason));
         if (status != QDOT_NO_MEMORY) /* a lack of memory may pass */
             state->verdict = status == QDOT_OK ? QDOT_ADMITTED : QDOT_REFUSED;
     }

@@ -1,14 +1,726 @@
+/*
+ * Convolution on the CPU: the GEMM of its groups without an im2col matrix.
+ *
+ * An item is some lines of one image's output, or a part of one line, in one group, times a range of
+ * the group's panels. Its A is read in one of three ways:
+ *
+ *   in place   where no padding is reached and the bytes need no flip: the taps of output pixel p
+ *              are at fixed distances (runs) from the pixel's first input byte
+ *   strip      else the input lines under the item are copied into the thread's scratch once,
+ *              flipped and widened as the row wants, with the padding around them and the gaps of a
+ *              transposed convolution filled with the zero point; from there on as in place
+ *   gather     where not even a few pixels' strip fits into the scratch: tile by tile, a cut of K at
+ *              a time, each row of the tile is put together
+ *
+ * A tile's rows are neighbouring output pixels, over the ends of lines as well. Depthwise rows take
+ * the strip, one block of nr channels at a time. Outputs in NCHW go through a buffer of one panel.
+ */
+#include <stdio.h>
+#include <string.h>
 #include "cpu.h"
-int cpu_conv_prepare(struct qdot_op *op, struct qdot_error *err)
+
+#define SCRATCH_MAX (((size_t)1 << 20) - 65536) /* of one thread: 1 MiB with all the rest */
+#define BLOCK_PIXELS 240  /* wanted in an item: a panel of B serves them all */
+#define LINE_PIXELS 1024  /* an item of a longer line is a part of it */
+#define GATHER_BYTES 8192 /* of one row of a gathered tile */
+
+enum way { WAY_IN_PLACE, WAY_STRIP, WAY_GATHER };
+
+struct conv_op {
+    size_t threads;
+    bool may_lie;       /* in place is possible, run's pixel distance permitting */
+    bool gathers;       /* no strip fits */
+    size_t lines;       /* of output in an item, at most */
+    size_t columns;     /* likewise; less than all only where lines is 1 */
+    size_t line_bytes;  /* of the strip */
+    size_t point_bytes; /* of the strip: of one point's channels in this group or block */
+    size_t cut_runs;    /* of K in one pass over the tiles; all but for huge panels */
+    size_t gather_groups;
+    size_t sum_offset, acc_offset, out_offset, kernel_offset, scratch_bytes;
+    uint8_t *scratch;
+    ptrdiff_t *runs; /* 2 x packed.runs: where runs begin, in the strip and in place */
+};
+
+struct conv_run {
+    const struct qdot_op *op;
+    const struct conv_op *impl;
+    enum way way;
+    const uint8_t *a;
+    size_t lda;
+    struct cpu_output output;
+    size_t lines, line_blocks, column_blocks; /* of output in an item, and items in an image */
+    size_t cut_runs;
+    size_t parts, part_panels, panel_chunks;
+    bool sums;
+    uint8_t flip, fill; /* of a byte of A; the zero point in the row's form */
+    bool is_signed;     /* that form */
+};
+
+static size_t min(size_t a, size_t b)
 {
-    (void)op;
-    return qdot_fail(err, QDOT_UNSUPPORTED, "x");
+    return a < b ? a : b;
 }
-void cpu_conv_unprepare(struct qdot_op *op)
+
+static size_t round_up(size_t value, size_t step)
 {
-    (void)op;
+    return (value + step - 1) / step * step;
 }
+
+/* ---- the row --------------------------------------------------------------------------------- */
+
+/* Rows of a convolution have a cpu_kernel, depthwise ones a cpu_depthwise_kernel. */
+static const struct cpu_kernel *tiles_of(const struct qdot_row *row)
+{
+    return row->depthwise ? NULL : row->impl;
+}
+
+static size_t a_bytes(const struct qdot_row *row)
+{
+    return row->depthwise ? 1 : tiles_of(row)->a_bytes;
+}
+
+/* ---- the points under the taps --------------------------------------------------------------- */
+
+/* Is this point an input pixel? Sets *pixel. Along one axis. */
+static bool point_inside(ptrdiff_t point, size_t insert, size_t size, size_t *pixel)
+{
+    if (point < 0 || (size_t)point % insert)
+        return false;
+    *pixel = (size_t)point / insert;
+    return *pixel < size;
+}
+
+/* 'count' points of a line of the strip hold padding. */
+static void fill_points(const struct conv_run *run, uint8_t *to, size_t count)
+{
+    const size_t elements = count * run->impl->point_bytes / a_bytes(run->op->row);
+    if (a_bytes(run->op->row) == 1) {
+        memset(to, run->fill, elements);
+    } else {
+        const int16_t value = run->is_signed ? (int8_t)run->fill : run->fill;
+        for (size_t i = 0; i < elements; i++)
+            memcpy(to + 2 * i, &value, 2);
+    }
+}
+
+static void put_element(const struct conv_run *run, uint8_t *to, uint8_t byte)
+{
+    byte ^= run->flip;
+    if (a_bytes(run->op->row) == 1) {
+        *to = byte;
+    } else {
+        const int16_t value = run->is_signed ? (int8_t)byte : byte;
+        memcpy(to, &value, 2);
+    }
+}
+
+/* Pixels [x, x + count) of an input line, 'channels' from channel 'first' on, to points that are
+ * 'step' apart. It may write up to 63 bytes behind each. */
+static void copy_pixels(const struct conv_run *run, uint8_t *to, size_t image, size_t y, size_t x,
+                        size_t count, size_t first, size_t channels, size_t step)
+{
+    const struct qdot_geometry *g = &run->op->p.conv;
+    const struct qdot_row *row = run->op->row;
+    const size_t bytes = a_bytes(row), multiplier = row->depthwise ? g->og : 1;
+    if (g->nchw) {
+        for (size_t c = 0; c < channels; c++) {
+            const uint8_t *from =
+                run->a + ((image * g->c + (first + c) / multiplier) * g->h + y) * g->w + x;
+            for (size_t i = 0; i < count; i++)
+                put_element(run, to + i * step + c * bytes, from[i]);
+        }
+        return;
+    }
+    const uint8_t *from = run->a + ((image * g->h + y) * g->w + x) * run->lda;
+    if (multiplier > 1) {
+        for (size_t i = 0; i < count; i++)
+            for (size_t c = 0; c < channels; c++)
+                put_element(run, to + i * step + c, from[i * run->lda + (first + c) / multiplier]);
+        return;
+    }
+    const bool together = channels == run->lda && step == channels * bytes;
+    const struct cpu_stage s = {
+        .staged = to,
+        .stride = step,
+        .a = from + first,
+        .lda = run->lda,
+        .rows = together ? 1 : count,
+        .count = together ? count * channels : channels,
+        .padded = together ? count * channels : channels,
+        .flip = run->flip,
+        .is_signed = run->is_signed,
+    };
+    if (row->depthwise)
+        cpu_stage_bytes(&s);
+    else
+        tiles_of(row)->stage(&s);
+}
+
+/* What of the output one item computes. */
+struct part {
+    size_t image, line, lines, column, columns;
+    size_t pixels;
+    size_t group;       /* of the convolution, or 0 */
+    size_t first, last; /* panels, of all */
+};
+
+/* The points of the input that 'count' neighbouring outputs see along one axis. */
+static size_t points_under(size_t count, size_t stride, size_t kernel, size_t dilation)
+{
+    return (count - 1) * stride + (kernel - 1) * dilation + 1;
+}
+
+/* The strip under one item: points from left to right, so that what copy_pixels writes too much is
+ * overwritten. */
+static void fill_strip(const struct conv_run *run, uint8_t *strip, const struct part *part,
+                       size_t first, size_t channels)
+{
+    const struct qdot_geometry *g = &run->op->p.conv;
+    const struct conv_op *impl = run->impl;
+    const size_t lines = points_under(part->lines, g->stride_h, g->kh, g->dilation_h);
+    const size_t points = points_under(part->columns, g->stride_w, g->kw, g->dilation_w);
+    const size_t step = impl->point_bytes;
+    const ptrdiff_t top = (ptrdiff_t)(part->line * g->stride_h) - g->pad_top;
+    const ptrdiff_t left = (ptrdiff_t)(part->column * g->stride_w) - g->pad_left;
+    /* The first pixel that a point falls on, and that point. */
+    const size_t x0 = left < 0 ? 0 : ((size_t)left + g->insert_w - 1) / g->insert_w;
+    const size_t before = min((size_t)((ptrdiff_t)(x0 * g->insert_w) - left), points);
+    for (size_t i = 0; i < lines; i++) {
+        uint8_t *to = strip + i * impl->line_bytes;
+        size_t y, x = x0, done = before;
+        if (!point_inside(top + (ptrdiff_t)i, g->insert_h, g->h, &y)) {
+            fill_points(run, to, points);
+            continue;
+        }
+        fill_points(run, to, before);
+        if (g->insert_w == 1) {
+            const size_t count = x < g->w ? min(g->w - x, points - done) : 0;
+            if (count)
+                copy_pixels(run, to + done * step, part->image, y, x, count, first, channels, step);
+            done += count;
+        }
+        for (; g->insert_w > 1 && x < g->w && done < points; x++) {
+            const size_t gap = min(g->insert_w - 1, points - done - 1);
+            copy_pixels(run, to + done * step, part->image, y, x, 1, first, channels, step);
+            fill_points(run, to + (done + 1) * step, gap);
+            done += 1 + gap;
+        }
+        fill_points(run, to + done * step, points - done);
+    }
+}
+
+/* Sum of the elements under all taps, in the row's form, for one pixel of a strip. */
+static int32_t sum_runs(const struct conv_run *run, const uint8_t *a, const ptrdiff_t *runs)
+{
+    const struct qdot_packed *packed = &run->op->packed;
+    uint32_t sum = 0;
+    for (size_t r = 0; r < packed->runs; r++) {
+        const uint8_t *from = a + runs[r];
+        if (a_bytes(run->op->row) == 1) {
+            uint32_t bytes = 0;
+            for (size_t i = 0; i < packed->run; i++)
+                bytes += from[i];
+            sum += bytes;
+            if (run->is_signed)
+                for (size_t i = 0; i < packed->run; i++)
+                    sum -= from[i] & 0x80 ? 256 : 0;
+        } else {
+            for (size_t i = 0; i < packed->run; i++) {
+                int16_t value;
+                memcpy(&value, from + 2 * i, 2);
+                sum += (uint32_t)value;
+            }
+        }
+    }
+    return (int32_t)sum;
+}
+
+/* ---- tiles ----------------------------------------------------------------------------------- */
+
+/* The output of one panel: its terms begin at the panel's first column, rows at the item's first
+ * pixel. In NCHW it is the buffer. */
+static struct cpu_output output_of(const struct conv_run *run, const struct part *part,
+                                   size_t panel, size_t column, uint8_t *buffer)
+{
+    const struct qdot_op *op = run->op;
+    const struct qdot_geometry *g = &op->p.conv;
+    struct cpu_output o = run->output;
+    const size_t padded = panel * op->row->nr;
+    o.bias += padded;
+    o.scale += padded;
+    o.bias_f += padded;
+    if (o.b_neg)
+        o.b_neg += padded;
+    if (g->nchw) {
+        o.out = buffer;
+        o.ldo_bytes = op->row->nr * op->p.out_bytes;
+    } else {
+        const size_t pixel = (part->image * g->oh + part->line) * g->ow + part->column;
+        o.out += pixel * o.ldo_bytes + column * op->p.out_bytes;
+    }
+    return o;
+}
+
+/* [pixels][nr] of the buffer to [columns][pixels] of the output. */
+static void scatter(const struct conv_run *run, const struct part *part, const uint8_t *buffer,
+                    size_t column, size_t columns)
+{
+    const struct qdot_geometry *g = &run->op->p.conv;
+    const size_t bytes = run->op->p.out_bytes, nr = run->op->row->nr;
+    for (size_t j = 0; j < columns; j++) {
+        uint8_t *to =
+            run->output.out +
+            (((part->image * g->o + column + j) * g->oh + part->line) * g->ow + part->column) *
+                bytes;
+        const uint8_t *from = buffer + j * bytes;
+        if (bytes == 1) {
+            for (size_t i = 0; i < part->pixels; i++)
+                to[i] = from[i * nr];
+        } else {
+            for (size_t i = 0; i < part->pixels; i++)
+                memcpy(to + i * 4, from + i * nr * 4, 4);
+        }
+    }
+}
+
+/* Where output pixels lie in the strip or the input, one after another. */
+struct walk {
+    const uint8_t *a;
+    size_t x, columns;
+    size_t step;    /* bytes between pixels of a line */
+    ptrdiff_t turn; /* from behind the last pixel of a line to the first of the next */
+};
+
+static inline const uint8_t *walk_on(struct walk *w)
+{
+    const uint8_t *a = w->a;
+    w->a += w->step;
+    if (++w->x == w->columns) {
+        w->x = 0;
+        w->a += w->turn;
+    }
+    return a;
+}
+
+static void tiles(const struct conv_run *run, const struct part *part, struct walk start,
+                  const ptrdiff_t *runs, uint8_t *scratch)
+{
+    const struct qdot_op *op = run->op;
+    const struct conv_op *impl = run->impl;
+    const struct cpu_kernel *kernel = tiles_of(op->row);
+    const struct qdot_packed *packed = &op->packed;
+    const size_t nr = op->row->nr, mr = op->row->mr;
+    const size_t count = (part->pixels + mr - 1) / mr;
+    int32_t *const sums = (int32_t *)(void *)(scratch + impl->sum_offset);
+    int32_t *const acc = (int32_t *)(void *)(scratch + impl->acc_offset);
+    uint8_t *const buffer = scratch + impl->out_offset;
+    struct walk w = start;
+    for (size_t i = 0; run->sums && i < part->pixels; i++)
+        sums[i] = sum_runs(run, walk_on(&w), runs);
+    for (size_t panel = part->first; panel < part->last; panel++) {
+        const size_t in_part = (panel - part->group * run->part_panels) * nr;
+        const size_t columns = min(packed->part_columns - in_part, nr);
+        const size_t column = part->group * packed->part_columns + in_part;
+        const struct cpu_output o = output_of(run, part, panel, column, buffer);
+        struct cpu_tile t = {
+            .groups = packed->run_groups,
+            .output = &o,
+            .columns = columns,
+            .next_step = count < 4 ? 128 : 64,
+        };
+        const uint8_t *b =
+            (const uint8_t *)qdot_packed_panels(packed) + panel * packed->panel_bytes;
+        t.next = b + packed->panel_bytes;
+        for (size_t r = 0; r < packed->runs; r += run->cut_runs) {
+            t.run_count = min(packed->runs - r, run->cut_runs);
+            t.runs = runs + r;
+            t.b = b + r * packed->run_groups * op->row->kr * nr;
+            t.more = r > 0;
+            t.last = r + t.run_count == packed->runs;
+            w = start;
+            for (size_t i = 0; i < count; i++) {
+                const size_t top = part->pixels * i / count;
+                const size_t bottom = part->pixels * (i + 1) / count;
+                for (size_t j = 0; j < bottom - top; j++)
+                    t.a[j] = walk_on(&w);
+                t.next_a = w.a + runs[0];
+                t.acc = acc + top * nr;
+                t.row = top;
+                t.row_sum = sums + top;
+                kernel->tile[bottom - top - 1](&t);
+                t.next += t.run_count * t.groups * t.next_step;
+            }
+        }
+        if (op->p.conv.nchw)
+            scatter(run, part, buffer, column, columns);
+    }
+}
+
+/* ---- gathered tiles -------------------------------------------------------------------------- */
+
+/* Elements [from, to) of run r under one output pixel, staged. */
+static void gather_run(const struct conv_run *run, uint8_t *staged, size_t image, size_t y,
+                       size_t x, size_t group, size_t r, size_t from, size_t to, int32_t *sum)
+{
+    const struct qdot_geometry *g = &run->op->p.conv;
+    const struct qdot_packed *packed = &run->op->packed;
+    const size_t bytes = a_bytes(run->op->row), taps = packed->run / g->cg; /* in a run: kw or 1 */
+    while (from < to) {
+        const size_t tap = r * taps + from / g->cg, c = from % g->cg;
+        const size_t count = min(to - from, g->cg - c);
+        size_t iy, ix;
+        const bool inside =
+            point_inside((ptrdiff_t)(y * g->stride_h + tap / g->kw * g->dilation_h) - g->pad_top,
+                         g->insert_h, g->h, &iy) &&
+            point_inside((ptrdiff_t)(x * g->stride_w + tap % g->kw * g->dilation_w) - g->pad_left,
+                         g->insert_w, g->w, &ix);
+        for (size_t i = 0; i < count; i++, staged += bytes) {
+            const size_t channel = group * g->cg + c + i;
+            uint8_t byte = run->fill ^ run->flip;
+            if (inside)
+                byte = g->nchw ? run->a[((image * g->c + channel) * g->h + iy) * g->w + ix]
+                               : run->a[((image * g->h + iy) * g->w + ix) * run->lda + channel];
+            put_element(run, staged, byte);
+            byte ^= run->flip;
+            *sum = (int32_t)((uint32_t)*sum +
+                             (uint32_t)(run->is_signed ? (int8_t)byte : (int32_t)byte));
+        }
+        from += count;
+    }
+}
+
+/* Groups [from, to) of K under one pixel. */
+static void gather(const struct conv_run *run, uint8_t *staged, const struct part *part,
+                   size_t pixel, size_t from, size_t to, int32_t *sum)
+{
+    const struct qdot_packed *packed = &run->op->packed;
+    const size_t kr = run->op->row->kr, bytes = a_bytes(run->op->row);
+    const size_t y = part->line + pixel / part->columns;
+    const size_t x = part->column + pixel % part->columns;
+    while (from < to) {
+        const size_t r = from / packed->run_groups, group = from % packed->run_groups;
+        const size_t count = min(to - from, packed->run_groups - group);
+        const size_t begin = group * kr, end = min(begin + count * kr, packed->run);
+        gather_run(run, staged, part->image, y, x, part->group, r, begin, end, sum);
+        memset(staged + (end - begin) * bytes, 0, (begin + count * kr - end) * bytes);
+        staged += count * kr * bytes;
+        from += count;
+    }
+}
+
+static void gathered_tiles(const struct conv_run *run, const struct part *part, uint8_t *scratch)
+{
+    static const ptrdiff_t no_offset = 0;
+    const struct qdot_op *op = run->op;
+    const struct conv_op *impl = run->impl;
+    const struct cpu_kernel *kernel = tiles_of(op->row);
+    const struct qdot_packed *packed = &op->packed;
+    const size_t nr = op->row->nr, mr = op->row->mr, kr = op->row->kr;
+    int32_t *const sums = (int32_t *)(void *)(scratch + impl->sum_offset);
+    uint8_t *const buffer = scratch + impl->out_offset;
+    for (size_t panel = part->first; panel < part->last; panel++) {
+        const size_t in_part = (panel - part->group * run->part_panels) * nr;
+        const size_t columns = min(packed->part_columns - in_part, nr);
+        const size_t column = part->group * packed->part_columns + in_part;
+        const struct cpu_output o = output_of(run, part, panel, column, buffer);
+        const uint8_t *b =
+            (const uint8_t *)qdot_packed_panels(packed) + panel * packed->panel_bytes;
+        for (size_t top = 0; top < part->pixels; top += mr) {
+            const size_t rows = min(part->pixels - top, mr);
+            struct cpu_tile t = {
+                .run_count = 1,
+                .runs = &no_offset,
+                .output = &o,
+                .columns = columns,
+                .acc = (int32_t *)(void *)(scratch + impl->acc_offset),
+                .row = top,
+                .row_sum = sums,
+                .next_a = scratch,
+            };
+            memset(sums, 0, rows * sizeof(*sums));
+            for (size_t group = 0; group < packed->k_groups; group += impl->gather_groups) {
+                t.groups = min(packed->k_groups - group, impl->gather_groups);
+                t.b = b + group * kr * nr;
+                t.next = t.b;
+                t.more = group > 0;
+                t.last = group + t.groups == packed->k_groups;
+                for (size_t i = 0; i < rows; i++) {
+                    t.a[i] = scratch + i * GATHER_BYTES;
+                    gather(run, scratch + i * GATHER_BYTES, part, top + i, group, group + t.groups,
+                           &sums[i]);
+                }
+                kernel->tile[rows - 1](&t);
+            }
+        }
+        if (op->p.conv.nchw)
+            scatter(run, part, buffer, column, columns);
+    }
+}
+
+/* ---- depthwise ------------------------------------------------------------------------------- */
+
+static void depthwise(const struct conv_run *run, const struct part *part, uint8_t *scratch)
+{
+    const struct qdot_op *op = run->op;
+    const struct conv_op *impl = run->impl;
+    const struct qdot_geometry *g = &op->p.conv;
+    const struct qdot_packed *packed = &op->packed;
+    const struct cpu_depthwise_kernel *kernel = op->row->impl;
+    const size_t nr = op->row->nr;
+    uint8_t *const buffer = scratch + impl->out_offset;
+    for (size_t panel = part->first; panel < part->last; panel++) {
+        const size_t column = panel * nr, channels = min(g->o - column, nr);
+        const struct cpu_output o = output_of(run, part, panel, column, buffer);
+        const struct cpu_depthwise d = {
+            .strip = scratch,
+            .line_bytes = impl->line_bytes,
+            .kh = g->kh,
+            .kw = g->kw,
+            .stride_h = g->stride_h,
+            .stride_w = g->stride_w,
+            .dilation_h = g->dilation_h,
+            .dilation_w = g->dilation_w,
+            .lines = part->lines,
+            .columns = part->columns,
+            .weights = (const uint8_t *)qdot_packed_panels(packed) + panel * packed->panel_bytes,
+            .run_groups = packed->run_groups,
+            .channels = channels,
+            .output = &o,
+            .scratch = scratch + impl->kernel_offset,
+        };
+        fill_strip(run, scratch, part, column, channels);
+        kernel->run(&d);
+        if (g->nchw)
+            scatter(run, part, buffer, column, channels);
+    }
+}
+
+/* ---- run ------------------------------------------------------------------------------------- */
+
+/* Where the runs of K begin, from the first byte under a pixel. */
+static void place_runs(ptrdiff_t *runs, const struct qdot_geometry *g,
+                       const struct qdot_packed *packed, size_t line_bytes, size_t point_bytes)
+{
+    const size_t taps = g->kh * g->kw / packed->runs; /* in a run */
+    for (size_t r = 0; r < packed->runs; r++) {
+        const size_t y = r * taps / g->kw * g->dilation_h, x = r * taps % g->kw * g->dilation_w;
+        runs[r] = (ptrdiff_t)(y * line_bytes + x * point_bytes);
+    }
+}
+
+static void run_one(void *arg, size_t thread, size_t item)
+{
+    const struct conv_run *run = arg;
+    const struct conv_op *impl = run->impl;
+    const struct qdot_geometry *g = &run->op->p.conv;
+    uint8_t *scratch = impl->scratch + thread * impl->scratch_bytes;
+    const size_t chunk = item % run->panel_chunks;
+    item /= run->panel_chunks;
+    const size_t group = item % run->parts, panel = group * run->part_panels;
+    item /= run->parts;
+    const size_t column = item % run->column_blocks * impl->columns;
+    item /= run->column_blocks;
+    const size_t line = item % run->line_blocks * run->lines;
+    struct part part = {
+        .image = item / run->line_blocks,
+        .line = line,
+        .lines = min(g->oh - line, run->lines),
+        .column = column,
+        .columns = min(g->ow - column, impl->columns),
+        .group = group,
+        .first = panel + run->part_panels * chunk / run->panel_chunks,
+        .last = panel + run->part_panels * (chunk + 1) / run->panel_chunks,
+    };
+    part.pixels = part.lines * part.columns;
+    struct walk w = {.columns = part.columns};
+    if (run->op->row->depthwise) {
+        depthwise(run, &part, scratch);
+    } else if (run->way == WAY_GATHER) {
+        gathered_tiles(run, &part, scratch);
+    } else if (run->way == WAY_STRIP) {
+        w.a = scratch;
+        w.step = g->stride_w * impl->point_bytes;
+        w.turn = (ptrdiff_t)(g->stride_h * impl->line_bytes) - (ptrdiff_t)(part.columns * w.step);
+        fill_strip(run, scratch, &part, group * g->cg, g->cg);
+        tiles(run, &part, w, impl->runs, scratch);
+    } else {
+        const size_t y = line * g->stride_h, x = column * g->stride_w;
+        w.a = run->a + ((part.image * g->h + y) * g->w + x) * run->lda + group * g->cg;
+        w.step = g->stride_w * run->lda;
+        w.turn = (ptrdiff_t)(g->stride_h * g->w * run->lda) - (ptrdiff_t)(part.columns * w.step);
+        tiles(run, &part, w, impl->runs + run->op->packed.runs, scratch);
+    }
+}
+
 void cpu_conv_run(struct qdot_op *op, const struct qdot_run *args)
 {
-    (void)op, (void)args;
+    const struct qdot_problem *p = &op->p;
+    const struct qdot_geometry *g = &p->conv;
+    const struct qdot_row *row = op->row;
+    const struct qdot_packed *packed = &op->packed;
+    const struct conv_op *impl = op->impl;
+    const enum qdot_type form = row->a_form ? row->a_form : p->a_type;
+    struct conv_run run = {
+        .op = op,
+        .impl = impl,
+        .way = impl->gathers ? WAY_GATHER : WAY_STRIP,
+        .a = cpu_input(&args->a),
+        .lda = args->lda,
+        .output = cpu_output_of(op, args),
+        .parts = packed->parts,
+        .part_panels = packed->part_pad / row->nr,
+        .sums = op->terms.any_b_neg,
+        .flip = qdot_flip(p->a_type, row->a_form),
+        .fill = (uint8_t)(p->a_zero + qdot_shift(p->a_type, row->a_form)),
+        .is_signed = form == QDOT_S8,
+    };
+    /* A run that is a line of the kernel needs its pixels side by side. */
+    if (impl->may_lie && !run.sums && (packed->runs == g->kh * g->kw || args->lda == g->c)) {
+        run.way = WAY_IN_PLACE;
+        place_runs(impl->runs + packed->runs, g, packed, g->w * args->lda, args->lda);
+    }
+    run.cut_runs = run.way == WAY_IN_PLACE && impl->gathers ? packed->runs : impl->cut_runs;
+    /* Lines are cut into equal blocks, finer when there is too little for all threads; then panels. */
+    const size_t images = args->m, want = impl->threads > 1 ? 4 * impl->threads : 1;
+    run.line_blocks = (g->oh + impl->lines - 1) / impl->lines;
+    run.column_blocks = (g->ow + impl->columns - 1) / impl->columns;
+    run.panel_chunks = 1;
+    const size_t items = images * run.line_blocks * run.column_blocks * run.parts;
+    if (items < want) {
+        const size_t finer = min((want + items - 1) / items, 2);
+        run.line_blocks = min(run.line_blocks * finer, g->oh);
+        run.panel_chunks = (want + items * finer - 1) / (items * finer);
+    }
+    run.panel_chunks = min(run.panel_chunks, run.part_panels);
+    run.lines = (g->oh + run.line_blocks - 1) / run.line_blocks;
+    run.line_blocks = (g->oh + run.lines - 1) / run.lines;
+    const size_t pixels = images * g->oh * g->ow;
+    const size_t each = p->n > SIZE_MAX / p->k ? SIZE_MAX : p->n * p->k;
+    cpu_share(op, impl->threads, each > SIZE_MAX / pixels ? SIZE_MAX : pixels * each,
+              images * run.line_blocks * run.column_blocks * run.parts * run.panel_chunks, run_one,
+              &run);
+}
+
+/* ---- prepare --------------------------------------------------------------------------------- */
+
+/* Lays the scratch of one thread out for items of so many lines and columns; false when it would be
+ * too large. A strip gets no more than strip_max. */
+static bool lay_out(struct conv_op *impl, const struct qdot_row *row, const struct qdot_problem *p,
+                    const struct qdot_packed *packed, size_t lines, size_t columns,
+                    size_t strip_max)
+{
+    const struct qdot_geometry *g = &p->conv;
+    const size_t pixels = lines * columns;
+    const size_t points = points_under(columns, g->stride_w, g->kw, g->dilation_w);
+    size_t at = row->mr * (GATHER_BYTES + 64);
+    impl->lines = lines;
+    impl->columns = columns;
+    impl->point_bytes = (row->depthwise ? row->nr : g->cg) * a_bytes(row);
+    if (!impl->gathers) {
+        const size_t strip_lines = points_under(lines, g->stride_h, g->kh, g->dilation_h);
+        if (!qdot_mul_size(points, impl->point_bytes, &impl->line_bytes) ||
+            !qdot_mul_size(impl->line_bytes, strip_lines, &at) || at > strip_max)
+            return false;
+        /* Behind the end tiles read a group, depthwise kernels some points, stages write 63 bytes. */
+        at += 64 + (row->depthwise ? CPU_DEPTHWISE_SLACK * row->nr : 0);
+    }
+    impl->sum_offset = at = round_up(at, 64);
+    at += (impl->gathers ? row->mr : pixels) * sizeof(int32_t);
+    impl->acc_offset = at = round_up(at, 64);
+    if (impl->gathers || impl->cut_runs < packed->runs)
+        at += (impl->gathers ? row->mr : pixels) * row->nr * sizeof(int32_t);
+    impl->out_offset = at = round_up(at, 64);
+    if (g->nchw)
+        at += pixels * row->nr * p->out_bytes;
+    impl->kernel_offset = at = round_up(at, 64);
+    if (row->depthwise) {
+        const struct cpu_depthwise_kernel *kernel = row->impl;
+        const size_t bytes = kernel->scratch_bytes(g->kh, g->kw, columns);
+        at += min(bytes, SCRATCH_MAX);
+    }
+    impl->scratch_bytes = round_up(at, 64);
+    return impl->scratch_bytes <= SCRATCH_MAX;
+}
+
+/* The largest items of which a strip stays in a quarter of L2 and that are not more than wanted;
+ * else, smaller ones whose strip fits at all; else there will be no strip. */
+static void choose_items(struct conv_op *impl, const struct qdot_row *row,
+                         const struct qdot_problem *p, const struct qdot_packed *packed, size_t l2)
+{
+    const struct qdot_geometry *g = &p->conv;
+    const size_t run_bytes = packed->run_groups * row->kr * row->nr;
+    const size_t blocks = (g->ow + LINE_PIXELS - 1) / LINE_PIXELS;
+    size_t columns = (g->ow + blocks - 1) / blocks;
+    size_t lines = row->depthwise ? g->oh : (BLOCK_PIXELS + columns - 1) / columns;
+    impl->gathers = false;
+    impl->cut_runs = l2 / 2 / run_bytes;
+    impl->cut_runs = row->depthwise        ? packed->runs
+                     : impl->cut_runs == 0 ? 1
+                                           : min(impl->cut_runs, packed->runs);
+    lines = columns < g->ow ? 1 : min(lines, g->oh);
+    while (lines > 1 && !lay_out(impl, row, p, packed, lines, columns, l2 / 4))
+        lines = (lines + 1) / 2;
+    while (columns > 1 && !lay_out(impl, row, p, packed, lines, columns, SCRATCH_MAX))
+        columns = (columns + 1) / 2;
+    if (!lay_out(impl, row, p, packed, lines, columns, SCRATCH_MAX)) {
+        impl->gathers = true;
+        impl->gather_groups = GATHER_BYTES / (row->kr * a_bytes(row));
+        columns = min(g->ow, BLOCK_PIXELS);
+        lay_out(impl, row, p, packed, 1, columns, 0);
+    }
+}
+
+bool cpu_conv_fits(const struct qdot_row *row, const struct qdot_problem *p, size_t l2,
+                   char *reason, size_t reason_bytes)
+{
+    struct qdot_packed packed;
+    struct conv_op impl = {0};
+    if (!row->depthwise || p->conv.cg != 1 || !qdot_packed_layout(row, p, &packed))
+        return true;
+    choose_items(&impl, row, p, &packed, l2);
+    if (impl.gathers)
+        snprintf(reason, reason_bytes,
+                 "a kernel of %zu x %zu, dilated by %zu, %zu, takes more than "
+                 "%zu bytes of scratch",
+                 p->conv.kh, p->conv.kw, p->conv.dilation_h, p->conv.dilation_w, SCRATCH_MAX);
+    return !impl.gathers;
+}
+
+void cpu_conv_unprepare(struct qdot_op *op)
+{
+    struct conv_op *impl = op->impl;
+    qdot_release(op->device, impl->scratch);
+    qdot_release(op->device, impl->runs);
+}
+
+int cpu_conv_prepare(struct qdot_op *op, struct qdot_error *err)
+{
+    const struct qdot_problem *p = &op->p;
+    const struct qdot_geometry *g = &p->conv;
+    const struct qdot_packed *packed = &op->packed;
+    const struct cpu_device *device = op->device->impl;
+    struct conv_op *impl = qdot_alloc(op->device, sizeof(*impl));
+    op->impl = impl;
+    if (!impl)
+        return qdot_fail(err, QDOT_NO_MEMORY, "no memory for the op");
+    impl->threads = op->device->threads.threads;
+    choose_items(impl, op->row, p, packed, device->l2_bytes);
+    const bool padded = g->pad_top || g->pad_left ||
+                        points_under(g->oh, g->stride_h, g->kh, g->dilation_h) > g->h ||
+                        points_under(g->ow, g->stride_w, g->kw, g->dilation_w) > g->w;
+    /* A run that ends within a group would be read beyond the input's end. */
+    impl->may_lie = !op->row->depthwise && a_bytes(op->row) == 1 && !g->nchw && !padded &&
+                    g->insert_h == 1 && g->insert_w == 1 &&
+                    qdot_flip(p->a_type, op->row->a_form) == 0 && packed->run % op->row->kr == 0;
+    size_t bytes = 0;
+    if (qdot_mul_size(impl->scratch_bytes, impl->threads, &bytes))
+        impl->scratch = qdot_alloc_raw(op->device, bytes);
+    op->workspace_bytes = bytes + 2 * packed->runs * sizeof(*impl->runs);
+    impl->runs = qdot_alloc(op->device, 2 * packed->runs * sizeof(*impl->runs));
+    if (!impl->scratch || !impl->runs)
+        return qdot_fail(err, QDOT_NO_MEMORY, "no memory for a workspace of %zu bytes",
+                         op->workspace_bytes);
+    if (!impl->gathers)
+        place_runs(impl->runs, g, packed, impl->line_bytes, impl->point_bytes);
+    return QDOT_OK;
 }

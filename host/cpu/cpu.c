@@ -61,6 +61,46 @@ static const struct qdot_row rows[] = {
      .impl = &cpu_kernel_6x16_avx2},
 #endif
     {.name = "gemm_4x16", .mr = 4, .nr = 16, .kr = 1, .b_form = QDOT_S8, .impl = &cpu_kernel_4x16},
+
+#if defined(__x86_64__)
+    {.name = "conv_6x64_avx512vnni",
+     .needs = CPU_AVX512VNNI,
+     .op = QDOT_CONV,
+     .lines = true,
+     .mr = 6,
+     .nr = 64,
+     .kr = 4,
+     .a_form = QDOT_U8,
+     .b_form = QDOT_S8,
+     .impl = &cpu_kernel_6x64_avx512vnni},
+    {.name = "conv_6x16_avxvnni",
+     .needs = CPU_AVXVNNI,
+     .op = QDOT_CONV,
+     .lines = true,
+     .mr = 6,
+     .nr = 16,
+     .kr = 4,
+     .a_form = QDOT_U8,
+     .b_form = QDOT_S8,
+     .impl = &cpu_kernel_6x16_avxvnni},
+    {.name = "conv_6x16_avx2",
+     .needs = CPU_AVX2,
+     .op = QDOT_CONV,
+     .lines = true,
+     .mr = 6,
+     .nr = 16,
+     .kr = 2,
+     .b_form = QDOT_S8,
+     .impl = &cpu_kernel_6x16_avx2},
+#endif
+    {.name = "conv_4x16",
+     .op = QDOT_CONV,
+     .lines = true,
+     .mr = 4,
+     .nr = 16,
+     .kr = 1,
+     .b_form = QDOT_S8,
+     .impl = &cpu_kernel_4x16},
 };
 
 /* ---- device ---------------------------------------------------------------------------------- */
@@ -118,8 +158,8 @@ static int cpu_sync(struct qdot_device *device, struct qdot_error *err)
 static bool cpu_fits(struct qdot_device *device, const struct qdot_row *row,
                      const struct qdot_problem *p, char *reason, size_t reason_bytes)
 {
-    (void)device, (void)row, (void)p, (void)reason, (void)reason_bytes;
-    return true;
+    const struct cpu_device *impl = device->impl;
+    return !p || p->op != QDOT_CONV || cpu_conv_fits(row, p, impl->l2_bytes, reason, reason_bytes);
 }
 
 /* ---- work ------------------------------------------------------------------------------------ */

@@ -119,7 +119,7 @@ struct cpu_depthwise_kernel {
     size_t (*scratch_bytes)(size_t kh, size_t kw, size_t columns);
 };
 
-extern cpu_stage_fn cpu_stage_shorts;
+extern cpu_stage_fn cpu_stage_bytes, cpu_stage_shorts;
 #if defined(__x86_64__)
 extern cpu_stage_fn cpu_stage_bytes_avx2, cpu_stage_shorts_avx2;
 extern cpu_stage_fn cpu_stage_bytes_avx512;
@@ -145,6 +145,9 @@ struct cpu_output cpu_output_of(const struct qdot_op *op, const struct qdot_run 
 int cpu_gemm_prepare(struct qdot_op *op, struct qdot_error *err);
 void cpu_gemm_unprepare(struct qdot_op *op);
 void cpu_gemm_run(struct qdot_op *op, const struct qdot_run *args);
+/* false and a reason: this row cannot do that convolution */
+bool cpu_conv_fits(const struct qdot_row *row, const struct qdot_problem *p, size_t l2,
+                   char *reason, size_t reason_bytes);
 int cpu_conv_prepare(struct qdot_op *op, struct qdot_error *err);
 void cpu_conv_unprepare(struct qdot_op *op);
 void cpu_conv_run(struct qdot_op *op, const struct qdot_run *args);

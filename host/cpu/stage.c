@@ -49,6 +49,7 @@ shorts_row(const struct cpu_stage *s, int16_t *target, const uint8_t *restrict a
         }                                                                          \
     }
 
+VARIANT(cpu_stage_bytes, bytes_row, uint8_t, )
 VARIANT(cpu_stage_shorts, shorts_row, int16_t, )
 #if defined(__x86_64__)
 VARIANT(cpu_stage_shorts_avx2, shorts_row, int16_t, __attribute__((target("avx2"))))
