@@ -575,7 +575,8 @@ void cpu_conv_run(struct qdot_op *op, const struct qdot_run *args)
         .is_signed = form == QDOT_S8,
     };
     /* A run that is a line of the kernel needs its pixels side by side. */
-    if (impl->may_lie && !run.sums && (packed->runs == g->kh * g->kw || args->lda == g->c)) {
+    const bool side_by_side = g->groups == 1 && args->lda == g->c;
+    if (impl->may_lie && !run.sums && (packed->runs == g->kh * g->kw || side_by_side)) {
         run.way = WAY_IN_PLACE;
         place_runs(impl->runs + packed->runs, g, packed, g->w * args->lda, args->lda);
     }
