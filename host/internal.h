@@ -110,6 +110,7 @@ struct qdot_terms {
     float *scale;
     float *bias_f; /* -0 when absent: adding -0 changes no bit of any float */
     bool any_b_neg;
+    float most; /* no |acc * scale| of any column is larger */
 };
 
 /* Packed B: header, panels, col_sum; pack.c has the layout. */

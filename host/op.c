@@ -250,6 +250,10 @@ static int make_terms(struct qdot_op *op, const struct qdot_op_desc *d, struct q
         t->bias[j] = d->bias ? d->bias[n] : 0;
         t->scale[j] = d->scale_count ? d->scale[d->scale_count == 1 ? 0 : n] : 1.0f;
         t->bias_f[j] = d->bias_f ? d->bias_f[n] : -0.0f;
+        /* Differences from zero points are at most 255; a sum may wrap, but not beyond 2^31. The
+         * hundredth more is for what these floats round away. */
+        const float sum = (float)op->p.k * 65025.0f + fabsf((float)t->bias[j]);
+        t->most = fmaxf(t->most, (sum < 0x1p31f ? sum : 0x1p31f) * fabsf(t->scale[j]) * 1.01f);
     }
     return QDOT_OK;
 }

@@ -44,6 +44,7 @@ struct cpu_output {
     float lo, hi;           /* clamp, before the zero point is added */
     int32_t zero;
     int32_t clamp_lo, clamp_hi; /* after */
+    bool bounded;               /* every acc * scale fits into 32 bits */
     uint8_t *out;
     size_t ldo_bytes;
 };

@@ -21,147 +21,207 @@ static inline __attribute__((always_inline)) TARGET __mmask16 mask_of(size_t col
                                  : (__mmask16)((1u << (columns - first)) - 1);
 }
 
-/* Sums of 16 columns of one row to their final 32-bit accumulator. Bias is in them already. */
-static inline __attribute__((always_inline)) TARGET __m512i correct(const struct cpu_tile *t,
-                                                                    const size_t i, const int j,
-                                                                    __m512i v)
-{
-    const struct cpu_output *o = t->output;
-    const size_t column = t->column + (size_t)j * 16;
-    if (o->b_neg) {
-        uint32_t sum = (uint32_t)t->row_sum[i];
-        if (o->a_zero)
-            sum -= o->k * (uint32_t)o->a_zero[t->row + i];
-        v = _mm512_add_epi32(v, _mm512_mullo_epi32(_mm512_set1_epi32((int32_t)sum),
-                                                   _mm512_loadu_si512(o->b_neg + column)));
-    }
-    if (o->a_zero)
-        v = _mm512_add_epi32(v, _mm512_mullo_epi32(_mm512_set1_epi32(-o->a_zero[t->row + i]),
-                                                   _mm512_loadu_si512(o->col_sum + column)));
-    return v;
-}
-
 /* Masked-off columns are not touched. cvtepi32_ps and cvtps_epi32 round to nearest even, the mode
  * cpu.c sets. */
-static inline __attribute__((always_inline)) TARGET void
-finish_wide(const struct cpu_tile *t, const size_t i, const int j, __m512i v)
+static inline __attribute__((always_inline)) TARGET void finish_wide(const struct cpu_tile *t,
+                                                                     const int i, const int vectors,
+                                                                     const enum qdot_type type,
+                                                                     const __m512i *c)
 {
     const struct cpu_output *o = t->output;
-    const size_t column = t->column + (size_t)j * 16, row = t->row + i;
-    uint8_t *out = o->out + row * o->ldo_bytes + column * 4;
-    if (o->type == QDOT_F32) {
-        const __m512 factor = _mm512_set1_ps(o->row_scale ? o->row_scale[row] : 1.0f);
-        const __m512 x = _mm512_mul_ps(_mm512_cvtepi32_ps(v), _mm512_loadu_ps(o->scale + column));
-        v = _mm512_castps_si512(
-            _mm512_add_ps(_mm512_mul_ps(x, factor), _mm512_loadu_ps(o->bias_f + column)));
+    const size_t row = t->row + (size_t)i;
+    uint8_t *out = o->out + row * o->ldo_bytes + t->column * 4;
+    UNROLL(4)
+    for (int j = 0; j < vectors; j++) {
+        __m512i v = c[j];
+        if (type == QDOT_F32) {
+            const size_t column = t->column + (size_t)j * 16;
+            const __m512 factor = _mm512_set1_ps(o->row_scale ? o->row_scale[row] : 1.0f);
+            const __m512 x =
+                _mm512_mul_ps(_mm512_cvtepi32_ps(v), _mm512_loadu_ps(o->scale + column));
+            v = _mm512_castps_si512(
+                _mm512_add_ps(_mm512_mul_ps(x, factor), _mm512_loadu_ps(o->bias_f + column)));
+        }
+        _mm512_mask_storeu_epi32(out + j * 64, mask_of(t->columns, j), v);
     }
-    _mm512_mask_storeu_epi32(out, mask_of(t->columns, j), v);
 }
 
+/* What narrowing needs of struct cpu_output, in registers: stores of bytes could alias it. */
+struct narrowing {
+    __m512i zero, lo, hi; /* of 16, 8 and 8 bits */
+    const float *scale;
+    uint8_t *out;
+    size_t ld;
+    __mmask64 mask; /* of a row's columns */
+};
+
 /*
- * Four vectors to 64 bytes. Per vector only convert, multiply, convert and the bound above which the
- * last would give INT_MIN (as it does for what is far below, rightly): packing saturates to 16 bits,
- * the zero point is added with saturation, packing saturates to 8 bits, and the clamp is one of
- * bytes. Each saturation is monotonic and lies outside the clamp, so the result is
- * clamp(rne(x) + zero).
+ * Four vectors to 64 bytes. Per vector only convert, multiply, convert and, unless no sum comes near,
+ * the bound above which the last would give INT_MIN (as it does for what is far below, rightly):
+ * packing saturates to 16 bits, the zero point is added with saturation, packing saturates to 8 bits,
+ * and the clamp is one of bytes. Each saturation is monotonic and lies outside the clamp, so the
+ * result is clamp(rne(x) + zero).
  */
-static inline __attribute__((always_inline)) TARGET __m512i narrow(const struct cpu_output *o,
-                                                                   const __m512 *x)
+static inline __attribute__((always_inline)) TARGET __m512i narrow(const struct narrowing *w,
+                                                                   const __m512 *x, const bool u8,
+                                                                   const bool bounded)
 {
     const __m512 bound = _mm512_set1_ps(65536.0f);
-    const __m512i zero = _mm512_set1_epi16((int16_t)o->zero);
-    const __m512i lo = _mm512_set1_epi8((char)o->clamp_lo),
-                  hi = _mm512_set1_epi8((char)o->clamp_hi);
     /* Packs work within 128-bit lanes: the lanes' four-column pieces are put in order at the end. */
     const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
     __m512i v[4], bytes;
     UNROLL(4)
     for (int j = 0; j < 4; j++)
-        v[j] = _mm512_cvtps_epi32(_mm512_min_ps(x[j], bound));
-    v[0] = _mm512_adds_epi16(_mm512_packs_epi32(v[0], v[1]), zero);
-    v[2] = _mm512_adds_epi16(_mm512_packs_epi32(v[2], v[3]), zero);
-    if (o->type == QDOT_U8)
-        bytes = _mm512_min_epu8(_mm512_max_epu8(_mm512_packus_epi16(v[0], v[2]), lo), hi);
+        v[j] = _mm512_cvtps_epi32(bounded ? x[j] : _mm512_min_ps(x[j], bound));
+    v[0] = _mm512_adds_epi16(_mm512_packs_epi32(v[0], v[1]), w->zero);
+    v[2] = _mm512_adds_epi16(_mm512_packs_epi32(v[2], v[3]), w->zero);
+    if (u8)
+        bytes = _mm512_min_epu8(_mm512_max_epu8(_mm512_packus_epi16(v[0], v[2]), w->lo), w->hi);
     else
-        bytes = _mm512_min_epi8(_mm512_max_epi8(_mm512_packs_epi16(v[0], v[2]), lo), hi);
+        bytes = _mm512_min_epi8(_mm512_max_epi8(_mm512_packs_epi16(v[0], v[2]), w->lo), w->hi);
     return _mm512_permutexvar_epi32(order, bytes);
 }
 
-/* As many whole rows as fill four vectors, or one, from row i on. */
-static inline __attribute__((always_inline)) TARGET void finish_narrow(const struct cpu_tile *t,
-                                                                       const int i, const int rows,
-                                                                       const int vectors,
-                                                                       __m512i (*c)[4])
+/* As many rows as fill four vectors, or one, from row i on. */
+static inline __attribute__((always_inline)) TARGET void
+finish_narrow(const struct narrowing *w, const int i, const int rows, const int vectors,
+              __m512i (*c)[4], const bool u8, const bool bounded)
 {
-    const struct cpu_output *o = t->output;
     const int at_once = vectors > 2 ? 1 : 4 / vectors;
-    uint8_t *out = o->out + (t->row + (size_t)i) * o->ldo_bytes + t->column;
     __m512 x[4];
     UNROLL(4)
     for (int q = 0; q < 4; q++) {
         const int r = vectors > 2 ? 0 : q / vectors, j = vectors > 2 ? q : q % vectors;
         x[q] = _mm512_setzero_ps();
         if (j < vectors && i + r < rows)
-            x[q] = _mm512_mul_ps(_mm512_cvtepi32_ps(correct(t, (size_t)(i + r), j, c[i + r][j])),
-                                 _mm512_loadu_ps(o->scale + t->column + j * 16));
+            x[q] =
+                _mm512_mul_ps(_mm512_cvtepi32_ps(c[i + r][j]), _mm512_loadu_ps(w->scale + j * 16));
     }
-    const __m512i bytes = narrow(o, x);
+    const __m512i bytes = narrow(w, x, u8, bounded);
+    uint8_t *out = w->out + (size_t)i * w->ld;
     if (at_once == 1) {
-        const __mmask64 mask = t->columns >= NR ? ~(__mmask64)0 : ((__mmask64)1 << t->columns) - 1;
-        _mm512_mask_storeu_epi8(out, mask, bytes);
+        _mm512_mask_storeu_epi8(out, w->mask, bytes);
     } else if (at_once == 2) {
-        const __mmask32 mask = t->columns >= 32 ? ~(__mmask32)0 : ((__mmask32)1 << t->columns) - 1;
+        const __mmask32 mask = (__mmask32)w->mask;
         _mm256_mask_storeu_epi8(out, mask, _mm512_castsi512_si256(bytes));
         if (i + 1 < rows)
-            _mm256_mask_storeu_epi8(out + o->ldo_bytes, mask, _mm512_extracti64x4_epi64(bytes, 1));
+            _mm256_mask_storeu_epi8(out + w->ld, mask, _mm512_extracti64x4_epi64(bytes, 1));
     } else {
-        const __mmask16 mask = mask_of(t->columns, 0);
+        const __mmask16 mask = (__mmask16)w->mask;
         _mm_mask_storeu_epi8(out, mask, _mm512_castsi512_si128(bytes));
         if (i + 1 < rows)
-            _mm_mask_storeu_epi8(out + o->ldo_bytes, mask, _mm512_extracti32x4_epi32(bytes, 1));
+            _mm_mask_storeu_epi8(out + w->ld, mask, _mm512_extracti32x4_epi32(bytes, 1));
         if (i + 2 < rows)
-            _mm_mask_storeu_epi8(out + 2 * o->ldo_bytes, mask, _mm512_extracti32x4_epi32(bytes, 2));
+            _mm_mask_storeu_epi8(out + 2 * w->ld, mask, _mm512_extracti32x4_epi32(bytes, 2));
         if (i + 3 < rows)
-            _mm_mask_storeu_epi8(out + 3 * o->ldo_bytes, mask, _mm512_extracti32x4_epi32(bytes, 3));
+            _mm_mask_storeu_epi8(out + 3 * w->ld, mask, _mm512_extracti32x4_epi32(bytes, 3));
+    }
+}
+
+static inline __attribute__((always_inline)) TARGET void
+finish_rows(const struct cpu_tile *t, const int rows, const int vectors, const enum qdot_type type,
+            const bool bounded, __m512i (*c)[4])
+{
+    const struct cpu_output *o = t->output;
+    const bool wide = type == QDOT_S32 || type == QDOT_F32;
+    const int at_once = wide || vectors > 2 ? 1 : 4 / vectors;
+    const struct narrowing w = {
+        .zero = _mm512_set1_epi16((int16_t)o->zero),
+        .lo = _mm512_set1_epi8((char)o->clamp_lo),
+        .hi = _mm512_set1_epi8((char)o->clamp_hi),
+        .scale = o->scale + t->column,
+        .out = o->out + t->row * o->ldo_bytes + t->column,
+        .ld = o->ldo_bytes,
+        .mask = t->columns >= NR ? ~(__mmask64)0 : ((__mmask64)1 << t->columns) - 1,
+    };
+    UNROLL(6)
+    for (int i = 0; i < rows; i += at_once) {
+        if (wide)
+            finish_wide(t, i, vectors, type, c[i]);
+        else
+            finish_narrow(&w, i, rows, vectors, c, type == QDOT_U8, bounded);
+    }
+}
+
+/* The same where zero points of B, or of A by row, are to be taken off: rare enough for one text. */
+static __attribute__((noinline)) TARGET void
+finish_corrected(const struct cpu_tile *t, const int rows, const int vectors, __m512i (*c)[4])
+{
+    const struct cpu_output *o = t->output;
+    for (int i = 0; i < rows; i++) {
+        const int32_t a_zero = o->a_zero ? o->a_zero[t->row + (size_t)i] : 0;
+        const uint32_t sum = o->b_neg ? (uint32_t)t->row_sum[i] - o->k * (uint32_t)a_zero : 0;
+        const __m512i by_neg = _mm512_set1_epi32((int32_t)sum), by_sum = _mm512_set1_epi32(-a_zero);
+        for (int j = 0; j < vectors; j++) {
+            const size_t column = t->column + (size_t)j * 16;
+            if (o->b_neg)
+                c[i][j] = _mm512_add_epi32(
+                    c[i][j], _mm512_mullo_epi32(by_neg, _mm512_loadu_si512(o->b_neg + column)));
+            if (o->a_zero)
+                c[i][j] = _mm512_add_epi32(
+                    c[i][j], _mm512_mullo_epi32(by_sum, _mm512_loadu_si512(o->col_sum + column)));
+        }
+        for (int j = vectors; j < 4; j++)
+            c[i][j] = _mm512_setzero_si512();
+        struct cpu_tile row = *t;
+        row.row += (size_t)i;
+        if (o->type == QDOT_S32 || o->type == QDOT_F32)
+            finish_wide(&row, 0, 4, o->type, c[i]);
+        else
+            finish_rows(&row, 1, 4, o->type, false, c + i);
     }
 }
 
 static inline __attribute__((always_inline)) TARGET void
 finish(const struct cpu_tile *t, const int rows, const int vectors, __m512i (*c)[4])
 {
-    const enum qdot_type type = t->output->type;
-    if (type == QDOT_S32 || type == QDOT_F32) {
+    const struct cpu_output *o = t->output;
+    if (o->b_neg || o->a_zero) {
+        __m512i memory[MR][4]; /* a copy, so that c itself can live in registers */
         UNROLL(6)
         for (int i = 0; i < rows; i++) {
             UNROLL(4)
             for (int j = 0; j < vectors; j++)
-                finish_wide(t, (size_t)i, j, correct(t, (size_t)i, j, c[i][j]));
+                memory[i][j] = c[i][j];
         }
-        return;
-    }
-    UNROLL(6)
-    for (int i = 0; i<rows; i += vectors> 2 ? 1 : 4 / vectors)
-        finish_narrow(t, i, rows, vectors, c);
+        finish_corrected(t, rows, vectors, memory);
+    } else if (o->type == QDOT_U8 && o->bounded)
+        finish_rows(t, rows, vectors, QDOT_U8, true, c);
+    else if (o->type == QDOT_U8)
+        finish_rows(t, rows, vectors, QDOT_U8, false, c);
+    else if (o->type == QDOT_S8 && o->bounded)
+        finish_rows(t, rows, vectors, QDOT_S8, true, c);
+    else if (o->type == QDOT_S8)
+        finish_rows(t, rows, vectors, QDOT_S8, false, c);
+    else if (o->type == QDOT_S32)
+        finish_rows(t, rows, vectors, QDOT_S32, false, c);
+    else
+        finish_rows(t, rows, vectors, QDOT_F32, false, c);
 }
 
-/* Groups at..end of one run: 'chains' groups at a time, into as many sets of sums. */
+/*
+ * gcc likes to keep what the inner loop leaves no general register for in vector and mask registers.
+ * Coming back from there it waits for all products before it, and with it the loads of the next
+ * tile: some 60 clocks a tile. What is read through 'place' is in memory.
+ */
 static inline __attribute__((always_inline)) TARGET void tile(const struct cpu_tile *t,
                                                               const int rows, const int vectors)
 {
+    const struct cpu_tile *volatile const place = t;
     /* vpdpbusd takes 4 or 5 clocks and two begin in each: fewer than 9 sums wait for each other. */
     const int chains = rows * vectors > 8 ? 1 : rows * vectors > 4 ? 2 : 4;
     const int prefetch = rows == 1 ? 2 * PREFETCH_BYTES : PREFETCH_BYTES;
     __m512i c[MR][4], d[3][MR][4];
     const uint8_t *a[MR], *b = t->b, *next = t->next, *next_a = t->next_a;
     const size_t next_step = t->next_step;
+    const int32_t *from = t->more ? t->acc : t->output->bias + t->column;
+    const size_t from_step = t->more ? NR : 0;
     UNROLL(6)
-    for (int i = 0; i < rows; i++) {
+    for (int i = 0; i < rows; i++, from += from_step) {
         a[i] = t->a[i];
         UNROLL(4)
         for (int j = 0; j < vectors; j++) {
-            c[i][j] =
-                _mm512_loadu_si512(t->more ? (const void *)(t->acc + i * NR + j * 16)
-                                           : (const void *)(t->output->bias + t->column + j * 16));
+            c[i][j] = _mm512_loadu_si512(from + j * 16);
             OWN_REGISTER(c[i][j]);
             UNROLL(3)
             for (int s = 1; s < chains; s++) {
@@ -170,10 +230,14 @@ static inline __attribute__((always_inline)) TARGET void tile(const struct cpu_t
             }
         }
     }
-    for (size_t r = 0; r < t->run_count; r++) {
-        ptrdiff_t at = t->runs[r];
-        const ptrdiff_t end = at + (ptrdiff_t)t->groups * 4;
-        const ptrdiff_t whole = end - (ptrdiff_t)(t->groups % (size_t)chains) * 4;
+    volatile size_t left = t->run_count;
+    const ptrdiff_t *volatile runs = t->runs;
+    while (left) {
+        const struct cpu_tile *const now = place;
+        ptrdiff_t at = *runs++;
+        const ptrdiff_t end = at + (ptrdiff_t)now->groups * 4;
+        left = left - 1;
+        const ptrdiff_t whole = end - (ptrdiff_t)(now->groups % (size_t)chains) * 4;
         for (; chains > 1 && at != whole; at += 4 * chains, b += chains * NR * 4) {
             UNROLL(4)
             for (int s = 0; s < chains; s++) {
@@ -228,12 +292,19 @@ static inline __attribute__((always_inline)) TARGET void tile(const struct cpu_t
             UNROLL(3)
             for (int s = 1; s < chains; s++)
                 c[i][j] = _mm512_add_epi32(c[i][j], d[s - 1][i][j]);
-            if (!t->last)
-                _mm512_storeu_si512(t->acc + i * NR + j * 16, c[i][j]);
         }
     }
-    if (t->last)
+    t = place;
+    if (!t->last) {
+        UNROLL(6)
+        for (int i = 0; i < rows; i++) {
+            UNROLL(4)
+            for (int j = 0; j < vectors; j++)
+                _mm512_storeu_si512(t->acc + i * NR + j * 16, c[i][j]);
+        }
+    } else {
         finish(t, rows, vectors, c);
+    }
 }
 
 /* The last panel may have few columns: only their registers are computed. */
