@@ -48,7 +48,7 @@ struct conv_run {
     const uint8_t *a;
     size_t lda;
     struct cpu_output output;
-    size_t lines, line_blocks, column_blocks; /* of output in an item, and items in an image */
+    size_t line_blocks, column_blocks; /* of an image's output */
     size_t cut_runs;
     size_t parts, part_panels, panel_chunks;
     bool sums;
@@ -520,11 +520,12 @@ static void run_one(void *arg, size_t thread, size_t item)
     item /= run->parts;
     const size_t column = item % run->column_blocks * impl->columns;
     item /= run->column_blocks;
-    const size_t line = item % run->line_blocks * run->lines;
+    const size_t line = g->oh * (item % run->line_blocks) / run->line_blocks;
+    const size_t end = g->oh * (item % run->line_blocks + 1) / run->line_blocks;
     struct part part = {
         .image = item / run->line_blocks,
         .line = line,
-        .lines = min(g->oh - line, run->lines),
+        .lines = end - line,
         .column = column,
         .columns = min(g->ow - column, impl->columns),
         .group = group,
@@ -581,25 +582,26 @@ void cpu_conv_run(struct qdot_op *op, const struct qdot_run *args)
         place_runs(impl->runs + packed->runs, g, packed, g->w * args->lda, args->lda);
     }
     run.cut_runs = run.way == WAY_IN_PLACE && impl->gathers ? packed->runs : impl->cut_runs;
-    /* Lines are cut into equal blocks, finer when there is too little for all threads; then panels. */
+    /* Lines are cut into equal blocks, finer when there is too little for all threads, and so that
+     * none waits for another at the end; then panels. */
     const size_t images = args->m, want = impl->threads > 1 ? 4 * impl->threads : 1;
-    run.line_blocks = (g->oh + impl->lines - 1) / impl->lines;
     run.column_blocks = (g->ow + impl->columns - 1) / impl->columns;
-    run.panel_chunks = 1;
-    const size_t items = images * run.line_blocks * run.column_blocks * run.parts;
-    if (items < want) {
-        const size_t finer = min((want + items - 1) / items, 2);
-        run.line_blocks = min(run.line_blocks * finer, g->oh);
-        run.panel_chunks = (want + items * finer - 1) / (items * finer);
-    }
+    run.line_blocks = (g->oh + impl->lines - 1) / impl->lines;
+    const size_t others = images * run.column_blocks * run.parts;
+    if (others * run.line_blocks < want)
+        run.line_blocks = min(2 * run.line_blocks, g->oh);
+    while (others * run.line_blocks % impl->threads && run.line_blocks < g->oh &&
+           others * run.line_blocks < 16 * impl->threads)
+        run.line_blocks++;
+    const size_t items = others * run.line_blocks;
+    run.panel_chunks = items < want ? (want + items - 1) / items
+                       : items % impl->threads && items < 16 * impl->threads ? impl->threads
+                                                                             : 1;
     run.panel_chunks = min(run.panel_chunks, run.part_panels);
-    run.lines = (g->oh + run.line_blocks - 1) / run.line_blocks;
-    run.line_blocks = (g->oh + run.lines - 1) / run.lines;
     const size_t pixels = images * g->oh * g->ow;
     const size_t each = p->n > SIZE_MAX / p->k ? SIZE_MAX : p->n * p->k;
     cpu_share(op, impl->threads, each > SIZE_MAX / pixels ? SIZE_MAX : pixels * each,
-              images * run.line_blocks * run.column_blocks * run.parts * run.panel_chunks, run_one,
-              &run);
+              items * run.panel_chunks, run_one, &run);
 }
 
 /* ---- prepare --------------------------------------------------------------------------------- */
