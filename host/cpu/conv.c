@@ -310,7 +310,6 @@ static void tiles(const struct conv_run *run, const struct part *part, struct wa
     const struct cpu_kernel *kernel = tiles_of(op->row);
     const struct qdot_packed *packed = &op->packed;
     const size_t nr = op->row->nr, mr = op->row->mr;
-    const size_t count = (part->pixels + mr - 1) / mr;
     int32_t *const sums = (int32_t *)(void *)(scratch + impl->sum_offset);
     int32_t *const acc = (int32_t *)(void *)(scratch + impl->acc_offset);
     uint8_t *const buffer = scratch + impl->out_offset;
@@ -326,7 +325,7 @@ static void tiles(const struct conv_run *run, const struct part *part, struct wa
             .groups = packed->run_groups,
             .output = &o,
             .columns = columns,
-            .next_step = count < 4 ? 128 : 64,
+            .next_step = part->pixels < 4 * mr ? 128 : 64,
         };
         const uint8_t *b =
             (const uint8_t *)qdot_packed_panels(packed) + panel * packed->panel_bytes;
@@ -338,9 +337,9 @@ static void tiles(const struct conv_run *run, const struct part *part, struct wa
             t.more = r > 0;
             t.last = r + t.run_count == packed->runs;
             w = start;
-            for (size_t i = 0; i < count; i++) {
-                const size_t top = part->pixels * i / count;
-                const size_t bottom = part->pixels * (i + 1) / count;
+            struct cpu_tiling tiling = cpu_tiling(kernel, mr, part->pixels, columns);
+            for (size_t top = 0, bottom; top < part->pixels; top = bottom) {
+                bottom = top + cpu_tiling_next(&tiling);
                 for (size_t j = 0; j < bottom - top; j++)
                     t.a[j] = walk_on(&w);
                 t.next_a = w.a + runs[0];

@@ -29,6 +29,7 @@ struct cpu_device {
 #define OWN_REGISTER(x) __asm__("" : "+v"(x))
 
 #define CPU_MAX_MR 6
+#define CPU_TALL_MR 12 /* of a tile that has few columns, where a kernel has one */
 #define CPU_MAX_NR 64
 
 /* The output stage of one run: what the sums need to become the output. */
@@ -53,10 +54,10 @@ struct cpu_output {
  * are the row's nr, of which 'columns' exist. */
 struct cpu_tile {
     size_t groups, run_count;
-    const ptrdiff_t *runs;        /* bytes: run r of row i of A begins at a[i] + runs[r] */
-    const uint8_t *a[CPU_MAX_MR]; /* as many as the tile has rows */
-    uint8_t flip;                 /* still to be done by the tile */
-    const uint8_t *b;             /* a packed panel, at the first group */
+    const ptrdiff_t *runs;         /* bytes: run r of row i of A begins at a[i] + runs[r] */
+    const uint8_t *a[CPU_TALL_MR]; /* as many as the tile has rows */
+    uint8_t flip;                  /* still to be done by the tile */
+    const uint8_t *b;              /* a packed panel, at the first group */
     int32_t *acc; /* [rows][nr]: sums of the cuts of K before this one, or NULL: none */
     bool last;    /* the last cut: finish into the output; else leave the sums in acc */
     bool more;    /* add to what acc holds */
@@ -86,7 +87,8 @@ struct cpu_stage {
 typedef void cpu_stage_fn(const struct cpu_stage *s);
 
 struct cpu_kernel {
-    cpu_tile_fn *tile[CPU_MAX_MR]; /* tile[i] does i + 1 rows */
+    cpu_tile_fn *tile[CPU_TALL_MR]; /* tile[i] does i + 1 rows, up to mr; tile[11]: 12 */
+    size_t tall_columns;            /* tile[11] does up to so many columns; 0: there is none */
     cpu_stage_fn *stage;
     size_t a_bytes; /* of one staged element; 1: A that needs no flip can be read in place */
     bool flips;     /* the tile flips A by t->flip itself, so that it always can */
@@ -119,6 +121,40 @@ struct cpu_depthwise_kernel {
     /* Of scratch for a kernel of kh x kw, when 'columns' outputs a line are computed. */
     size_t (*scratch_bytes)(size_t kh, size_t kw, size_t columns);
 };
+
+/* Some rows as tiles: tall ones, then ones of equal height (8 rows are 4 + 4, not 6 + 2). */
+struct cpu_tiling {
+    size_t tall, higher, rows; /* so many of 12, so many of rows + 1, and the rest of rows */
+};
+
+static inline struct cpu_tiling cpu_tiling(const struct cpu_kernel *kernel, size_t mr, size_t count,
+                                           size_t columns)
+{
+    struct cpu_tiling t = {0};
+    if (columns <= kernel->tall_columns) {
+        t.tall = count / CPU_TALL_MR;
+        count %= CPU_TALL_MR;
+    }
+    const size_t tiles = (count + mr - 1) / mr;
+    if (tiles) {
+        t.rows = count / tiles;
+        t.higher = count % tiles;
+    }
+    return t;
+}
+
+static inline size_t cpu_tiling_next(struct cpu_tiling *t)
+{
+    if (t->tall) {
+        t->tall--;
+        return CPU_TALL_MR;
+    }
+    if (t->higher) {
+        t->higher--;
+        return t->rows + 1;
+    }
+    return t->rows;
+}
 
 extern cpu_stage_fn cpu_stage_bytes, cpu_stage_shorts;
 #if defined(__x86_64__)

@@ -147,14 +147,12 @@ static void run_item(const struct gemm_run *run, uint8_t *scratch, size_t row, s
     const size_t group_bytes = r->kr * run->kernel->a_bytes, b_bytes = (size_t)r->nr * r->kr;
     int32_t *const acc = (int32_t *)(void *)(scratch + impl->acc_offset);
     int32_t *const row_sum = (int32_t *)(void *)(scratch + impl->sum_offset);
-    /* Tiles of equal height: 8 rows are 4 + 4, not 6 + 2. */
-    const size_t tiles = (count + r->mr - 1) / r->mr;
     /* Rows read in place. Where K is no multiple of kr the last group reads on into the next row of
-     * A (no further: K >= kr), against zeros of B; behind A's last row there is nothing, so its
-     * tile is staged. */
+     * A (no further: K >= kr), against zeros of B; behind A's last row there is nothing, so the last
+     * rows are staged. */
     size_t in_place = run->in_place ? count : 0;
     if (in_place && run->op->p.k % r->kr && row + count == run->m)
-        in_place = count * (tiles - 1) / tiles;
+        in_place = count > r->mr ? count - r->mr : 0;
     const bool stage_by_cut = impl->stage_groups < groups;
     /* One panel alone reads each tile once: staged just before, it is still in L1. */
     const bool stage_by_tile = last - first == 1 && impl->cut_groups == groups;
@@ -164,7 +162,7 @@ static void run_item(const struct gemm_run *run, uint8_t *scratch, size_t row, s
         .runs = &no_offset,
         .output = &run->output,
         /* A panel's successor is prefetched whole while the panel's tiles run, if there are two. */
-        .next_step = tiles < 4 ? 128 : 64,
+        .next_step = count < 4u * r->mr ? 128 : 64,
     };
     memset(row_sum, 0, count * sizeof(*row_sum));
     if (!stage_by_cut && !stage_by_tile)
@@ -185,9 +183,12 @@ static void run_item(const struct gemm_run *run, uint8_t *scratch, size_t row, s
                 stage(run, scratch + in_place * impl->stage_stride, row + in_place,
                       count - in_place, group, t.groups, row_sum + in_place);
             }
-            for (size_t i = 0; i < tiles; i++) {
-                const size_t top = count * i / tiles, bottom = count * (i + 1) / tiles;
-                const bool staged = bottom > in_place;
+            struct cpu_tiling tiling = cpu_tiling(run->kernel, r->mr, in_place, t.columns);
+            for (size_t top = 0, bottom; top < count; top = bottom) {
+                const bool staged = top >= in_place;
+                if (top == in_place)
+                    tiling = cpu_tiling(run->kernel, r->mr, count - top, t.columns);
+                bottom = top + cpu_tiling_next(&tiling);
                 const size_t stride = staged ? impl->stage_stride : run->lda;
                 const uint8_t *a = (staged ? scratch : run->a + row * run->lda) + top * stride;
                 t.flip = staged ? 0 : run->flip;

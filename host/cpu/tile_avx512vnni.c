@@ -11,6 +11,7 @@
 #define TARGET __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")))
 #define NR 64
 #define MR 6
+#define TALL CPU_TALL_MR
 #define PREFETCH_BYTES 2048 /* eight groups of B ahead */
 
 static inline __attribute__((always_inline)) TARGET __mmask16 mask_of(size_t columns, int j)
@@ -134,7 +135,7 @@ finish_rows(const struct cpu_tile *t, const int rows, const int vectors, const e
         .ld = o->ldo_bytes,
         .mask = t->columns >= NR ? ~(__mmask64)0 : ((__mmask64)1 << t->columns) - 1,
     };
-    UNROLL(6)
+    UNROLL(12)
     for (int i = 0; i < rows; i += at_once) {
         if (wide)
             finish_wide(t, i, vectors, type, c[i]);
@@ -177,8 +178,8 @@ finish(const struct cpu_tile *t, const int rows, const int vectors, __m512i (*c)
 {
     const struct cpu_output *o = t->output;
     if (o->b_neg || o->a_zero) {
-        __m512i memory[MR][4]; /* a copy, so that c itself can live in registers */
-        UNROLL(6)
+        __m512i memory[TALL][4]; /* a copy, so that c itself can live in registers */
+        UNROLL(12)
         for (int i = 0; i < rows; i++) {
             UNROLL(4)
             for (int j = 0; j < vectors; j++)
@@ -211,14 +212,18 @@ static inline __attribute__((always_inline)) TARGET void tile(const struct cpu_t
     /* vpdpbusd takes 4 or 5 clocks and two begin in each: fewer than 9 sums wait for each other. */
     const int chains = rows * vectors > 8 ? 1 : rows * vectors > 4 ? 2 : 4;
     const int prefetch = rows == 1 ? 2 * PREFETCH_BYTES : PREFETCH_BYTES;
-    __m512i c[MR][4], d[3][MR][4];
-    const uint8_t *a[MR], *b = t->b, *next = t->next, *next_a = t->next_a;
+    __m512i c[TALL][4], d[3][MR][4];
+    const uint8_t *a[MR], *volatile high[MR], *b = t->b, *next = t->next, *next_a = t->next_a;
     const size_t next_step = t->next_step;
     const int32_t *from = t->more ? t->acc : t->output->bias + t->column;
     const size_t from_step = t->more ? NR : 0;
-    UNROLL(6)
+    UNROLL(12)
     for (int i = 0; i < rows; i++, from += from_step) {
-        a[i] = t->a[i];
+        if (i < MR)
+            a[i] = t->a[i];
+        else
+            high[i - MR] = t->a[i];
+        __asm__("" : "+r"(from)); /* one after another, in one register */
         UNROLL(4)
         for (int j = 0; j < vectors; j++) {
             c[i][j] = _mm512_loadu_si512(from + j * 16);
@@ -247,7 +252,7 @@ static inline __attribute__((always_inline)) TARGET void tile(const struct cpu_t
                     bj[j] = _mm512_loadu_si512(b + s * NR * 4 + j * 64);
                     _mm_prefetch((const char *)b + prefetch + s * NR * 4 + j * 64, _MM_HINT_T0);
                 }
-                UNROLL(6)
+                UNROLL(12)
                 for (int i = 0; i < rows; i++) {
                     int32_t group;
                     memcpy(&group, a[i] + at + 4 * s, 4);
@@ -274,10 +279,10 @@ static inline __attribute__((always_inline)) TARGET void tile(const struct cpu_t
                 _mm_prefetch((const char *)next_a, _MM_HINT_T0);
                 next_a += 32;
             }
-            UNROLL(6)
+            UNROLL(12)
             for (int i = 0; i < rows; i++) {
                 int32_t group;
-                memcpy(&group, a[i] + at, 4);
+                memcpy(&group, (i < MR ? a[i % MR] : high[i % MR]) + at, 4);
                 const __m512i ai = _mm512_set1_epi32(group);
                 UNROLL(4)
                 for (int j = 0; j < vectors; j++)
@@ -285,7 +290,7 @@ static inline __attribute__((always_inline)) TARGET void tile(const struct cpu_t
             }
         }
     }
-    UNROLL(6)
+    UNROLL(12)
     for (int i = 0; i < rows; i++) {
         UNROLL(4)
         for (int j = 0; j < vectors; j++) {
@@ -296,7 +301,7 @@ static inline __attribute__((always_inline)) TARGET void tile(const struct cpu_t
     }
     t = place;
     if (!t->last) {
-        UNROLL(6)
+        UNROLL(12)
         for (int i = 0; i < rows; i++) {
             UNROLL(4)
             for (int j = 0; j < vectors; j++)
@@ -327,8 +332,18 @@ TILE(4)
 TILE(5)
 TILE(6)
 
+/* Up to 32 columns leave room for twice the rows. */
+TARGET static void tile_tall(const struct cpu_tile *t)
+{
+    if (t->columns > 16)
+        tile(t, TALL, 2);
+    else
+        tile(t, TALL, 1);
+}
+
 const struct cpu_kernel cpu_kernel_6x64_avx512vnni = {
-    .tile = {tile_1, tile_2, tile_3, tile_4, tile_5, tile_6},
+    .tile = {tile_1, tile_2, tile_3, tile_4, tile_5, tile_6, [TALL - 1] = tile_tall},
+    .tall_columns = 32,
     .stage = cpu_stage_bytes_avx512,
     .a_bytes = 1,
 };
