@@ -15,28 +15,12 @@ static long element(global const uchar *matrix, int type, long i)
     return type == U8 ? (long) byte : (long) as_char(byte);
 }
 
-/* Shapes and steps are in elements; counts of 0 mean the term is absent, of 1 that all share it. */
-kernel void reference(global const uchar *a, global const uchar *b, global const int *a_zero,
-                      global const int *b_zero, global const int *bias, global const float *scale,
-                      global const float *row_scale, global const float *bias_f,
-                      global uchar *out, int4 types, long4 shape, long4 steps, int4 counts,
-                      int4 present, int4 output)
+/* The output stage of one sum. Counts of 0 mean that the term is absent, of 1 that all share it. */
+static void store(long sum, long row, long column, global const float *scale,
+                  global const float *row_scale, global const float *bias_f, global uchar *out,
+                  long at, int4 types, int4 counts, int4 present, int4 output)
 {
-    long row = get_global_id(1), column = get_global_id(0);
-    long n = shape.s1, k = shape.s2;
-    long lda = steps.s0, b_row_step = steps.s1, b_column_step = steps.s2, ldo = steps.s3;
-    if (column >= n)
-        return;
-
-    long za = counts.s0 == 0 ? 0 : a_zero[counts.s0 == 1 ? 0 : row];
-    long zb = counts.s1 == 0 ? 0 : b_zero[counts.s1 == 1 ? 0 : column];
-    long sum = present.s0 ? (long) bias[column] : 0;
-    for (long i = 0; i < k; i++)
-        sum += (element(a, types.s0, row * lda + i) - za) *
-               (element(b, types.s1, i * b_row_step + column * b_column_step) - zb);
     int acc = as_int((uint) (sum & 0xffffffffL));
-
-    long at = row * ldo + column;
     if (types.s2 == S32) {
         ((global int *) out)[at] = acc;
         return;
@@ -54,4 +38,81 @@ kernel void reference(global const uchar *a, global const uchar *b, global const
     }
     long rounded = (long) convert_int_sat(rint(value)) + output.s0;
     out[at] = (uchar) (clamp(rounded, (long) output.s1, (long) output.s2) & 0xff);
+}
+
+/* Shapes and steps are in elements. */
+kernel void reference_gemm(global const uchar *a, global const uchar *b, global const int *a_zero,
+                           global const int *b_zero, global const int *bias,
+                           global const float *scale, global const float *row_scale,
+                           global const float *bias_f, global uchar *out, int4 types, int4 counts,
+                           int4 present, int4 output, long4 shape, long4 steps)
+{
+    long row = get_global_id(1), column = get_global_id(0);
+    long n = shape.s1, k = shape.s2;
+    long lda = steps.s0, b_row_step = steps.s1, b_column_step = steps.s2, ldo = steps.s3;
+    if (column >= n)
+        return;
+
+    long za = counts.s0 == 0 ? 0 : a_zero[counts.s0 == 1 ? 0 : row];
+    long zb = counts.s1 == 0 ? 0 : b_zero[counts.s1 == 1 ? 0 : column];
+    long sum = present.s0 ? (long) bias[column] : 0;
+    for (long i = 0; i < k; i++)
+        sum += (element(a, types.s0, row * lda + i) - za) *
+               (element(b, types.s1, i * b_row_step + column * b_column_step) - zb);
+    store(sum, row, column, scale, row_scale, bias_f, out, row * ldo + column, types, counts,
+          present, output);
+}
+
+/* The input coordinate that output coordinate 'at' has under a tap, or -1. Of a transposed
+ * convolution it is the one that is added to 'at'. */
+static long source(long at, long tap, long stride, long dilation, long pad, long size,
+                   int transposed)
+{
+    long point = transposed ? at + pad - tap * dilation : at * stride + tap * dilation - pad;
+    if (point < 0 || (transposed && point % stride != 0))
+        return -1;
+    point = transposed ? point / stride : point;
+    return point < size ? point : -1;
+}
+
+/* Height before width; in: height, width, channels, lda; outs the same; kernels: height, width,
+ * channels and output channels of a group; steps: stride, dilation; pads: top, left; form: NCHW?
+ * transposed? */
+kernel void reference_conv(global const uchar *a, global const uchar *b, global const int *a_zero,
+                           global const int *b_zero, global const int *bias,
+                           global const float *scale, global const float *row_scale,
+                           global const float *bias_f, global uchar *out, int4 types, int4 counts,
+                           int4 present, int4 output, long4 in, long4 outs, long4 kernels,
+                           long4 steps, long2 pads, int2 form)
+{
+    long o = get_global_id(0), pixel = get_global_id(1);
+    if (o >= outs.s2)
+        return;
+    long x = pixel % outs.s1, y = pixel / outs.s1 % outs.s0, image = pixel / outs.s1 / outs.s0;
+    long cg = kernels.s2, og = kernels.s3, group = o / og;
+
+    long za = counts.s0 == 0 ? 0 : a_zero[0];
+    long zb = counts.s1 == 0 ? 0 : b_zero[counts.s1 == 1 ? 0 : o];
+    long sum = present.s0 ? (long) bias[o] : 0;
+    for (long c = 0; c < cg; c++)
+        for (long i = 0; i < kernels.s0; i++)
+            for (long j = 0; j < kernels.s1; j++) {
+                long from_y = source(y, i, steps.s0, steps.s2, pads.s0, in.s0, form.s1);
+                long from_x = source(x, j, steps.s1, steps.s3, pads.s1, in.s1, form.s1);
+                if (from_y < 0 || from_x < 0)
+                    continue;
+                long channel = group * cg + c;
+                long from = ((image * in.s0 + from_y) * in.s1 + from_x) * in.s3 + channel;
+                long weight = ((o * kernels.s0 + i) * kernels.s1 + j) * cg + c;
+                if (form.s0) {
+                    from = ((image * in.s2 + channel) * in.s0 + from_y) * in.s1 + from_x;
+                    weight = form.s1 ? channel * og + o % og : o * cg + c;
+                    weight = (weight * kernels.s0 + i) * kernels.s1 + j;
+                }
+                sum += (element(a, types.s0, from) - za) * (element(b, types.s1, weight) - zb);
+            }
+    long at = pixel * outs.s3 + o;
+    if (form.s0)
+        at = ((image * outs.s2 + o) * outs.s0 + y) * outs.s1 + x;
+    store(sum, 0, o, scale, row_scale, bias_f, out, at, types, counts, present, output);
 }

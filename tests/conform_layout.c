@@ -202,28 +202,34 @@ static struct ref_problem second_problem(const struct job *job, const void *a)
     };
 }
 
+/* One run by both references, where there are two: the second writes into the area. */
+static enum verdict reference(struct job *job, const struct ref_problem *p, const struct part *out,
+                              size_t ldo, const struct ref_problem *second_view)
+{
+    char reason[256];
+    if (ref_run(p, part_expected(job, out), ldo))
+        return job_fail(job, "ref.c", "out of memory");
+    if (job->target->opencl && ref_opencl_run(job->target->opencl, second_view,
+                                              job_memory(job, out), ldo, reason, sizeof(reason)))
+        return job_fail(job, "reference.cl", reason);
+    return VERDICT_PASS;
+}
+
 /* What all areas must hold in the end; with target->opencl, reference.cl writes into the areas. */
 enum verdict job_reference(struct job *job)
 {
     const struct conform_case *c = job->c;
-    struct ref_opencl *opencl = job->target->opencl;
-    char reason[256];
-    for (size_t i = 0; i < c->runs; i++) {
+    enum verdict verdict = VERDICT_PASS;
+    for (size_t i = 0; i < c->runs && verdict == VERDICT_PASS; i++) {
         const struct part *p = job->runs[i].parts;
         struct ref_problem first = problem(job, &job->runs[i]);
-        ref_gemm(&first, part_expected(job, &p[SLOT_OUT]), job->ldo);
-        struct ref_problem second = second_problem(job, part_expected(job, &p[SLOT_OUT]));
-        if (c->chain)
-            ref_gemm(&second, part_expected(job, &p[SLOT_OUT2]), job->n2);
-        if (!opencl)
+        verdict = reference(job, &first, &p[SLOT_OUT], job->ldo, &first);
+        if (!c->chain || verdict != VERDICT_PASS)
             continue;
-        uint8_t *out = job_memory(job, &p[SLOT_OUT]);
-        if (ref_opencl_gemm(opencl, &first, out, job->ldo, reason, sizeof(reason)))
-            return job_fail(job, "reference.cl", reason);
-        second.a = out;
-        if (c->chain && ref_opencl_gemm(opencl, &second, job_memory(job, &p[SLOT_OUT2]), job->n2,
-                                        reason, sizeof(reason)))
-            return job_fail(job, "reference.cl", reason);
+        /* each reference goes on from its own result */
+        struct ref_problem second = second_problem(job, part_expected(job, &p[SLOT_OUT]));
+        struct ref_problem view = second_problem(job, job_memory(job, &p[SLOT_OUT]));
+        verdict = reference(job, &second, &p[SLOT_OUT2], job->n2, &view);
     }
-    return VERDICT_PASS;
+    return verdict;
 }

@@ -1,4 +1,6 @@
 #include <math.h>
+#include <stdlib.h>
+#include <string.h>
 #include "ref.h"
 
 enum { COLUMNS = 64 }; /* columns summed together, so that rows of B are read in order */
@@ -74,8 +76,14 @@ static void store(const struct ref_problem *p, void *out, size_t i, int32_t acc,
     }
 }
 
+static int32_t wrap(int64_t sum)
+{
+    uint32_t acc = (uint32_t)(uint64_t)sum;
+    return acc <= INT32_MAX ? (int32_t)acc : -(int32_t)(~acc) - 1;
+}
+
 /* |sum| < 2^16 * K: exact in 64 bits for any K that fits in memory; then reduced mod 2^32. */
-void ref_gemm(const struct ref_problem *p, void *out, size_t ldo)
+static void gemm(const struct ref_problem *p, void *out, size_t ldo)
 {
     size_t row_step = p->b_transposed ? 1 : p->ldb;
     size_t column_step = p->b_transposed ? p->ldb : 1;
@@ -96,10 +104,122 @@ void ref_gemm(const struct ref_problem *p, void *out, size_t ldo)
             }
             for (size_t j = 0; j < columns; j++) {
                 int64_t bias = p->bias ? p->bias[begin + j] : 0;
-                uint32_t acc = (uint32_t)(uint64_t)(sum[j] + bias);
-                int32_t wrapped = acc <= INT32_MAX ? (int32_t)acc : -(int32_t)(~acc) - 1;
-                store(p, out, row * ldo + begin + j, wrapped, row, begin + j);
+                store(p, out, row * ldo + begin + j, wrap(sum[j] + bias), row, begin + j);
             }
         }
     }
+}
+
+/* ---- convolution ----------------------------------------------------------------------------- */
+
+static size_t extent(size_t size, size_t kernel, size_t stride, size_t dilation, size_t pads,
+                     int transposed, size_t output_pad)
+{
+    size_t span = (kernel - 1) * dilation + 1;
+    if (transposed) {
+        size_t whole = (size - 1) * stride + span + output_pad;
+        return whole > pads ? whole - pads : 0;
+    }
+    return size + pads < span ? 0 : (size + pads - span) / stride + 1;
+}
+
+void ref_conv_output(const struct qdot_conv *c, size_t *height, size_t *width)
+{
+    *height = extent(c->height, c->kernel_h, c->stride_h, c->dilation_h, c->pad_top + c->pad_bottom,
+                     c->transposed, c->output_pad_h);
+    *width = extent(c->width, c->kernel_w, c->stride_w, c->dilation_w, c->pad_left + c->pad_right,
+                    c->transposed, c->output_pad_w);
+}
+
+/* Of channel 'channel' of the group of output channel o. */
+static size_t weight_at(const struct qdot_conv *c, size_t o, size_t channel, size_t i, size_t j)
+{
+    size_t cg = c->channels / c->groups, og = c->out_channels / c->groups;
+    if (c->layout == QDOT_NHWC)
+        return ((o * c->kernel_h + i) * c->kernel_w + j) * cg + channel;
+    size_t plane = c->transposed ? (o / og * cg + channel) * og + o % og : o * cg + channel;
+    return (plane * c->kernel_h + i) * c->kernel_w + j;
+}
+
+/* All products of input pixel (y, x) with tap (i, j) of output channel o. */
+static int64_t tap(const struct ref_problem *p, size_t image, size_t y, size_t x, size_t o,
+                   size_t i, size_t j)
+{
+    const struct qdot_conv *c = p->conv;
+    size_t cg = c->channels / c->groups, begin = o / (c->out_channels / c->groups) * cg;
+    int64_t a_zero = zero_at(p->a_zero, p->a_zero_count, 0);
+    int64_t b_zero = zero_at(p->b_zero, p->b_zero_count, o), sum = 0;
+    for (size_t channel = 0; channel < cg; channel++) {
+        size_t at = ((image * c->height + y) * c->width + x) * p->lda + begin + channel;
+        if (c->layout == QDOT_NCHW)
+            at = ((image * c->channels + begin + channel) * c->height + y) * c->width + x;
+        sum += (element(p->a, p->a_type, at) - a_zero) *
+               (element(p->b, p->b_type, weight_at(c, o, channel, i, j)) - b_zero);
+    }
+    return sum;
+}
+
+/* The sums of one output channel of one image, in the order of qdot.h's sentences: output pixels
+ * gather from the input, or, transposed, input pixels are added to the output. Padding is a_zero,
+ * whose products are 0. */
+static void convolve(const struct ref_problem *p, size_t image, size_t o, int64_t *sums,
+                     size_t out_h, size_t out_w)
+{
+    const struct qdot_conv *c = p->conv;
+    size_t from_h = c->transposed ? c->height : out_h, from_w = c->transposed ? c->width : out_w;
+    size_t to_h = c->transposed ? out_h : c->height, to_w = c->transposed ? out_w : c->width;
+    for (size_t i = 0; i < c->kernel_h; i++) {
+        for (size_t y = 0; y < from_h; y++) {
+            size_t point_y = y * c->stride_h + i * c->dilation_h;
+            if (point_y < c->pad_top || point_y - c->pad_top >= to_h)
+                continue;
+            size_t to_y = point_y - c->pad_top;
+            for (size_t j = 0; j < c->kernel_w; j++) {
+                for (size_t x = 0; x < from_w; x++) {
+                    size_t point_x = x * c->stride_w + j * c->dilation_w;
+                    if (point_x < c->pad_left || point_x - c->pad_left >= to_w)
+                        continue;
+                    size_t to_x = point_x - c->pad_left;
+                    if (c->transposed)
+                        sums[to_y * out_w + to_x] += tap(p, image, y, x, o, i, j);
+                    else
+                        sums[y * out_w + x] += tap(p, image, to_y, to_x, o, i, j);
+                }
+            }
+        }
+    }
+}
+
+static int conv(const struct ref_problem *p, void *out, size_t ldo)
+{
+    const struct qdot_conv *c = p->conv;
+    size_t out_h, out_w;
+    ref_conv_output(c, &out_h, &out_w);
+    size_t pixels = out_h * out_w;
+    int64_t *sums = malloc(pixels * sizeof(*sums));
+    if (!sums)
+        return -1;
+    for (size_t image = 0; image < p->m; image++) {
+        for (size_t o = 0; o < c->out_channels; o++) {
+            int64_t bias = p->bias ? p->bias[o] : 0;
+            memset(sums, 0, pixels * sizeof(*sums));
+            convolve(p, image, o, sums, out_h, out_w);
+            for (size_t pixel = 0; pixel < pixels; pixel++) {
+                size_t at = (image * pixels + pixel) * ldo + o;
+                if (c->layout == QDOT_NCHW)
+                    at = (image * c->out_channels + o) * pixels + pixel;
+                store(p, out, at, wrap(sums[pixel] + bias), 0, o);
+            }
+        }
+    }
+    free(sums);
+    return 0;
+}
+
+int ref_run(const struct ref_problem *p, void *out, size_t ldo)
+{
+    if (p->conv)
+        return conv(p, out, ldo);
+    gemm(p, out, ldo);
+    return 0;
 }

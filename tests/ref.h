@@ -10,6 +10,9 @@
 #include "qdot.h"
 
 struct ref_problem {
+    const struct qdot_conv *conv; /* NULL: a GEMM. Else m counts images, n is out_channels, k is not
+                                     read, lda and ldo are between pixels (NCHW: not read), B lies
+                                     as qdot.h says; none of its fields is left to its default */
     size_t m, n, k;
     enum qdot_type a_type, b_type, out_type; /* none of them the default */
     const void *a, *b;
@@ -28,15 +31,17 @@ struct ref_problem {
 };
 
 size_t ref_size(enum qdot_type type);
-void ref_gemm(const struct ref_problem *p, void *out, size_t ldo);
+/* Rows and columns of a convolution's output; 0 where it is empty. */
+void ref_conv_output(const struct qdot_conv *c, size_t *height, size_t *width);
+int ref_run(const struct ref_problem *p, void *out, size_t ldo); /* 0, or -1: out of memory */
 
 /* The same by kernels_cl/reference.cl, on the first OpenCL device that keeps subnormals and rounds
  * to nearest. Open gives NULL and the reason when there is none; device gets its name. */
 struct ref_opencl;
 struct ref_opencl *ref_opencl_open(char *device, size_t device_bytes, char *reason,
                                    size_t reason_bytes);
-int ref_opencl_gemm(struct ref_opencl *r, const struct ref_problem *p, void *out, size_t ldo,
-                    char *reason, size_t reason_bytes); /* 0, or -1 and the reason */
+int ref_opencl_run(struct ref_opencl *r, const struct ref_problem *p, void *out, size_t ldo,
+                   char *reason, size_t reason_bytes); /* 0, or -1 and the reason */
 void ref_opencl_close(struct ref_opencl *r);
 
 #endif

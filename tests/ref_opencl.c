@@ -15,8 +15,8 @@ struct ref_opencl *ref_opencl_open(char *device, size_t device_bytes, char *reas
     return NULL;
 }
 
-int ref_opencl_gemm(struct ref_opencl *r, const struct ref_problem *p, void *out, size_t ldo,
-                    char *reason, size_t reason_bytes)
+int ref_opencl_run(struct ref_opencl *r, const struct ref_problem *p, void *out, size_t ldo,
+                   char *reason, size_t reason_bytes)
 {
     (void)r;
     (void)p;
@@ -66,7 +66,7 @@ struct ref_opencl {
     cl_context context;
     cl_command_queue queue;
     cl_program program;
-    cl_kernel kernel;
+    cl_kernel gemm, conv;
 #define FIELD(name) __typeof__(&name) name;
     CALLS(FIELD)
 #undef FIELD
@@ -160,8 +160,10 @@ struct ref_opencl *ref_opencl_open(char *device, size_t device_bytes, char *reas
     }
     if (!code) {
         call = "clCreateKernel";
-        r->kernel = r->clCreateKernel(r->program, "reference", &code);
+        r->gemm = r->clCreateKernel(r->program, "reference_gemm", &code);
     }
+    if (!code)
+        r->conv = r->clCreateKernel(r->program, "reference_conv", &code);
     if (!code)
         return r;
     snprintf(reason, reason_bytes, "%s: error %d", call, (int)code);
@@ -174,8 +176,10 @@ void ref_opencl_close(struct ref_opencl *r)
 {
     if (!r)
         return;
-    if (r->kernel)
-        r->clReleaseKernel(r->kernel);
+    if (r->gemm)
+        r->clReleaseKernel(r->gemm);
+    if (r->conv)
+        r->clReleaseKernel(r->conv);
     if (r->program)
         r->clReleaseProgram(r->program);
     if (r->queue)
@@ -192,18 +196,84 @@ static size_t matrix_bytes(size_t rows, size_t columns, size_t ld, enum qdot_typ
     return ((rows - 1) * ld + columns) * ref_size(type);
 }
 
-int ref_opencl_gemm(struct ref_opencl *r, const struct ref_problem *p, void *out, size_t ldo,
-                    char *reason, size_t reason_bytes)
+struct operand {
+    const void *memory;
+    size_t bytes;
+};
+
+/* A, B and out of a problem, in elements, and how its kernel is called. */
+struct launch {
+    cl_kernel kernel;
+    size_t a_rows, a_columns, lda, b_bytes, out_rows, out_columns, ldo;
+    struct operand values[6]; /* what its own arguments are */
+    cl_long4 shape[4];
+    cl_long2 pads;
+    cl_int2 form;
+};
+
+static void launch_gemm(const struct ref_opencl *r, const struct ref_problem *p, size_t ldo,
+                        struct launch *l)
 {
-    size_t b_rows = p->b_transposed ? p->n : p->k;
-    size_t b_columns = p->b_transposed ? p->k : p->n;
-    size_t out_bytes = matrix_bytes(p->m, p->n, ldo, p->out_type);
-    const struct {
-        const void *memory;
-        size_t bytes;
-    } operands[] = {
-        {p->a, matrix_bytes(p->m, p->k, p->lda, p->a_type)},
-        {p->b, matrix_bytes(b_rows, b_columns, p->ldb, p->b_type)},
+    size_t b_rows = p->b_transposed ? p->n : p->k, b_columns = p->b_transposed ? p->k : p->n;
+    *l = (struct launch){
+        .kernel = r->gemm,
+        .a_rows = p->m,
+        .a_columns = p->k,
+        .lda = p->lda,
+        .b_bytes = matrix_bytes(b_rows, b_columns, p->ldb, p->b_type),
+        .out_rows = p->m,
+        .out_columns = p->n,
+        .ldo = ldo,
+        .shape = {{{(cl_long)p->m, (cl_long)p->n, (cl_long)p->k, 0}},
+                  {{(cl_long)p->lda, p->b_transposed ? 1 : (cl_long)p->ldb,
+                    p->b_transposed ? (cl_long)p->ldb : 1, (cl_long)ldo}}},
+    };
+    for (size_t i = 0; i < 2; i++)
+        l->values[i] = (struct operand){&l->shape[i], sizeof(l->shape[i])};
+}
+
+static void launch_conv(const struct ref_opencl *r, const struct ref_problem *p, size_t ldo,
+                        struct launch *l)
+{
+    const struct qdot_conv *c = p->conv;
+    size_t out_h, out_w, cg = c->channels / c->groups, og = c->out_channels / c->groups;
+    int nchw = c->layout == QDOT_NCHW;
+    ref_conv_output(c, &out_h, &out_w);
+    *l = (struct launch){
+        .kernel = r->conv,
+        .a_rows = p->m * c->height * c->width,
+        .a_columns = c->channels,
+        .lda = nchw ? c->channels : p->lda,
+        .b_bytes = c->out_channels * c->kernel_h * c->kernel_w * cg,
+        .out_rows = p->m * out_h * out_w,
+        .out_columns = c->out_channels,
+        .ldo = nchw ? c->out_channels : ldo,
+        .shape = {{{(cl_long)c->height, (cl_long)c->width, (cl_long)c->channels, (cl_long)p->lda}},
+                  {{(cl_long)out_h, (cl_long)out_w, (cl_long)c->out_channels, (cl_long)ldo}},
+                  {{(cl_long)c->kernel_h, (cl_long)c->kernel_w, (cl_long)cg, (cl_long)og}},
+                  {{(cl_long)c->stride_h, (cl_long)c->stride_w, (cl_long)c->dilation_h,
+                    (cl_long)c->dilation_w}}},
+        .pads = {{(cl_long)c->pad_top, (cl_long)c->pad_left}},
+        .form = {{nchw, c->transposed != 0}},
+    };
+    for (size_t i = 0; i < 4; i++)
+        l->values[i] = (struct operand){&l->shape[i], sizeof(l->shape[i])};
+    l->values[4] = (struct operand){&l->pads, sizeof(l->pads)};
+    l->values[5] = (struct operand){&l->form, sizeof(l->form)};
+}
+
+int ref_opencl_run(struct ref_opencl *r, const struct ref_problem *p, void *out, size_t ldo,
+                   char *reason, size_t reason_bytes)
+{
+    struct launch l;
+    if (p->conv)
+        launch_conv(r, p, ldo, &l);
+    else
+        launch_gemm(r, p, ldo, &l);
+    size_t out_bytes = matrix_bytes(l.out_rows, l.out_columns, l.ldo, p->out_type);
+    const struct operand operands[] = {
+        {p->a, matrix_bytes(l.a_rows, l.a_columns, l.lda, p->a_type)},
+        {p->b, l.b_bytes},
         {p->a_zero, p->a_zero_count * 4},
         {p->b_zero, p->b_zero_count * 4},
         {p->bias, p->bias ? p->n * 4 : 0},
@@ -217,9 +287,6 @@ int ref_opencl_gemm(struct ref_opencl *r, const struct ref_problem *p, void *out
     int32_t lo = type_range ? (p->out_type == QDOT_U8 ? 0 : -128) : p->clamp_lo;
     int32_t hi = type_range ? (p->out_type == QDOT_U8 ? 255 : 127) : p->clamp_hi;
     cl_int4 types = {{p->a_type, p->b_type, p->out_type, 0}};
-    cl_long4 shape = {{(cl_long)p->m, (cl_long)p->n, (cl_long)p->k, 0}};
-    cl_long4 steps = {{(cl_long)p->lda, p->b_transposed ? 1 : (cl_long)p->ldb,
-                       p->b_transposed ? (cl_long)p->ldb : 1, (cl_long)ldo}};
     cl_int4 counts = {
         {(cl_int)p->a_zero_count, (cl_int)p->b_zero_count, (cl_int)p->scale_count, 0}};
     cl_int4 present = {{p->bias != NULL, p->row_scale != NULL, p->bias_f != NULL, 0}};
@@ -240,24 +307,28 @@ int ref_opencl_gemm(struct ref_opencl *r, const struct ref_problem *p, void *out
         buffers[i] = r->clCreateBuffer(r->context, CL_MEM_READ_WRITE | CL_MEM_COPY_HOST_PTR, bytes,
                                        memory.to, &code);
         if (!code)
-            code = r->clSetKernelArg(r->kernel, (cl_uint)i, sizeof(cl_mem), &buffers[i]);
+            code = r->clSetKernelArg(l.kernel, (cl_uint)i, sizeof(cl_mem), &buffers[i]);
     }
-    const struct {
-        const void *value;
-        size_t bytes;
-    } values[] = {{&types, sizeof(types)},     {&shape, sizeof(shape)},
-                  {&steps, sizeof(steps)},     {&counts, sizeof(counts)},
-                  {&present, sizeof(present)}, {&output, sizeof(output)}};
-    for (size_t i = 0; i < sizeof(values) / sizeof(values[0]) && !code; i++) {
+    const struct operand values[] = {{&types, sizeof(types)},
+                                     {&counts, sizeof(counts)},
+                                     {&present, sizeof(present)},
+                                     {&output, sizeof(output)},
+                                     l.values[0],
+                                     l.values[1],
+                                     l.values[2],
+                                     l.values[3],
+                                     l.values[4],
+                                     l.values[5]};
+    for (size_t i = 0; i < sizeof(values) / sizeof(values[0]) && values[i].memory && !code; i++) {
         call = "clSetKernelArg";
         code =
-            r->clSetKernelArg(r->kernel, (cl_uint)(OPERANDS + i), values[i].bytes, values[i].value);
+            r->clSetKernelArg(l.kernel, (cl_uint)(OPERANDS + i), values[i].bytes, values[i].memory);
     }
     if (!code) {
-        size_t global[2] = {(p->n + GROUP - 1) / GROUP * GROUP, p->m}, local[2] = {GROUP, 1};
+        size_t global[2] = {(l.out_columns + GROUP - 1) / GROUP * GROUP, l.out_rows};
+        size_t local[2] = {GROUP, 1};
         call = "clEnqueueNDRangeKernel";
-        code =
-            r->clEnqueueNDRangeKernel(r->queue, r->kernel, 2, NULL, global, local, 0, NULL, NULL);
+        code = r->clEnqueueNDRangeKernel(r->queue, l.kernel, 2, NULL, global, local, 0, NULL, NULL);
     }
     if (!code) {
         call = "clEnqueueReadBuffer";
