@@ -350,7 +350,7 @@ static size_t choose(const struct candidate *list, size_t count)
     return fastest < count ? fastest : first;
 }
 
-static int nobody(const struct qdot_device *root, const struct candidate *list, size_t count,
+static int nobody(struct qdot_device *root, const struct candidate *list, size_t count,
                   const struct qdot_op_desc *desc, struct qdot_error *err)
 {
     for (size_t i = 0; i < count; i++) {
@@ -362,6 +362,14 @@ static int nobody(const struct qdot_device *root, const struct candidate *list, 
                              c->device->backend->name, c->row->name, c->device->info.name,
                              c->reason);
     }
+    /* No candidate, but perhaps a row for another kind of op. */
+    const struct qdot_device *device;
+    for (size_t i = 0; desc->kernel && (device = qdot_device_child(root, i)) != NULL; i++)
+        for (size_t r = 0; r < device->backend->row_count; r++)
+            if (name_matches(device, &device->backend->rows[r], desc->kernel))
+                return qdot_fail(
+                    err, QDOT_UNSUPPORTED, "kernel: '%s' is a row for %s", desc->kernel,
+                    device->backend->rows[r].op == QDOT_CONV ? "convolutions" : "matrix products");
     if (desc->kernel)
         return qdot_fail(err, QDOT_INVALID, "kernel: '%s' is no row of device %s", desc->kernel,
                          root->info.name);
