@@ -122,6 +122,11 @@ static void copy_pixels(const struct conv_run *run, uint8_t *to, size_t image, s
     const struct qdot_geometry *g = &run->op->p.conv;
     const struct qdot_row *row = run->op->row;
     const size_t bytes = a_bytes(row), multiplier = row->depthwise ? g->og : 1;
+    if (g->nchw && bytes == 1 && multiplier == 1) {
+        const uint8_t *from = run->a + ((image * g->c + first) * g->h + y) * g->w + x;
+        cpu_transpose(from, g->h * g->w, channels, count, to, step, run->flip);
+        return;
+    }
     if (g->nchw) {
         for (size_t c = 0; c < channels; c++) {
             const uint8_t *from =
@@ -213,17 +218,14 @@ static void fill_strip(const struct conv_run *run, uint8_t *strip, const struct 
 static int32_t sum_runs(const struct conv_run *run, const uint8_t *a, const ptrdiff_t *runs)
 {
     const struct qdot_packed *packed = &run->op->packed;
+    const uint8_t sign = run->is_signed ? 0x80 : 0;
     uint32_t sum = 0;
     for (size_t r = 0; r < packed->runs; r++) {
         const uint8_t *from = a + runs[r];
         if (a_bytes(run->op->row) == 1) {
-            uint32_t bytes = 0;
             for (size_t i = 0; i < packed->run; i++)
-                bytes += from[i];
-            sum += bytes;
-            if (run->is_signed)
-                for (size_t i = 0; i < packed->run; i++)
-                    sum -= from[i] & 0x80 ? 256 : 0;
+                sum += from[i] ^ sign; /* signed bytes as unsigned ones 128 higher */
+            sum -= (uint32_t)sign * (uint32_t)packed->run;
         } else {
             for (size_t i = 0; i < packed->run; i++) {
                 int16_t value;
@@ -266,21 +268,16 @@ static void scatter(const struct conv_run *run, const struct part *part, const u
                     size_t column, size_t columns)
 {
     const struct qdot_geometry *g = &run->op->p.conv;
-    const size_t bytes = run->op->p.out_bytes, nr = run->op->row->nr;
-    for (size_t j = 0; j < columns; j++) {
-        uint8_t *to =
-            run->output.out +
-            (((part->image * g->o + column + j) * g->oh + part->line) * g->ow + part->column) *
-                bytes;
-        const uint8_t *from = buffer + j * bytes;
-        if (bytes == 1) {
-            for (size_t i = 0; i < part->pixels; i++)
-                to[i] = from[i * nr];
-        } else {
-            for (size_t i = 0; i < part->pixels; i++)
-                memcpy(to + i * 4, from + i * nr * 4, 4);
-        }
+    const size_t bytes = run->op->p.out_bytes, nr = run->op->row->nr, plane = g->oh * g->ow;
+    const size_t first = (part->image * g->o + column) * plane + part->line * g->ow + part->column;
+    uint8_t *to = run->output.out + first * bytes;
+    if (bytes == 1) {
+        cpu_transpose(buffer, nr, part->pixels, columns, to, plane, 0);
+        return;
     }
+    for (size_t j = 0; j < columns; j++)
+        for (size_t i = 0; i < part->pixels; i++)
+            memcpy(to + (j * plane + i) * 4, buffer + (i * nr + j) * 4, 4);
 }
 
 /* Where output pixels lie in the strip or the input, one after another. */

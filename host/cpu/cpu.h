@@ -162,6 +162,10 @@ extern cpu_stage_fn cpu_stage_bytes_avx2, cpu_stage_shorts_avx2;
 extern cpu_stage_fn cpu_stage_bytes_avx512;
 #endif
 
+/* to[j * to_ld + i] = from[i * from_ld + j] ^ flip, of so many rows i and columns j. */
+void cpu_transpose(const uint8_t *from, size_t from_ld, size_t rows, size_t columns, uint8_t *to,
+                   size_t to_ld, uint8_t flip);
+
 /* The output stage of one row of a tile in plain C, for the rows that have none of their own. */
 void cpu_finish_row(const struct cpu_tile *t, size_t i, const uint32_t *sum, size_t nr);
 
@@ -192,11 +196,14 @@ void cpu_conv_run(struct qdot_op *op, const struct qdot_run *args);
 /* ---- kernels --------------------------------------------------------------------------------- */
 
 extern const struct cpu_kernel cpu_kernel_4x16;
+extern const struct cpu_depthwise_kernel cpu_depthwise_1x16;
 #if defined(__x86_64__)
 extern const struct cpu_kernel cpu_kernel_6x16_avx2;
 extern const struct cpu_kernel cpu_kernel_6x16_avxvnni;
 extern const struct cpu_kernel cpu_kernel_6x64_avx512vnni;
 extern const struct cpu_kernel cpu_kernel_4x4k64_avx512vnni;
+extern const struct cpu_depthwise_kernel cpu_depthwise_2x64_avx512vnni;
+extern const struct cpu_depthwise_kernel cpu_depthwise_1x16_avx2;
 #endif
 
 #endif

@@ -86,3 +86,48 @@ __attribute__((target("avx512f,avx512bw"))) void cpu_stage_bytes_avx512(const st
     }
 }
 #endif
+
+/* ---- transposition --------------------------------------------------------------------------- */
+
+#if defined(__SSE2__)
+/* 16 x 16 bytes. Four times, rows i and i + 8 are interleaved: the bits of a byte's place turn round
+ * by one each time, so that after four row and column have changed places. */
+static void transpose_16(const uint8_t *from, size_t from_ld, uint8_t *to, size_t to_ld,
+                         uint8_t flip)
+{
+    const __m128i flips = _mm_set1_epi8((char)flip);
+    __m128i v[16], w[16];
+    for (size_t i = 0; i < 16; i++)
+        v[i] = _mm_xor_si128(_mm_loadu_si128((const __m128i *)(const void *)(from + i * from_ld)),
+                             flips);
+    UNROLL(4)
+    for (int pass = 0; pass < 4; pass++) {
+        UNROLL(8)
+        for (int i = 0; i < 8; i++) {
+            w[2 * i] = _mm_unpacklo_epi8(v[i], v[i + 8]);
+            w[2 * i + 1] = _mm_unpackhi_epi8(v[i], v[i + 8]);
+        }
+        UNROLL(16)
+        for (int i = 0; i < 16; i++)
+            v[i] = w[i];
+    }
+    for (size_t i = 0; i < 16; i++)
+        _mm_storeu_si128((__m128i *)(void *)(to + i * to_ld), v[i]);
+}
+#endif
+
+void cpu_transpose(const uint8_t *from, size_t from_ld, size_t rows, size_t columns, uint8_t *to,
+                   size_t to_ld, uint8_t flip)
+{
+    size_t whole_rows = 0, whole_columns = 0;
+#if defined(__SSE2__)
+    whole_rows = rows / 16 * 16;
+    whole_columns = columns / 16 * 16;
+    for (size_t i = 0; i < whole_rows; i += 16)
+        for (size_t j = 0; j < whole_columns; j += 16)
+            transpose_16(from + i * from_ld + j, from_ld, to + j * to_ld + i, to_ld, flip);
+#endif
+    for (size_t i = 0; i < rows; i++)
+        for (size_t j = i < whole_rows ? whole_columns : 0; j < columns; j++)
+            to[j * to_ld + i] = from[i * from_ld + j] ^ flip;
+}
