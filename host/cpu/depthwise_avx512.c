@@ -1,0 +1,534 @@
+/*
+ * Depthwise convolution by AVX-512 VNNI, 64 channels at a time.
+ *
+ * vpdpbusd adds four products of bytes into a 32-bit lane. Here they are four taps of one channel:
+ * the bytes of 4 neighbouring points of a line are interleaved into a quad of 4 zmm, dword by
+ * channel. A quad serves every line of the kernel (so it is made once, into a ring of kh lines in
+ * L1) and, where outputs lie one point apart, two outputs: with 3 taps in a line the weights
+ * (w0 w1 w2 0) and (0 w0 w1 w2) give output x and x + 1. Longer lines of taps take further quads, 4
+ * points on each.
+ *
+ * Order of channels: unpacking works within 128-bit pieces, so register j of a quad has channels
+ * 16 l + 4 j .. + 3 in its piece l. Packing the four registers of sums to bytes undoes just that.
+ * Weights, bias and scale are put into this order once a call; 32-bit outputs are put back.
+ *
+ * Instructions for 64 channels of 2 outputs, 3x3, stride 1, to bytes:
+ *   quad            2 loads, 6 unpacks, 4 stores
+ *   sums            12 loads of quads, 12 of weights (for 4 outputs 24 each way halved), 24 vpdpbusd
+ *   to bytes        2 x (4 cvt, 4 mul, 4 cvt, 2 packs, 2 adds, 1 packus, 1 max, 1 min), 2 stores;
+ *                   2 x 4 min more where a sum times its scale may exceed 32 bits
+ * which is 68 on vector ports: 34 clocks on Intel (ports 0 and 5; 12 of them only on 5), of which 9
+ * are useful vpdpbusd: 26 % of their peak. On Zen 5 (4 vector pipes, vpdpbusd and mul on two of
+ * them) the bounds are 16 clocks for those two, 17 for all, 14 for loads.
+ */
+#include <immintrin.h>
+#include <string.h>
+#include "cpu.h"
+
+#define TARGET __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")))
+#define INLINE static inline __attribute__((always_inline)) TARGET
+#define NR 64
+#define QUAD 256         /* bytes: 4 points of NR channels */
+#define RING_BYTES 20480 /* wanted: with the weights and the lines it is made of it stays in L1 */
+#define KERNEL_MAX 4096  /* larger ones have no room anyway */
+
+/* Dilated kernels fall into phases: outputs whose windows share no point with those of other
+ * phases. Within a phase, points counted in steps of the dilation, it is 1. */
+struct axis {
+    size_t phases, stride, point_step; /* point_step in points of the strip */
+};
+
+static struct axis axis_of(size_t stride, size_t dilation)
+{
+    size_t a = stride, b = dilation;
+    while (b) { /* the greatest common divisor */
+        const size_t rest = a % b;
+        a = b;
+        b = rest;
+    }
+    return (struct axis){dilation / a, stride / a, dilation};
+}
+
+/* How a line of outputs is made of quads. */
+struct plan {
+    size_t shared; /* outputs that a quad serves: 2 when the stride is 1, else 1 */
+    size_t groups; /* of taps, a quad each, in a line of the kernel */
+    size_t block;  /* outputs at a time, a multiple of 4 */
+    size_t ahead;  /* quads from a group's to the next one's */
+    size_t quads;  /* in a line of the ring */
+};
+
+static size_t min(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+static size_t round_up(size_t value, size_t step)
+{
+    return (value + step - 1) / step * step;
+}
+
+/* With a stride of 1 or 2 quads begin at every second point, and a group's are those of the group
+ * before, two on. Else each group has quads of its own. */
+static struct plan plan_of(size_t kh, size_t kw, size_t stride, size_t columns)
+{
+    struct plan p = {.shared = stride == 1 ? 2 : 1};
+    p.groups = (kw + p.shared + 2) / 4;
+    const size_t room = RING_BYTES / QUAD / kh, extra = 2 * (p.groups - 1);
+    if (stride > 2)
+        p.block = room / p.groups;
+    else
+        p.block = room > extra ? (room - extra) * p.shared : 0;
+    p.block = p.block < 4 ? 4 : p.block / 4 * 4;
+    p.block = min(p.block, round_up(columns, 4));
+    p.ahead = stride > 2 ? p.block : 2;
+    p.quads = stride > 2 ? p.block * p.groups : p.block / p.shared + extra;
+    return p;
+}
+
+/* What the lines of one call have in common. Vectors are in the order of a quad. */
+struct work {
+    struct plan plan;
+    size_t kh;
+    const struct cpu_output *output;
+    const __m512i *weights; /* [kh][groups][shared][4] */
+    const __m512i *ones;    /* likewise: 1 under every tap; when b_neg is wanted */
+    const __m512i *bias, *b_neg;
+    const __m512 *scale;
+    __mmask64 channels;
+};
+
+/* One line of outputs, or a block of it. */
+struct line {
+    const uint8_t *const *ring; /* kh lines of quads, from top to bottom */
+    uint8_t *out;
+    size_t out_step; /* bytes between its outputs */
+    size_t count;
+};
+typedef void line_fn(const struct work *w, const struct line *l);
+
+/* ---- quads ----------------------------------------------------------------------------------- */
+
+struct pair {
+    __m512i low, high;
+};
+
+INLINE struct pair pair_of(const uint8_t *first, const uint8_t *second)
+{
+    const __m512i a = _mm512_loadu_si512(first), b = _mm512_loadu_si512(second);
+    return (struct pair){_mm512_unpacklo_epi8(a, b), _mm512_unpackhi_epi8(a, b)};
+}
+
+INLINE void store_quad(uint8_t *quad, struct pair a, struct pair b)
+{
+    _mm512_store_si512(quad, _mm512_unpacklo_epi16(a.low, b.low));
+    _mm512_store_si512(quad + 64, _mm512_unpackhi_epi16(a.low, b.low));
+    _mm512_store_si512(quad + 128, _mm512_unpacklo_epi16(a.high, b.high));
+    _mm512_store_si512(quad + 192, _mm512_unpackhi_epi16(a.high, b.high));
+}
+
+/* Quads of points first, first + advance ... up to 'last', which is the last that may be read: in
+ * its place it stands for those behind it, which meet no weight but 0. */
+static TARGET void make_quads(const uint8_t *points, size_t step, size_t first, size_t last,
+                              size_t advance, size_t count, uint8_t *quads)
+{
+    size_t x = first, i = 0;
+    if (advance == 2 && x + 3 <= last) {
+        const uint8_t *p = points + x * step;
+        struct pair a = pair_of(p, p + step);
+        for (; i < count && x + 3 <= last; i++, x += 2) {
+            p += 2 * step;
+            const struct pair b = pair_of(p, p + step);
+            store_quad(quads + i * QUAD, a, b);
+            a = b;
+        }
+    }
+    for (; i < count && x <= last; i++, x += advance)
+        store_quad(quads + i * QUAD, pair_of(points + x * step, points + min(x + 1, last) * step),
+                   pair_of(points + min(x + 2, last) * step, points + min(x + 3, last) * step));
+}
+
+/* ---- order ----------------------------------------------------------------------------------- */
+
+/* Channels from their natural order to that of a quad, or back: 4 x 4 pieces transposed. */
+INLINE void reorder(__m512i v[4])
+{
+    const __m512i a = _mm512_shuffle_i32x4(v[0], v[1], 0x44);
+    const __m512i b = _mm512_shuffle_i32x4(v[2], v[3], 0x44);
+    const __m512i c = _mm512_shuffle_i32x4(v[0], v[1], 0xee);
+    const __m512i d = _mm512_shuffle_i32x4(v[2], v[3], 0xee);
+    v[0] = _mm512_shuffle_i32x4(a, b, 0x88);
+    v[1] = _mm512_shuffle_i32x4(a, b, 0xdd);
+    v[2] = _mm512_shuffle_i32x4(c, d, 0x88);
+    v[3] = _mm512_shuffle_i32x4(c, d, 0xdd);
+}
+
+INLINE void reorder_array(const void *from, __m512i *to)
+{
+    __m512i v[4];
+    UNROLL(4)
+    for (int j = 0; j < 4; j++)
+        v[j] = _mm512_loadu_si512((const uint8_t *)from + j * 64);
+    reorder(v);
+    UNROLL(4)
+    for (int j = 0; j < 4; j++)
+        to[j] = v[j];
+}
+
+/* The packed taps, by group and channel, to the weights of quads: in place for the first output of a
+ * quad, one point later for the second. */
+static TARGET void place_weights(const struct cpu_depthwise *d, const struct plan *plan,
+                                 __m512i *to)
+{
+    for (size_t i = 0; i < d->kh; i++) {
+        const uint8_t *line = d->weights + i * d->run_groups * QUAD;
+        __m512i before[4], now[4], later[4];
+        UNROLL(4)
+        for (int j = 0; j < 4; j++)
+            before[j] = _mm512_setzero_si512();
+        for (size_t g = 0; g < plan->groups; g++) {
+            UNROLL(4)
+            for (int j = 0; j < 4; j++)
+                now[j] = g < d->run_groups ? _mm512_loadu_si512(line + g * QUAD + j * 64)
+                                           : _mm512_setzero_si512();
+            reorder(now);
+            UNROLL(4)
+            for (int j = 0; j < 4; j++) {
+                later[j] =
+                    _mm512_or_si512(_mm512_slli_epi32(now[j], 8), _mm512_srli_epi32(before[j], 24));
+                *to++ = now[j];
+            }
+            UNROLL(4)
+            for (int j = 0; j < 4; j++) {
+                if (plan->shared == 2)
+                    *to++ = later[j];
+                before[j] = now[j];
+            }
+        }
+    }
+}
+
+/* 1 for each tap, in the same places. */
+static TARGET void place_ones(size_t kh, size_t kw, const struct plan *plan, __m512i *to)
+{
+    for (size_t i = 0; i < kh; i++)
+        for (size_t g = 0; g < plan->groups; g++)
+            for (size_t shift = 0; shift < plan->shared; shift++) {
+                uint32_t ones = 0;
+                for (size_t b = 0; b < 4; b++)
+                    if (g * 4 + b >= shift && g * 4 + b - shift < kw)
+                        ones |= (uint32_t)1 << 8 * b;
+                for (int j = 0; j < 4; j++)
+                    *to++ = _mm512_set1_epi32((int32_t)ones);
+            }
+}
+
+/* ---- sums ------------------------------------------------------------------------------------ */
+
+/* Adds the products of 'outputs' neighbouring outputs' windows and weights to c. 'at' is where the
+ * first one's quad lies in the ring's lines. */
+INLINE void add_products(const struct work *w, const struct line *l, size_t at,
+                         const __m512i *weights, const int shared, const int outputs,
+                         __m512i (*c)[4])
+{
+    const size_t ahead = w->plan.ahead * QUAD;
+    for (size_t i = 0; i < w->kh; i++) {
+        const uint8_t *quad = l->ring[i] + at;
+        for (size_t g = w->plan.groups; g > 0; g--, quad += ahead, weights += 4 * shared) {
+            UNROLL(4)
+            for (int j = 0; j < 4; j++) {
+                UNROLL(4)
+                for (int q = 0; q < outputs; q += shared) {
+                    const __m512i a = _mm512_load_si512(quad + q / shared * QUAD + j * 64);
+                    c[q][j] = _mm512_dpbusd_epi32(c[q][j], a, weights[j]);
+                    if (shared == 2)
+                        c[q + 1][j] = _mm512_dpbusd_epi32(c[q + 1][j], a, weights[4 + j]);
+                }
+            }
+        }
+    }
+}
+
+/* bias + b_neg * the window's sum, where sums begin when there are zero points of weights. */
+INLINE void window_sums(const struct work *w, const struct line *l, size_t at, const int shared,
+                        const int outputs, __m512i (*c)[4])
+{
+    UNROLL(4)
+    for (int q = 0; q < outputs; q++) {
+        UNROLL(4)
+        for (int j = 0; j < 4; j++)
+            c[q][j] = _mm512_setzero_si512();
+    }
+    add_products(w, l, at, w->ones, shared, outputs, c);
+    UNROLL(4)
+    for (int q = 0; q < outputs; q++) {
+        UNROLL(4)
+        for (int j = 0; j < 4; j++)
+            c[q][j] = _mm512_add_epi32(w->bias[j], _mm512_mullo_epi32(c[q][j], w->b_neg[j]));
+    }
+}
+
+/* ---- outputs --------------------------------------------------------------------------------- */
+
+/* In registers: stores of bytes could alias where they come from. */
+struct narrowing {
+    __m512i zero, lo, hi; /* of 16, 8 and 8 bits */
+    __m512 scale[4];
+    __mmask64 channels;
+};
+
+/*
+ * To bytes: convert, multiply, convert; packing saturates to 16 bits, the zero point is added with
+ * saturation, packing saturates to 8 bits, the clamp is one of bytes. Each saturation is monotonic
+ * and lies outside the clamp, so the result is clamp(rne(x) + zero). The second conversion gives
+ * INT_MIN for all that does not fit: right for what is far below, and where something may be far
+ * above ('bounded' is false) it is cut off at a value beyond all outputs. Both conversions round to
+ * nearest even, the mode cpu.c sets.
+ */
+INLINE void store_narrow(const struct narrowing *n, const enum qdot_type type, const bool bounded,
+                         const __m512i *c, uint8_t *out)
+{
+    __m512i v[4], bytes;
+    UNROLL(4)
+    for (int j = 0; j < 4; j++) {
+        __m512 x = _mm512_mul_ps(_mm512_cvtepi32_ps(c[j]), n->scale[j]);
+        if (!bounded)
+            x = _mm512_min_ps(x, _mm512_set1_ps(65536.0f));
+        v[j] = _mm512_cvtps_epi32(x);
+    }
+    v[0] = _mm512_adds_epi16(_mm512_packs_epi32(v[0], v[1]), n->zero);
+    v[2] = _mm512_adds_epi16(_mm512_packs_epi32(v[2], v[3]), n->zero);
+    if (type == QDOT_U8)
+        bytes = _mm512_min_epu8(_mm512_max_epu8(_mm512_packus_epi16(v[0], v[2]), n->lo), n->hi);
+    else
+        bytes = _mm512_min_epi8(_mm512_max_epi8(_mm512_packs_epi16(v[0], v[2]), n->lo), n->hi);
+    _mm512_mask_storeu_epi8(out, n->channels, bytes);
+}
+
+INLINE void store_wide(const struct work *w, const enum qdot_type type, const __m512i *c,
+                       uint8_t *out)
+{
+    __m512i v[4];
+    UNROLL(4)
+    for (int j = 0; j < 4; j++) {
+        v[j] = c[j];
+        if (type == QDOT_F32)
+            v[j] = _mm512_castps_si512(_mm512_mul_ps(_mm512_cvtepi32_ps(c[j]), w->scale[j]));
+    }
+    reorder(v);
+    UNROLL(4)
+    for (int j = 0; j < 4; j++) {
+        if (type == QDOT_F32)
+            v[j] = _mm512_castps_si512(_mm512_add_ps(_mm512_castsi512_ps(v[j]),
+                                                     _mm512_loadu_ps(w->output->bias_f + 16 * j)));
+        _mm512_mask_storeu_epi32(out + j * 64, (__mmask16)(w->channels >> 16 * j), v[j]);
+    }
+}
+
+/* 'outputs' neighbouring outputs, of which 'count' exist. */
+INLINE void some_outputs(const struct work *w, const struct line *l, const struct narrowing *n,
+                         size_t at, uint8_t *out, size_t count, const int shared, const int outputs,
+                         const enum qdot_type type, const bool bounded)
+{
+    __m512i c[4][4];
+    if (w->b_neg) {
+        window_sums(w, l, at, shared, outputs, c);
+    } else {
+        UNROLL(4)
+        for (int q = 0; q < outputs; q++) {
+            UNROLL(4)
+            for (int j = 0; j < 4; j++) {
+                c[q][j] = w->bias[j];
+                OWN_REGISTER(c[q][j]);
+            }
+        }
+    }
+    add_products(w, l, at, w->weights, shared, outputs, c);
+    UNROLL(4)
+    for (int q = 0; q < outputs; q++) {
+        if ((size_t)q < count) {
+            if (type == QDOT_S32 || type == QDOT_F32)
+                store_wide(w, type, c[q], out);
+            else
+                store_narrow(n, type, bounded, c[q], out);
+        }
+        out += l->out_step;
+    }
+}
+
+INLINE void whole_line(const struct work *w, const struct line *l, const int shared,
+                       const enum qdot_type type, const bool bounded)
+{
+    const struct cpu_output *o = w->output;
+    const struct narrowing n = {
+        .zero = _mm512_set1_epi16((int16_t)o->zero),
+        .lo = _mm512_set1_epi8((char)o->clamp_lo),
+        .hi = _mm512_set1_epi8((char)o->clamp_hi),
+        .scale = {w->scale[0], w->scale[1], w->scale[2], w->scale[3]},
+        .channels = w->channels,
+    };
+    const size_t step = (size_t)(4 / shared) * QUAD;
+    uint8_t *out = l->out;
+    size_t at = 0, left = l->count;
+    for (; left > 2; at += step, out += 4 * l->out_step, left -= min(left, 4))
+        some_outputs(w, l, &n, at, out, left, shared, 4, type, bounded);
+    if (left)
+        some_outputs(w, l, &n, at, out, left, shared, 2, type, bounded);
+}
+
+#define LINE(name, shared, type, bounded)                                          \
+    static TARGET void name##_##shared(const struct work *w, const struct line *l) \
+    {                                                                              \
+        whole_line(w, l, shared, type, bounded);                                   \
+    }
+#define LINES(name, type, bounded) LINE(name, 1, type, bounded) LINE(name, 2, type, bounded)
+LINES(line_u8, QDOT_U8, false)
+LINES(line_u8_bounded, QDOT_U8, true)
+LINES(line_s8, QDOT_S8, false)
+LINES(line_s8_bounded, QDOT_S8, true)
+LINES(line_s32, QDOT_S32, false)
+LINES(line_f32, QDOT_F32, false)
+
+static line_fn *line_of(const struct cpu_output *o, size_t shared)
+{
+#define PICK(name) return shared == 2 ? name##_2 : name##_1
+    if (o->type == QDOT_S32)
+        PICK(line_s32);
+    if (o->type == QDOT_F32)
+        PICK(line_f32);
+    if (o->type == QDOT_U8 && o->bounded)
+        PICK(line_u8_bounded);
+    if (o->type == QDOT_U8)
+        PICK(line_u8);
+    if (o->bounded)
+        PICK(line_s8_bounded);
+    PICK(line_s8);
+#undef PICK
+}
+
+/* ---- blocks ---------------------------------------------------------------------------------- */
+
+/* Where things are in the scratch, from its beginning; ring is the end of all else. */
+struct layout {
+    size_t weights, ones, terms, slots, ring, end;
+};
+
+static struct layout layout_of(const struct plan *plan, size_t kh)
+{
+    const size_t table = kh * plan->groups * plan->shared * QUAD;
+    struct layout at = {.ones = table, .terms = 2 * table};
+    at.slots = at.terms + 3 * QUAD;
+    at.ring = round_up(at.slots + 2 * kh * sizeof(uint8_t *), 64);
+    at.end = at.ring + kh * plan->quads * QUAD;
+    return at;
+}
+
+static size_t scratch_bytes(size_t kh, size_t kw, size_t columns)
+{
+    size_t most = 0;
+    if (kh > KERNEL_MAX || kw > KERNEL_MAX)
+        return SIZE_MAX;
+    for (size_t stride = 1; stride <= 3; stride++) { /* a block of a larger one is as of 3 */
+        const struct plan plan = plan_of(kh, kw, stride, columns);
+        const struct layout at = layout_of(&plan, kh);
+        most = at.end > most ? at.end : most;
+    }
+    return most;
+}
+
+/* One phase: of lines and columns x of it, 'lines' by 'columns' outputs. The ring's slots are listed
+ * twice over, so that kh lines from any slot on lie in the list one after another. */
+struct phase {
+    const uint8_t *strip;         /* at its first point */
+    size_t line_step, point_step; /* bytes */
+    size_t line_stride, stride;
+    size_t lines, columns;
+    uint8_t *out;
+    size_t out_line, out_step; /* bytes between outputs */
+};
+
+static TARGET void run_block(const struct work *w, const struct cpu_depthwise *d,
+                             const struct phase *p, size_t first, size_t count, line_fn *line,
+                             const uint8_t **slots, uint8_t *ring)
+{
+    const struct plan *plan = &w->plan;
+    const size_t slot_bytes = plan->quads * QUAD;
+    const size_t last = (count - 1) * p->stride + d->kw - 1; /* point of the block */
+    const uint8_t *points = p->strip + first * p->stride * p->point_step;
+    size_t made = 0;
+    for (size_t i = 0; i < 2 * d->kh; i++)
+        slots[i] = ring + i % d->kh * slot_bytes;
+    for (size_t y = 0; y < p->lines; y++) {
+        const size_t top = y * p->line_stride;
+        for (made = made < top ? top : made; made < top + d->kh; made++) {
+            const uint8_t *from = points + made * p->line_step;
+            uint8_t *slot = ring + made % d->kh * slot_bytes;
+            if (p->stride <= 2)
+                make_quads(from, p->point_step, 0, last, 2, plan->quads, slot);
+            for (size_t g = 0; p->stride > 2 && g < plan->groups; g++)
+                make_quads(from, p->point_step, 4 * g, last, p->stride, count,
+                           slot + g * plan->ahead * QUAD);
+        }
+        const struct line l = {
+            .ring = slots + top % d->kh,
+            .out = p->out + y * p->out_line + first * p->out_step,
+            .out_step = p->out_step,
+            .count = count,
+        };
+        line(w, &l);
+    }
+}
+
+static TARGET void run_depthwise(const struct cpu_depthwise *d)
+{
+    const struct cpu_output *o = d->output;
+    const struct axis v = axis_of(d->stride_h, d->dilation_h);
+    const struct axis h = axis_of(d->stride_w, d->dilation_w);
+    const size_t out_step = o->ldo_bytes, out_line = d->columns * out_step;
+    struct work w = {
+        .plan = plan_of(d->kh, d->kw, h.stride, (d->columns + h.phases - 1) / h.phases),
+        .kh = d->kh,
+        .output = o,
+        .channels = d->channels >= NR ? ~(__mmask64)0 : ((__mmask64)1 << d->channels) - 1,
+    };
+    const struct layout at = layout_of(&w.plan, d->kh);
+    uint8_t *scratch = d->scratch;
+    __m512i *terms = (__m512i *)(void *)(scratch + at.terms);
+    place_weights(d, &w.plan, (__m512i *)(void *)scratch);
+    reorder_array(o->bias, terms);
+    reorder_array(o->scale, terms + 4);
+    w.weights = (__m512i *)(void *)scratch;
+    w.bias = terms;
+    w.scale = (__m512 *)(void *)(terms + 4);
+    if (o->b_neg) {
+        __m512i *ones = (__m512i *)(void *)(scratch + at.ones);
+        place_ones(d->kh, d->kw, &w.plan, ones);
+        reorder_array(o->b_neg, terms + 8);
+        w.ones = ones;
+        w.b_neg = terms + 8;
+    }
+    line_fn *line = line_of(o, w.plan.shared);
+    for (size_t y = 0; y < v.phases && y < d->lines; y++)
+        for (size_t x = 0; x < h.phases && x < d->columns; x++) {
+            const struct phase p = {
+                .strip = d->strip + y * d->stride_h * d->line_bytes + x * d->stride_w * NR,
+                .line_step = v.point_step * d->line_bytes,
+                .point_step = h.point_step * NR,
+                .line_stride = v.stride,
+                .stride = h.stride,
+                .lines = (d->lines - y - 1) / v.phases + 1,
+                .columns = (d->columns - x - 1) / h.phases + 1,
+                .out = o->out + y * out_line + x * out_step,
+                .out_line = v.phases * out_line,
+                .out_step = h.phases * out_step,
+            };
+            /* Equal blocks, whole fours. */
+            const size_t blocks = (p.columns + w.plan.block - 1) / w.plan.block;
+            const size_t block = round_up((p.columns + blocks - 1) / blocks, 4);
+            for (size_t first = 0; first < p.columns; first += block)
+                run_block(&w, d, &p, first, min(p.columns - first, block), line,
+                          (const uint8_t **)(void *)(scratch + at.slots), scratch + at.ring);
+        }
+}
+
+const struct cpu_depthwise_kernel cpu_depthwise_2x64_avx512vnni = {run_depthwise, scratch_bytes};
