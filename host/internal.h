@@ -57,9 +57,9 @@ struct qdot_row {
     enum qdot_op_kind op;
     bool depthwise; /* a convolution whose groups have one input channel: k is the tap, n any output
                        channel, and all groups are packed as one */
-    bool lines;     /* a convolution: where dilation_w is 1 a run is a line of the kernel, kw * cg
-                       long; else (and when false) a tap, cg long. Depthwise: a line, kw long */
-    uint32_t needs; /* bits of the backend's features */
+    bool lines; /* a convolution: where dilation_w and groups are 1 a run is a line of the kernel,
+                       kw * c long; else (and when false) a tap, cg long. Depthwise: a line, kw */
+    uint32_t needs;        /* bits of the backend's features */
     uint16_t mr, nr, kr;   /* tile, and packing geometry of B: panels of nr columns, groups of kr */
     enum qdot_type a_form; /* QDOT_U8, QDOT_S8: what the kernel multiplies; 0: either, as given */
     enum qdot_type b_form; /* QDOT_U8 or QDOT_S8 */

@@ -70,7 +70,7 @@ bool qdot_packed_layout(const struct qdot_row *row, const struct qdot_problem *p
     packed->part_columns = p->n;
     packed->run = p->k;
     if (p->op == QDOT_CONV) {
-        const bool lines = row->depthwise || (row->lines && g->dilation_w == 1);
+        const bool lines = row->depthwise || (row->lines && g->dilation_w == 1 && g->groups == 1);
         packed->parts = row->depthwise ? 1 : g->groups;
         packed->part_columns = g->o / packed->parts;
         packed->runs = lines ? g->kh : g->kh * g->kw;

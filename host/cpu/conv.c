@@ -1,8 +1,8 @@
 /*
  * Convolution on the CPU: the GEMM of its groups without an im2col matrix.
  *
- * An item is some lines of one image's output, or a part of one line, in one group, times a range of
- * the group's panels. Its A is read in one of three ways:
+ * An item is some lines of one image's output, or a part of one line, times a range of panels, which
+ * may be of several groups. Its A is read in one of three ways:
  *
  *   in place   where no padding is reached and the bytes need no flip: the taps of output pixel p
  *              are at fixed distances (runs) from the pixel's first input byte
@@ -33,7 +33,7 @@ struct conv_op {
     size_t lines;       /* of output in an item, at most */
     size_t columns;     /* likewise; less than all only where lines is 1 */
     size_t line_bytes;  /* of the strip */
-    size_t point_bytes; /* of the strip: of one point's channels in this group or block */
+    size_t point_bytes; /* of the strip: of one point's channels, all or those of a block */
     size_t cut_runs;    /* of K in one pass over the tiles; all but for huge panels */
     size_t gather_groups;
     size_t sum_offset, acc_offset, out_offset, kernel_offset, scratch_bytes;
@@ -50,7 +50,7 @@ struct conv_run {
     struct cpu_output output;
     size_t line_blocks, column_blocks; /* of an image's output */
     size_t cut_runs;
-    size_t parts, part_panels, panel_chunks;
+    size_t panels, part_panels, panel_chunks; /* all, of one group, and cuts of all */
     bool sums;
     uint8_t flip, fill; /* of a byte of A; the zero point in the row's form */
     bool is_signed;     /* that form */
@@ -165,8 +165,7 @@ static void copy_pixels(const struct conv_run *run, uint8_t *to, size_t image, s
 struct part {
     size_t image, line, lines, column, columns;
     size_t pixels;
-    size_t group;       /* of the convolution, or 0 */
-    size_t first, last; /* panels, of all */
+    size_t first, last; /* panels */
 };
 
 /* The points of the input that 'count' neighbouring outputs see along one axis. */
@@ -239,6 +238,20 @@ static int32_t sum_runs(const struct conv_run *run, const uint8_t *a, const ptrd
 
 /* ---- tiles ----------------------------------------------------------------------------------- */
 
+/* Which columns of the op a panel has. */
+struct place {
+    size_t group, column, columns;
+};
+
+static struct place place_of(const struct conv_run *run, size_t panel)
+{
+    const struct qdot_packed *packed = &run->op->packed;
+    const size_t group = panel / run->part_panels, nr = run->op->row->nr;
+    const size_t in_part = panel % run->part_panels * nr;
+    return (struct place){group, group * packed->part_columns + in_part,
+                          min(packed->part_columns - in_part, nr)};
+}
+
 /* The output of one panel: its terms begin at the panel's first column, rows at the item's first
  * pixel. In NCHW it is the buffer. */
 static struct cpu_output output_of(const struct conv_run *run, const struct part *part,
@@ -310,18 +323,21 @@ static void tiles(const struct conv_run *run, const struct part *part, struct wa
     int32_t *const sums = (int32_t *)(void *)(scratch + impl->sum_offset);
     int32_t *const acc = (int32_t *)(void *)(scratch + impl->acc_offset);
     uint8_t *const buffer = scratch + impl->out_offset;
-    struct walk w = start;
-    for (size_t i = 0; run->sums && i < part->pixels; i++)
-        sums[i] = sum_runs(run, walk_on(&w), runs);
+    const size_t group_bytes = op->p.conv.cg * a_bytes(op->row);
+    size_t summed = SIZE_MAX; /* the group that the sums are of */
     for (size_t panel = part->first; panel < part->last; panel++) {
-        const size_t in_part = (panel - part->group * run->part_panels) * nr;
-        const size_t columns = min(packed->part_columns - in_part, nr);
-        const size_t column = part->group * packed->part_columns + in_part;
-        const struct cpu_output o = output_of(run, part, panel, column, buffer);
+        const struct place place = place_of(run, panel);
+        const struct cpu_output o = output_of(run, part, panel, place.column, buffer);
+        struct walk begin = start, w;
+        begin.a += place.group * group_bytes;
+        w = begin;
+        for (size_t i = 0; run->sums && summed != place.group && i < part->pixels; i++)
+            sums[i] = sum_runs(run, walk_on(&w), runs);
+        summed = place.group;
         struct cpu_tile t = {
             .groups = packed->run_groups,
             .output = &o,
-            .columns = columns,
+            .columns = place.columns,
             .next_step = part->pixels < 4 * mr ? 128 : 64,
         };
         const uint8_t *b =
@@ -333,8 +349,8 @@ static void tiles(const struct conv_run *run, const struct part *part, struct wa
             t.b = b + r * packed->run_groups * op->row->kr * nr;
             t.more = r > 0;
             t.last = r + t.run_count == packed->runs;
-            w = start;
-            struct cpu_tiling tiling = cpu_tiling(kernel, mr, part->pixels, columns);
+            w = begin;
+            struct cpu_tiling tiling = cpu_tiling(kernel, mr, part->pixels, place.columns);
             for (size_t top = 0, bottom; top < part->pixels; top = bottom) {
                 bottom = top + cpu_tiling_next(&tiling);
                 for (size_t j = 0; j < bottom - top; j++)
@@ -348,7 +364,7 @@ static void tiles(const struct conv_run *run, const struct part *part, struct wa
             }
         }
         if (op->p.conv.nchw)
-            scatter(run, part, buffer, column, columns);
+            scatter(run, part, buffer, place.column, place.columns);
     }
 }
 
@@ -385,9 +401,9 @@ static void gather_run(const struct conv_run *run, uint8_t *staged, size_t image
     }
 }
 
-/* Groups [from, to) of K under one pixel. */
+/* Groups [from, to) of K under one pixel, for one group of the convolution. */
 static void gather(const struct conv_run *run, uint8_t *staged, const struct part *part,
-                   size_t pixel, size_t from, size_t to, int32_t *sum)
+                   size_t pixel, size_t conv_group, size_t from, size_t to, int32_t *sum)
 {
     const struct qdot_packed *packed = &run->op->packed;
     const size_t kr = run->op->row->kr, bytes = a_bytes(run->op->row);
@@ -397,7 +413,7 @@ static void gather(const struct conv_run *run, uint8_t *staged, const struct par
         const size_t r = from / packed->run_groups, group = from % packed->run_groups;
         const size_t count = min(to - from, packed->run_groups - group);
         const size_t begin = group * kr, end = min(begin + count * kr, packed->run);
-        gather_run(run, staged, part->image, y, x, part->group, r, begin, end, sum);
+        gather_run(run, staged, part->image, y, x, conv_group, r, begin, end, sum);
         memset(staged + (end - begin) * bytes, 0, (begin + count * kr - end) * bytes);
         staged += count * kr * bytes;
         from += count;
@@ -415,10 +431,8 @@ static void gathered_tiles(const struct conv_run *run, const struct part *part, 
     int32_t *const sums = (int32_t *)(void *)(scratch + impl->sum_offset);
     uint8_t *const buffer = scratch + impl->out_offset;
     for (size_t panel = part->first; panel < part->last; panel++) {
-        const size_t in_part = (panel - part->group * run->part_panels) * nr;
-        const size_t columns = min(packed->part_columns - in_part, nr);
-        const size_t column = part->group * packed->part_columns + in_part;
-        const struct cpu_output o = output_of(run, part, panel, column, buffer);
+        const struct place place = place_of(run, panel);
+        const struct cpu_output o = output_of(run, part, panel, place.column, buffer);
         const uint8_t *b =
             (const uint8_t *)qdot_packed_panels(packed) + panel * packed->panel_bytes;
         for (size_t top = 0; top < part->pixels; top += mr) {
@@ -427,7 +441,7 @@ static void gathered_tiles(const struct conv_run *run, const struct part *part, 
                 .run_count = 1,
                 .runs = &no_offset,
                 .output = &o,
-                .columns = columns,
+                .columns = place.columns,
                 .acc = (int32_t *)(void *)(scratch + impl->acc_offset),
                 .row = top,
                 .row_sum = sums,
@@ -442,14 +456,14 @@ static void gathered_tiles(const struct conv_run *run, const struct part *part, 
                 t.last = group + t.groups == packed->k_groups;
                 for (size_t i = 0; i < rows; i++) {
                     t.a[i] = scratch + i * GATHER_BYTES;
-                    gather(run, scratch + i * GATHER_BYTES, part, top + i, group, group + t.groups,
-                           &sums[i]);
+                    gather(run, scratch + i * GATHER_BYTES, part, top + i, place.group, group,
+                           group + t.groups, &sums[i]);
                 }
                 kernel->tile[rows - 1](&t);
             }
         }
         if (op->p.conv.nchw)
-            scatter(run, part, buffer, column, columns);
+            scatter(run, part, buffer, place.column, place.columns);
     }
 }
 
@@ -512,8 +526,6 @@ static void run_one(void *arg, size_t thread, size_t item)
     uint8_t *scratch = impl->scratch + thread * impl->scratch_bytes;
     const size_t chunk = item % run->panel_chunks;
     item /= run->panel_chunks;
-    const size_t group = item % run->parts, panel = group * run->part_panels;
-    item /= run->parts;
     const size_t column = item % run->column_blocks * impl->columns;
     item /= run->column_blocks;
     const size_t line = g->oh * (item % run->line_blocks) / run->line_blocks;
@@ -524,9 +536,8 @@ static void run_one(void *arg, size_t thread, size_t item)
         .lines = end - line,
         .column = column,
         .columns = min(g->ow - column, impl->columns),
-        .group = group,
-        .first = panel + run->part_panels * chunk / run->panel_chunks,
-        .last = panel + run->part_panels * (chunk + 1) / run->panel_chunks,
+        .first = run->panels * chunk / run->panel_chunks,
+        .last = run->panels * (chunk + 1) / run->panel_chunks,
     };
     part.pixels = part.lines * part.columns;
     struct walk w = {.columns = part.columns};
@@ -538,11 +549,11 @@ static void run_one(void *arg, size_t thread, size_t item)
         w.a = scratch;
         w.step = g->stride_w * impl->point_bytes;
         w.turn = (ptrdiff_t)(g->stride_h * impl->line_bytes) - (ptrdiff_t)(part.columns * w.step);
-        fill_strip(run, scratch, &part, group * g->cg, g->cg);
+        fill_strip(run, scratch, &part, 0, g->c);
         tiles(run, &part, w, impl->runs, scratch);
     } else {
         const size_t y = line * g->stride_h, x = column * g->stride_w;
-        w.a = run->a + ((part.image * g->h + y) * g->w + x) * run->lda + group * g->cg;
+        w.a = run->a + ((part.image * g->h + y) * g->w + x) * run->lda;
         w.step = g->stride_w * run->lda;
         w.turn = (ptrdiff_t)(g->stride_h * g->w * run->lda) - (ptrdiff_t)(part.columns * w.step);
         tiles(run, &part, w, impl->runs + run->op->packed.runs, scratch);
@@ -564,7 +575,7 @@ void cpu_conv_run(struct qdot_op *op, const struct qdot_run *args)
         .a = cpu_input(&args->a),
         .lda = args->lda,
         .output = cpu_output_of(op, args),
-        .parts = packed->parts,
+        .panels = packed->n_pad / row->nr,
         .part_panels = packed->part_pad / row->nr,
         .sums = op->terms.any_b_neg,
         .flip = qdot_flip(p->a_type, row->a_form),
@@ -583,7 +594,7 @@ void cpu_conv_run(struct qdot_op *op, const struct qdot_run *args)
     const size_t images = args->m, want = impl->threads > 1 ? 4 * impl->threads : 1;
     run.column_blocks = (g->ow + impl->columns - 1) / impl->columns;
     run.line_blocks = (g->oh + impl->lines - 1) / impl->lines;
-    const size_t others = images * run.column_blocks * run.parts;
+    const size_t others = images * run.column_blocks;
     if (others * run.line_blocks < want)
         run.line_blocks = min(2 * run.line_blocks, g->oh);
     while (others * run.line_blocks % impl->threads && run.line_blocks < g->oh &&
@@ -593,7 +604,7 @@ void cpu_conv_run(struct qdot_op *op, const struct qdot_run *args)
     run.panel_chunks = items < want ? (want + items - 1) / items
                        : items % impl->threads && items < 16 * impl->threads ? impl->threads
                                                                              : 1;
-    run.panel_chunks = min(run.panel_chunks, run.part_panels);
+    run.panel_chunks = min(run.panel_chunks, run.panels);
     const size_t pixels = images * g->oh * g->ow;
     const size_t each = p->n > SIZE_MAX / p->k ? SIZE_MAX : p->n * p->k;
     cpu_share(op, impl->threads, each > SIZE_MAX / pixels ? SIZE_MAX : pixels * each,
@@ -614,7 +625,7 @@ static bool lay_out(struct conv_op *impl, const struct qdot_row *row, const stru
     size_t at = row->mr * (GATHER_BYTES + 64);
     impl->lines = lines;
     impl->columns = columns;
-    impl->point_bytes = (row->depthwise ? row->nr : g->cg) * a_bytes(row);
+    impl->point_bytes = (row->depthwise ? row->nr : g->c) * a_bytes(row);
     if (!impl->gathers) {
         const size_t strip_lines = points_under(lines, g->stride_h, g->kh, g->dilation_h);
         if (!qdot_mul_size(points, impl->point_bytes, &impl->line_bytes) ||

@@ -89,9 +89,9 @@ static struct plan plan_of(size_t kh, size_t kw, size_t stride, size_t columns)
 /* What the lines of one call have in common. Vectors are in the order of a quad. */
 struct work {
     struct plan plan;
-    size_t kh;
+    size_t terms; /* kh * groups: quads under one output */
     const struct cpu_output *output;
-    const __m512i *weights; /* [kh][groups][shared][4] */
+    const __m512i *weights; /* [terms][shared][4] */
     const __m512i *ones;    /* likewise: 1 under every tap; when b_neg is wanted */
     const __m512i *bias, *b_neg;
     const __m512 *scale;
@@ -100,7 +100,7 @@ struct work {
 
 /* One line of outputs, or a block of it. */
 struct line {
-    const uint8_t *const *ring; /* kh lines of quads, from top to bottom */
+    const uint8_t *const *quads; /* [terms]: under the first output */
     uint8_t *out;
     size_t out_step; /* bytes between its outputs */
     size_t count;
@@ -226,24 +226,22 @@ static TARGET void place_ones(size_t kh, size_t kw, const struct plan *plan, __m
 /* ---- sums ------------------------------------------------------------------------------------ */
 
 /* Adds the products of 'outputs' neighbouring outputs' windows and weights to c. 'at' is where the
- * first one's quad lies in the ring's lines. */
-INLINE void add_products(const struct work *w, const struct line *l, size_t at,
-                         const __m512i *weights, const int shared, const int outputs,
-                         __m512i (*c)[4])
+ * first one's quad lies, from the line's first. */
+INLINE void add_products(const struct line *l, size_t at, const __m512i *weights, size_t terms,
+                         const int shared, const int outputs, __m512i (*c)[4])
 {
-    const size_t ahead = w->plan.ahead * QUAD;
-    for (size_t i = 0; i < w->kh; i++) {
-        const uint8_t *quad = l->ring[i] + at;
-        for (size_t g = w->plan.groups; g > 0; g--, quad += ahead, weights += 4 * shared) {
+    const uint8_t *const *quads = l->quads, *const *const end = quads + terms;
+    for (; quads != end; quads++, weights += 4 * shared) {
+        const uint8_t *quad = *quads + at;
+        UNROLL(4)
+        for (int j = 0; j < 4; j++) {
+            const __m512i w0 = weights[j], w1 = weights[4 * shared - 4 + j];
             UNROLL(4)
-            for (int j = 0; j < 4; j++) {
-                UNROLL(4)
-                for (int q = 0; q < outputs; q += shared) {
-                    const __m512i a = _mm512_load_si512(quad + q / shared * QUAD + j * 64);
-                    c[q][j] = _mm512_dpbusd_epi32(c[q][j], a, weights[j]);
-                    if (shared == 2)
-                        c[q + 1][j] = _mm512_dpbusd_epi32(c[q + 1][j], a, weights[4 + j]);
-                }
+            for (int q = 0; q < outputs; q += shared) {
+                const __m512i a = _mm512_load_si512(quad + q / shared * QUAD + j * 64);
+                c[q][j] = _mm512_dpbusd_epi32(c[q][j], a, w0);
+                if (shared == 2)
+                    c[q + 1][j] = _mm512_dpbusd_epi32(c[q + 1][j], a, w1);
             }
         }
     }
@@ -251,21 +249,36 @@ INLINE void add_products(const struct work *w, const struct line *l, size_t at,
 
 /* bias + b_neg * the window's sum, where sums begin when there are zero points of weights. */
 INLINE void window_sums(const struct work *w, const struct line *l, size_t at, const int shared,
-                        const int outputs, __m512i (*c)[4])
+                        const int outputs, __m512i (*start)[4])
 {
+    __m512i c[4][4];
     UNROLL(4)
     for (int q = 0; q < outputs; q++) {
         UNROLL(4)
-        for (int j = 0; j < 4; j++)
+        for (int j = 0; j < 4; j++) {
             c[q][j] = _mm512_setzero_si512();
+            OWN_REGISTER(c[q][j]);
+        }
     }
-    add_products(w, l, at, w->ones, shared, outputs, c);
+    add_products(l, at, w->ones, w->terms, shared, outputs, c);
     UNROLL(4)
     for (int q = 0; q < outputs; q++) {
         UNROLL(4)
         for (int j = 0; j < 4; j++)
-            c[q][j] = _mm512_add_epi32(w->bias[j], _mm512_mullo_epi32(c[q][j], w->b_neg[j]));
+            start[q][j] = _mm512_add_epi32(w->bias[j], _mm512_mullo_epi32(c[q][j], w->b_neg[j]));
     }
+}
+
+static __attribute__((noinline)) TARGET void
+window_sums_1(const struct work *w, const struct line *l, size_t at, __m512i (*start)[4])
+{
+    window_sums(w, l, at, 1, 4, start);
+}
+
+static __attribute__((noinline)) TARGET void
+window_sums_2(const struct work *w, const struct line *l, size_t at, __m512i (*start)[4])
+{
+    window_sums(w, l, at, 2, 4, start);
 }
 
 /* ---- outputs --------------------------------------------------------------------------------- */
@@ -327,23 +340,29 @@ INLINE void store_wide(const struct work *w, const enum qdot_type type, const __
 
 /* 'outputs' neighbouring outputs, of which 'count' exist. */
 INLINE void some_outputs(const struct work *w, const struct line *l, const struct narrowing *n,
-                         size_t at, uint8_t *out, size_t count, const int shared, const int outputs,
-                         const enum qdot_type type, const bool bounded)
+                         size_t at, uint8_t *out, size_t count, const size_t terms,
+                         const int shared, const int outputs, const enum qdot_type type,
+                         const bool bounded)
 {
-    __m512i c[4][4];
+    __m512i c[4][4], start[4][4];
+    const __m512i *from = w->bias;
     if (w->b_neg) {
-        window_sums(w, l, at, shared, outputs, c);
-    } else {
-        UNROLL(4)
-        for (int q = 0; q < outputs; q++) {
-            UNROLL(4)
-            for (int j = 0; j < 4; j++) {
-                c[q][j] = w->bias[j];
-                OWN_REGISTER(c[q][j]);
-            }
-        }
+        if (shared == 2)
+            window_sums_2(w, l, at, start);
+        else
+            window_sums_1(w, l, at, start);
+        from = start[0];
     }
-    add_products(w, l, at, w->weights, shared, outputs, c);
+    UNROLL(4)
+    for (int q = 0; q < outputs; q++) {
+        UNROLL(4)
+        for (int j = 0; j < 4; j++) {
+            c[q][j] = from[j];
+            OWN_REGISTER(c[q][j]);
+        }
+        from += w->b_neg ? 4 : 0;
+    }
+    add_products(l, at, w->weights, terms ? terms : w->terms, shared, outputs, c);
     UNROLL(4)
     for (int q = 0; q < outputs; q++) {
         if ((size_t)q < count) {
@@ -356,8 +375,8 @@ INLINE void some_outputs(const struct work *w, const struct line *l, const struc
     }
 }
 
-INLINE void whole_line(const struct work *w, const struct line *l, const int shared,
-                       const enum qdot_type type, const bool bounded)
+INLINE void whole_line(const struct work *w, const struct line *l, const size_t terms,
+                       const int shared, const enum qdot_type type, const bool bounded)
 {
     const struct cpu_output *o = w->output;
     const struct narrowing n = {
@@ -371,15 +390,18 @@ INLINE void whole_line(const struct work *w, const struct line *l, const int sha
     uint8_t *out = l->out;
     size_t at = 0, left = l->count;
     for (; left > 2; at += step, out += 4 * l->out_step, left -= min(left, 4))
-        some_outputs(w, l, &n, at, out, left, shared, 4, type, bounded);
+        some_outputs(w, l, &n, at, out, left, terms, shared, 4, type, bounded);
     if (left)
-        some_outputs(w, l, &n, at, out, left, shared, 2, type, bounded);
+        some_outputs(w, l, &n, at, out, left, terms, shared, 2, type, bounded);
 }
 
 #define LINE(name, shared, type, bounded)                                          \
     static TARGET void name##_##shared(const struct work *w, const struct line *l) \
     {                                                                              \
-        whole_line(w, l, shared, type, bounded);                                   \
+        if (w->terms == 3)                                                         \
+            whole_line(w, l, 3, shared, type, bounded);                            \
+        else                                                                       \
+            whole_line(w, l, 0, shared, type, bounded);                            \
     }
 #define LINES(name, type, bounded) LINE(name, 1, type, bounded) LINE(name, 2, type, bounded)
 LINES(line_u8, QDOT_U8, false)
@@ -418,7 +440,7 @@ static struct layout layout_of(const struct plan *plan, size_t kh)
     const size_t table = kh * plan->groups * plan->shared * QUAD;
     struct layout at = {.ones = table, .terms = 2 * table};
     at.slots = at.terms + 3 * QUAD;
-    at.ring = round_up(at.slots + 2 * kh * sizeof(uint8_t *), 64);
+    at.ring = round_up(at.slots + 2 * kh * plan->groups * sizeof(uint8_t *), 64);
     at.end = at.ring + kh * plan->quads * QUAD;
     return at;
 }
@@ -457,7 +479,8 @@ static TARGET void run_block(const struct work *w, const struct cpu_depthwise *d
     const uint8_t *points = p->strip + first * p->stride * p->point_step;
     size_t made = 0;
     for (size_t i = 0; i < 2 * d->kh; i++)
-        slots[i] = ring + i % d->kh * slot_bytes;
+        for (size_t g = 0; g < plan->groups; g++)
+            slots[i * plan->groups + g] = ring + i % d->kh * slot_bytes + g * plan->ahead * QUAD;
     for (size_t y = 0; y < p->lines; y++) {
         const size_t top = y * p->line_stride;
         for (made = made < top ? top : made; made < top + d->kh; made++) {
@@ -470,7 +493,7 @@ static TARGET void run_block(const struct work *w, const struct cpu_depthwise *d
                            slot + g * plan->ahead * QUAD);
         }
         const struct line l = {
-            .ring = slots + top % d->kh,
+            .quads = slots + top % d->kh * plan->groups,
             .out = p->out + y * p->out_line + first * p->out_step,
             .out_step = p->out_step,
             .count = count,
@@ -487,10 +510,10 @@ static TARGET void run_depthwise(const struct cpu_depthwise *d)
     const size_t out_step = o->ldo_bytes, out_line = d->columns * out_step;
     struct work w = {
         .plan = plan_of(d->kh, d->kw, h.stride, (d->columns + h.phases - 1) / h.phases),
-        .kh = d->kh,
         .output = o,
         .channels = d->channels >= NR ? ~(__mmask64)0 : ((__mmask64)1 << d->channels) - 1,
     };
+    w.terms = d->kh * w.plan.groups;
     const struct layout at = layout_of(&w.plan, d->kh);
     uint8_t *scratch = d->scratch;
     __m512i *terms = (__m512i *)(void *)(scratch + at.terms);
