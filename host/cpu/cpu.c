@@ -63,6 +63,16 @@ static const struct qdot_row rows[] = {
     {.name = "gemm_4x16", .mr = 4, .nr = 16, .kr = 1, .b_form = QDOT_S8, .impl = &cpu_kernel_4x16},
 
 #if defined(__x86_64__)
+    {.name = "depthwise_2x64_avx512vnni",
+     .needs = CPU_AVX512VNNI,
+     .op = QDOT_CONV,
+     .depthwise = true,
+     .mr = 2,
+     .nr = 64,
+     .kr = 4,
+     .a_form = QDOT_U8,
+     .b_form = QDOT_S8,
+     .impl = &cpu_depthwise_2x64_avx512vnni},
     {.name = "conv_6x64_avx512vnni",
      .needs = CPU_AVX512VNNI,
      .op = QDOT_CONV,
