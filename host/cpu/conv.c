@@ -156,7 +156,7 @@ static void copy_pixels(const struct conv_run *run, uint8_t *to, size_t image, s
         .is_signed = run->is_signed,
     };
     if (row->depthwise)
-        cpu_stage_bytes(&s);
+        ((const struct cpu_depthwise_kernel *)row->impl)->stage(&s);
     else
         tiles_of(row)->stage(&s);
 }

@@ -120,6 +120,7 @@ struct cpu_depthwise_kernel {
     cpu_depthwise_fn *run;
     /* Of scratch for a kernel of kh x kw, when 'columns' outputs a line are computed. */
     size_t (*scratch_bytes)(size_t kh, size_t kw, size_t columns);
+    cpu_stage_fn *stage; /* to bytes */
 };
 
 /* Some rows as tiles: tall ones, then ones of equal height (8 rows are 4 + 4, not 6 + 2). */

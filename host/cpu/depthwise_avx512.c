@@ -554,4 +554,8 @@ static TARGET void run_depthwise(const struct cpu_depthwise *d)
         }
 }
 
-const struct cpu_depthwise_kernel cpu_depthwise_2x64_avx512vnni = {run_depthwise, scratch_bytes};
+const struct cpu_depthwise_kernel cpu_depthwise_2x64_avx512vnni = {
+    .run = run_depthwise,
+    .scratch_bytes = scratch_bytes,
+    .stage = cpu_stage_bytes_avx512,
+};
