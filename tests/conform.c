@@ -55,6 +55,7 @@ static int child_main(const struct options *o)
         .cases = o->cases,
         .threads = o->threads,
         .tasks = o->tasks,
+        .all = o->all,
         .seed = o->seed,
         .geometry = o->geometry,
         .fault = fault_of(o->fault),
@@ -102,21 +103,20 @@ static void take_device(void *context, char *line)
 static void take_row(void *context, char *line)
 {
     struct session *s = context;
-    char *f[7];
-    size_t count = split(line, f, 7);
+    char *f[5];
+    size_t count = split(line, f, 5);
     if (count == 2 && strcmp(f[0], "begin") == 0)
         s->next = strtoul(f[1], NULL, 10);
-    if (count != 7 || strcmp(f[0], "row") != 0 || s->row_count == ROWS_MAX)
+    struct geometry g = {.small = s->options.small};
+    if (count != 5 || strcmp(f[0], "row") != 0 || s->row_count == ROWS_MAX ||
+        !geometry_parse(f[2], &g))
         return;
     struct row *row = &s->rows[s->row_count++];
     COPY(row->device, s->device);
     COPY(row->kernel, f[1]);
-    row->geometry = (struct geometry){.mr = strtoul(f[2], NULL, 10),
-                                      .nr = strtoul(f[3], NULL, 10),
-                                      .kr = strtoul(f[4], NULL, 10),
-                                      .small = s->options.small};
-    row->admitted = f[5][0] == '1';
-    COPY(row->reason, f[6]);
+    row->geometry = g;
+    row->admitted = f[3][0] == '1';
+    COPY(row->reason, f[4]);
 }
 
 static struct result *add(struct session *s, const char *device, const char *kernel,
@@ -285,18 +285,23 @@ static void take_result(void *context, char *line)
         set_replay(r, l, strtoul(f[8], NULL, 10));
 }
 
-static const char *group_after(const char *name)
+static const char *group_after(const char *name, enum qdot_op_kind kind)
 {
-    for (size_t i = 0; i + 1 < conform_group_count; i++)
-        if (strcmp(conform_groups[i].name, name) == 0)
-            return conform_groups[i + 1].name;
+    bool found = false;
+    for (size_t i = 0; i < conform_group_count; i++) {
+        const struct conform_group *group = &conform_groups[i];
+        if (group->kind == kind && found)
+            return group->name;
+        found |= group->kind == kind && strcmp(group->name, name) == 0;
+    }
     return NULL;
 }
 
 static void case_arguments(struct arguments *a, const struct options *o, const struct row *row,
                            const char *from)
 {
-    const struct geometry *g = &row->geometry;
+    char tile[64];
+    geometry_print(&row->geometry, tile, sizeof(tile));
     arguments_add(a, "qdot");
     arguments_add(a, "conform");
     arguments_add(a, "--child");
@@ -306,7 +311,7 @@ static void case_arguments(struct arguments *a, const struct options *o, const s
     arguments_add(a, "--kernel");
     arguments_add(a, "%s", row->kernel);
     arguments_add(a, "--geometry");
-    arguments_add(a, "%zux%zux%zu", g->mr, g->nr, g->kr);
+    arguments_add(a, "%s", tile);
     arguments_add(a, "--seed");
     arguments_add(a, "%llu", (unsigned long long)o->seed);
     const struct {
@@ -330,6 +335,8 @@ static void case_arguments(struct arguments *a, const struct options *o, const s
         arguments_add(a, "--small");
     if (o->tasks)
         arguments_add(a, "--tasks");
+    if (o->all)
+        arguments_add(a, "--long");
 }
 
 static void run_row(struct session *s, const struct row *row)
@@ -351,7 +358,7 @@ static void run_row(struct session *s, const struct row *row)
             struct result *r = add(s, row->device, row->kernel, group, status, reason);
             if (r && l.running)
                 set_replay(r, &l, l.index);
-            from = l.running ? group_after(l.group) : NULL;
+            from = l.running ? group_after(l.group, row->geometry.kind) : NULL;
             more = end == PROCESS_CRASHED && from && !s->options.only;
             if (end == PROCESS_LATE && from)
                 add(s, row->device, row->kernel, "the rest", STATUS_NOT_RUN,
@@ -373,14 +380,37 @@ static void run_row(struct session *s, const struct row *row)
 static void run_reference(struct session *s, const struct geometry *g)
 {
     struct row row = {.geometry = *g, .admitted = true};
+    char tile[48];
     COPY(row.device, "reference");
-    snprintf(row.kernel, sizeof(row.kernel), "reference/%zux%zux%zu", g->mr, g->nr, g->kr);
+    geometry_print(g, tile, sizeof(tile));
+    snprintf(row.kernel, sizeof(row.kernel), "reference/%s", tile);
     run_row(s, &row);
+}
+
+static bool same_geometry(const struct geometry *a, const struct geometry *b)
+{
+    return a->kind == b->kind && a->depthwise == b->depthwise && a->mr == b->mr && a->nr == b->nr &&
+           a->kr == b->kr;
+}
+
+/* Does --group have cases of this row's kind? "one_shot" has none for convolutions. */
+static bool has_group(const struct session *s, const struct geometry *g)
+{
+    for (size_t i = 0; i < conform_group_count; i++)
+        if (conform_groups[i].kind == g->kind &&
+            group_selected(s->options.group, conform_groups[i].name))
+            return true;
+    return false;
+}
+
+static bool row_named(const struct session *s, const struct row *row)
+{
+    return matches(s->options.kernel, row->kernel) && has_group(s, &row->geometry);
 }
 
 static bool row_wanted(const struct session *s, const struct row *row)
 {
-    return row->admitted && matches(s->options.kernel, row->kernel);
+    return row->admitted && row_named(s, row);
 }
 
 static void run_references(struct session *s)
@@ -388,7 +418,7 @@ static void run_references(struct session *s)
     struct geometry g = {.small = s->options.small};
     const char *kernel = s->options.kernel;
     if (kernel && strncmp(kernel, "reference/", 10) == 0) {
-        if (options_geometry(kernel + 10, &g))
+        if (geometry_parse(kernel + 10, &g))
             run_reference(s, &g);
         return;
     }
@@ -396,8 +426,7 @@ static void run_references(struct session *s)
         const struct geometry *mine = &s->rows[i].geometry;
         bool seen = !row_wanted(s, &s->rows[i]);
         for (size_t j = 0; j < i && !seen; j++)
-            seen = row_wanted(s, &s->rows[j]) &&
-                   memcmp(&s->rows[j].geometry, mine, sizeof(*mine)) == 0;
+            seen = row_wanted(s, &s->rows[j]) && same_geometry(&s->rows[j].geometry, mine);
         if (!seen)
             run_reference(s, mine);
     }
@@ -415,10 +444,13 @@ static void list(const struct session *s)
     for (size_t i = 0; i < s->row_count; i++)
         printf("row     %-10s  %-36s  %s%s\n", s->rows[i].device, s->rows[i].kernel,
                s->rows[i].admitted ? "admitted" : "refused: ", s->rows[i].reason);
-    struct geometry example = {.mr = 4, .nr = 16, .kr = 4};
-    for (size_t i = 0; i < conform_group_count; i++)
-        printf("group   %-10s  %s, %zu cases\n", conform_groups[i].name, conform_groups[i].about,
-               conform_count(&conform_groups[i], &example));
+    for (size_t i = 0; i < conform_group_count; i++) {
+        const struct conform_group *group = &conform_groups[i];
+        struct geometry example = {.kind = group->kind, .mr = 4, .nr = 16, .kr = 4};
+        size_t cases = conform_count(group, &example), limit = conform_limit(group, "cpu", false);
+        printf("group   %-4s  %-10s  %s, %zu cases\n", group->kind == QDOT_CONV ? "conv" : "gemm",
+               group->name, group->about, limit < cases ? limit : cases);
+    }
 }
 
 /* Every pattern of --require must be the name of something that was looked at. */
@@ -476,7 +508,7 @@ static int run(struct session *s)
         const struct row *row = &s->rows[i];
         if (row_wanted(s, row))
             run_row(s, row);
-        else if (matches(o->kernel, row->kernel))
+        else if (row_named(s, row))
             add(s, row->device, row->kernel, "all", STATUS_NOT_RUN, row->reason);
         print_new(s);
     }

@@ -5,7 +5,11 @@
  *   conform_options.c  the arguments
  *   conform_process.c  a child process: its lines, its end
  *   conform_child.c    inside a child: cases of one row, results as lines on a pipe
- *   conform_cases.c    the case groups: what is tried, as a function of (row's tile, seed, index)
+ *   conform_cases.c    the table of case groups: what is tried, as a function of (row's tile, seed,
+ *                      index)
+ *   conform_gemm.c     the cases of GEMM rows
+ *   conform_conv.c     the cases of convolution rows
+ *   conform_geometry.c the geometries of those
  *   conform_data.c     random and constructed operands of one case
  *   conform_layout.c   one case: operands in guarded memory or buffers, and the reference's results
  *   conform_run.c      one case: the run and the comparison
@@ -38,7 +42,10 @@ uint64_t random_seed(uint64_t seed, const char *name, size_t index); /* of one c
 
 enum { RUNS_MAX = 4 };
 
+/* What a row is to the makers of cases. As text 6x64x4, conv_6x64x4, depthwise_1x16x4. */
 struct geometry {
+    enum qdot_op_kind kind;
+    bool depthwise;
     size_t mr, nr, kr;
     bool small; /* interpreters and validation layers: shapes of at most about 40 */
 };
@@ -73,7 +80,10 @@ enum place {
 };
 
 struct conform_case {
-    size_t m, n, k; /* m: of the descriptor */
+    enum qdot_op_kind kind;
+    struct qdot_conv conv; /* of QDOT_CONV, with no field at its default 0; m is then its batch, n
+                              its output channels, k the products of a sum */
+    size_t m, n, k;        /* m: of the descriptor */
     enum qdot_type a_type, b_type, out_type;
     enum fill a_fill, b_fill;
     uint8_t a_byte, b_byte; /* FILL_CONSTANT */
@@ -93,21 +103,25 @@ struct conform_case {
 };
 
 struct conform_group {
-    const char *name;
+    enum qdot_op_kind kind;
+    const char *name; /* unique in its kind */
     const char *about;
     /* The index-th case of this group; false past the last. */
     bool (*make)(const struct geometry *g, size_t index, struct random *r, struct conform_case *c);
-    bool cpu_only; /* what it tries is documented for the CPU alone */
-    bool wraps;    /* buffers over host memory: documented for the CPU and OpenCL */
+    size_t cpu, gpu; /* at most so many cases, spread over the group; 0: all */
+    bool cpu_only;   /* what it tries is documented for the CPU alone */
+    bool wraps;      /* buffers over host memory: documented for the CPU and OpenCL */
 };
 
 extern const struct conform_group conform_groups[];
 extern const size_t conform_group_count;
 
-bool conform_group_applies(const struct conform_group *group, const char *backend);
+bool conform_group_applies(const struct conform_group *group, const struct geometry *g,
+                           const char *backend);
 bool conform_make(const struct conform_group *group, const struct geometry *g, uint64_t seed,
                   size_t index, struct conform_case *c);
 size_t conform_count(const struct conform_group *group, const struct geometry *g);
+size_t conform_limit(const struct conform_group *group, const char *backend, bool all);
 
 /* ---- the operands of one case ---------------------------------------------------------------- */
 
@@ -138,7 +152,7 @@ enum verdict { VERDICT_PASS, VERDICT_FAIL, VERDICT_NOT_RUN };
 
 struct outcome {
     char reason[640];
-    char index[64], got[48], expected[48]; /* of the first mismatch */
+    char index[128], got[48], expected[48]; /* of the first mismatch */
 };
 
 enum verdict conform_run(const struct target *target, const struct conform_case *c,
@@ -154,7 +168,7 @@ struct result {
     enum status status;
     bool required; /* a not_run that --require turns into a failure */
     char reason[640];
-    char index[64], got[48], expected[48];
+    char index[128], got[48], expected[48];
     char replay[256]; /* command line; empty when nothing failed */
     double seconds;
 };
@@ -181,7 +195,7 @@ struct child_options {
     const char *from;            /* begin with this group */
     const char *only;            /* "group:index": one case */
     size_t cases, threads;       /* 0: all; the default */
-    bool tasks;
+    bool tasks, all;             /* all: the long run */
     uint64_t seed;
     struct geometry geometry;
     enum fault fault;
@@ -191,7 +205,7 @@ struct child_options {
 /* Lines, fields separated by tabs:
  *   device NAME BACKEND AVAILABLE REASON DESCRIPTION
  *   begin INDEX                                  the row enumeration is about to look at row INDEX
- *   row NAME MR NR KR ADMITTED REASON
+ *   row NAME GEOMETRY ADMITTED REASON
  *   case GROUP INDEX                             about to run
  *   result GROUP CASES STATUS REASON INDEX GOT EXPECTED CASE SECONDS
  *   end                                          nothing is missing
@@ -208,7 +222,7 @@ struct options {
     const char *child, *from, *fault;
     size_t cases, threads, timeout;
     uint64_t seed;
-    bool list, small;
+    bool list, small, all;
     bool tasks; /* parallel_for of the run's own, which a thread sanitizer can see into */
     struct geometry geometry;
 };
@@ -216,7 +230,8 @@ struct options {
 extern const char options_help[];
 int options_parse(int argc, char **argv, struct options *o); /* 0, or 2 with a line on stderr */
 int options_usage(const char *name, const char *value, const char *expected); /* 2 */
-bool options_geometry(const char *text, struct geometry *g);                  /* "6x64x4" */
+bool geometry_parse(const char *text, struct geometry *g);
+void geometry_print(const struct geometry *g, char *text, size_t bytes);
 
 int conform_main(int argc, char **argv);
 

@@ -133,8 +133,14 @@ int conform_child_rows(const char *name, size_t from, int fd)
             qdot_close(device);
             return complain("qdot_device_row", &err);
         }
-        line(fd, "row\t%s\t%zu\t%zu\t%zu\t%d\t%s", info.name, info.mr, info.nr, info.kr,
-             info.admitted, field(info.reason));
+        struct geometry g = {.kind = info.kind,
+                             .depthwise = info.depthwise != 0,
+                             .mr = info.mr,
+                             .nr = info.nr,
+                             .kr = info.kr};
+        char tile[64];
+        geometry_print(&g, tile, sizeof(tile));
+        line(fd, "row\t%s\t%s\t%d\t%s", info.name, tile, info.admitted, field(info.reason));
     }
     qdot_close(device);
     line(fd, "end");
@@ -204,10 +210,10 @@ static void run_groups(const struct child_options *o, const struct target *targe
     bool begun = o->from == NULL;
     for (size_t i = 0; i < conform_group_count; i++) {
         const struct conform_group *group = &conform_groups[i];
+        if (!conform_group_applies(group, &o->geometry, name))
+            continue;
         begun = begun || strcmp(o->from, group->name) == 0;
         if (!begun || !group_selected(o->group, group->name))
-            continue;
-        if (target->device && !conform_group_applies(group, name))
             continue;
         size_t only = 0, colon = o->only ? strcspn(o->only, ":") : 0;
         if (o->only) {
@@ -219,6 +225,8 @@ static void run_groups(const struct child_options *o, const struct target *targe
         double start = now();
         size_t total = conform_count(group, &o->geometry);
         size_t cases = o->cases > 0 && o->cases < total ? o->cases : total;
+        size_t limit = conform_limit(group, name, o->all);
+        cases = limit < cases ? limit : cases;
         if (o->only)
             run_one(o, target, group, only, &t);
         else

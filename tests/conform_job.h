@@ -29,6 +29,8 @@ struct job {
     const struct target *target;
     const struct conform_case *c;
     struct outcome *outcome;
+    size_t a_rows, a_columns, out_rows; /* rows of A and of out a unit of m: an image's pixels */
+    size_t out_h, out_w;                /* of a convolution */
     size_t lda, ldb, ldo;
     struct random random;
     struct area areas[RUNS_MAX * SLOTS];
@@ -36,7 +38,8 @@ struct job {
     struct run runs[RUNS_MAX];
     struct guarded b, b_zero, bias, scale, bias_f; /* of the descriptor */
     int32_t a_zero;
-    struct guarded b2; /* chain: B of the second op, [n, n2] */
+    struct guarded b2; /* chain: B of the second op, [n, n2], or its 1x1 weights */
+    struct qdot_conv conv2;
     size_t n2;
     struct qdot_device *own; /* opened for this case's thread count */
     struct qdot_op *op, *op2;
@@ -62,7 +65,7 @@ enum verdict job_fail(struct job *job, const char *what, const char *why);
 
 /* ---- conform_layout.c, in this order --------------------------------------------------------- */
 
-void job_plan(struct job *job);     /* which operand lies where */
+void job_plan(struct job *job);     /* shapes, and which operand lies where */
 bool job_allocate(struct job *job); /* false: out of memory */
 void job_fill(struct job *job);
 enum verdict job_reference(struct job *job); /* what all areas must hold in the end */

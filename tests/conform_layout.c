@@ -15,7 +15,7 @@ static size_t slot_bytes(const struct job *job, enum slot slot, size_t m)
     const struct conform_case *c = job->c;
     switch (slot) {
     case SLOT_A:
-        return matrix_bytes(m, c->k, job->lda, c->a_type);
+        return matrix_bytes(m * job->a_rows, job->a_columns, job->lda, c->a_type);
     case SLOT_A_ZERO:
         return c->a_zero == ZERO_EACH ? 4 * m : 0;
     case SLOT_ROW_SCALE:
@@ -26,9 +26,9 @@ static size_t slot_bytes(const struct job *job, enum slot slot, size_t m)
         return matrix_bytes(c->b_transposed ? c->n : c->k, c->b_transposed ? c->k : c->n, job->ldb,
                             c->b_type);
     case SLOT_OUT:
-        return matrix_bytes(m, c->n, job->ldo, c->out_type);
+        return matrix_bytes(m * job->out_rows, c->n, job->ldo, c->out_type);
     default:
-        return c->chain ? 4 * m * job->n2 : 0;
+        return c->chain ? 4 * m * job->out_rows * job->n2 : 0;
     }
 }
 
@@ -63,9 +63,46 @@ static void place_part(struct job *job, enum slot slot, struct part *part)
     job->area_count = SLOTS;
 }
 
+static void plan_shapes(struct job *job)
+{
+    const struct conform_case *c = job->c;
+    const struct qdot_conv *v = &c->conv;
+    job->a_rows = job->out_rows = 1;
+    job->a_columns = c->k;
+    if (c->kind == QDOT_CONV) {
+        ref_conv_output(v, &job->out_h, &job->out_w);
+        job->a_rows = v->height * v->width;
+        job->out_rows = job->out_h * job->out_w;
+        job->a_columns = v->channels;
+    }
+    job->lda = job->a_columns + c->a_gap;
+    job->ldb = (c->b_transposed ? c->k : c->n) + c->b_gap;
+    job->ldo = c->n + c->out_gap;
+    job->n2 = c->chain ? random_between(&job->random, 1, 40) : 0;
+    if (!c->chain || c->kind != QDOT_CONV)
+        return;
+    /* 1x1 over what the first gave, by groups of one channel where the first has such */
+    bool depthwise = v->channels == v->groups;
+    job->n2 = depthwise ? c->n : job->n2;
+    job->conv2 = (struct qdot_conv){.batch = c->m,
+                                    .height = job->out_h,
+                                    .width = job->out_w,
+                                    .channels = c->n,
+                                    .out_channels = job->n2,
+                                    .kernel_h = 1,
+                                    .kernel_w = 1,
+                                    .stride_h = 1,
+                                    .stride_w = 1,
+                                    .dilation_h = 1,
+                                    .dilation_w = 1,
+                                    .groups = depthwise ? c->n : 1,
+                                    .layout = v->layout};
+}
+
 void job_plan(struct job *job)
 {
     const struct conform_case *c = job->c;
+    plan_shapes(job);
     for (size_t i = 0; i < c->runs; i++) {
         struct run *run = &job->runs[i];
         run->m = i == 0 || c->chain ? c->m : random_between(&job->random, 1, c->m);
@@ -105,13 +142,15 @@ bool job_allocate(struct job *job)
     }
     size_t b_bytes = matrix_bytes(c->b_transposed ? c->n : c->k, c->b_transposed ? c->k : c->n,
                                   job->ldb, c->b_type);
+    size_t b2_rows =
+        c->kind == QDOT_CONV && c->chain ? job->conv2.channels / job->conv2.groups : c->n;
     bool many_scales = c->scale != SCALE_NONE && c->scale != SCALE_ONE;
     return (c->b_at_run || guarded_alloc(&job->b, b_bytes, end)) &&
            (!c->b_zero || guarded_alloc(&job->b_zero, c->b_zero == ZERO_EACH ? each : 4, end)) &&
            (!c->bias || guarded_alloc(&job->bias, each, end)) &&
            (!c->scale || guarded_alloc(&job->scale, many_scales ? each : 4, end)) &&
            (!c->bias_f || guarded_alloc(&job->bias_f, each, end)) &&
-           (!c->chain || guarded_alloc(&job->b2, c->n * job->n2, end));
+           (!c->chain || guarded_alloc(&job->b2, b2_rows * job->n2, end));
 }
 
 void job_fill(struct job *job)
@@ -157,6 +196,7 @@ static struct ref_problem problem(const struct job *job, const struct run *run)
     const struct part *p = run->parts;
     bool each = c->a_zero == ZERO_EACH;
     return (struct ref_problem){
+        .conv = c->kind == QDOT_CONV ? &c->conv : NULL,
         .m = run->m,
         .n = c->n,
         .k = c->k,
@@ -189,6 +229,7 @@ static struct ref_problem second_problem(const struct job *job, const void *a)
 {
     const struct conform_case *c = job->c;
     return (struct ref_problem){
+        .conv = c->kind == QDOT_CONV ? &job->conv2 : NULL,
         .m = c->m,
         .n = job->n2,
         .k = c->n,

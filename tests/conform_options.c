@@ -19,6 +19,9 @@ const char options_help[] =
     "                    a failure; \"reference/*\" is the comparison of the references\n"
     "  --seed S          another choice of random cases (default 1)\n"
     "  --cases N         at most N cases a group, spread over it\n"
+    "  --long            of convolutions 20,000 random ones a CPU row and 1,000 a GPU row, not "
+    "500\n"
+    "                    and 50, and all other cases on GPUs too\n"
     "  --case G:I        the one case I of group G: what a failure's replay line has\n"
     "  --small           small shapes only, for interpreters and checking layers\n"
     "  --threads N       CPU threads (default: one a processor)\n"
@@ -50,11 +53,24 @@ int options_usage(const char *name, const char *value, const char *expected)
     return 2;
 }
 
-bool options_geometry(const char *text, struct geometry *g)
+static const char *geometry_prefix(const struct geometry *g)
+{
+    return g->depthwise ? "depthwise_" : g->kind == QDOT_CONV ? "conv_" : "";
+}
+
+bool geometry_parse(const char *text, struct geometry *g)
 {
     char extra;
+    g->depthwise = strncmp(text, "depthwise_", 10) == 0;
+    g->kind = g->depthwise || strncmp(text, "conv_", 5) == 0 ? QDOT_CONV : QDOT_GEMM;
+    text += strlen(geometry_prefix(g));
     return sscanf(text, "%zux%zux%zu%c", &g->mr, &g->nr, &g->kr, &extra) == 3 && g->mr && g->nr &&
            g->kr;
+}
+
+void geometry_print(const struct geometry *g, char *text, size_t bytes)
+{
+    snprintf(text, bytes, "%s%zux%zux%zu", geometry_prefix(g), g->mr, g->nr, g->kr);
 }
 
 static bool known_groups(const char *list)
@@ -106,8 +122,11 @@ int options_parse(int argc, char **argv, struct options *o)
         const char *name = argv[i], *value = i + 1 < argc ? argv[i + 1] : NULL;
         uint64_t number;
         if (strcmp(name, "--list") == 0 || strcmp(name, "--small") == 0 ||
-            strcmp(name, "--tasks") == 0) {
-            *(name[2] == 'l' ? &o->list : name[2] == 's' ? &o->small : &o->tasks) = true;
+            strcmp(name, "--tasks") == 0 || strcmp(name, "--long") == 0) {
+            *(name[3] == 'i'   ? &o->list
+              : name[3] == 'm' ? &o->small
+              : name[3] == 'a' ? &o->tasks
+                               : &o->all) = true;
             continue;
         }
         bool known = false;
@@ -130,7 +149,7 @@ int options_parse(int argc, char **argv, struct options *o)
             if (!parse_number(value, 1, 1000000, &number))
                 return options_usage(name, value, "a number from 1 to 1000000");
             *(name[2] == 'c' ? &o->cases : name[3] == 'h' ? &o->threads : &o->timeout) = number;
-        } else if (!known && !options_geometry(value, &o->geometry)) {
+        } else if (!known && !geometry_parse(value, &o->geometry)) {
             return options_usage(name, value, "a tile such as 6x64x4");
         }
     }

@@ -61,6 +61,25 @@ done:
     return verdict;
 }
 
+/* A convolution as a caller may write it, defaults left 0, and the size of its output. */
+static enum verdict write_conv(struct job *job, struct qdot_op_desc *desc)
+{
+    struct qdot_error err = {0};
+    struct qdot_conv *v = &desc->conv;
+    size_t *const ones[] = {&v->batch,      &v->stride_h,   &v->stride_w,
+                            &v->dilation_h, &v->dilation_w, &v->groups};
+    size_t height, width;
+    for (size_t i = 0; i < sizeof(ones) / sizeof(ones[0]); i++)
+        if (*ones[i] == 1 && random_below(&job->random, 2))
+            *ones[i] = 0;
+    desc->m = desc->n = desc->k = desc->ldb = 0;
+    if (qdot_conv_output(v, &height, &width, &err))
+        return refused(job, "qdot_conv_output", &err);
+    if (height != job->out_h || width != job->out_w)
+        return job_fail(job, "qdot_conv_output", "another size than by the formula");
+    return VERDICT_PASS;
+}
+
 static enum verdict create(struct job *job, struct qdot_device **device)
 {
     const struct conform_case *c = job->c;
@@ -78,6 +97,8 @@ static enum verdict create(struct job *job, struct qdot_device **device)
     }
     struct qdot_op_desc desc = {
         .size = sizeof(desc),
+        .kind = c->kind,
+        .conv = c->conv,
         .m = c->m,
         .n = c->n,
         .k = c->k,
@@ -101,6 +122,8 @@ static enum verdict create(struct job *job, struct qdot_device **device)
         .clamp_hi = c->clamp_hi,
         .kernel = job->target->kernel,
     };
+    if (c->kind == QDOT_CONV && write_conv(job, &desc) != VERDICT_PASS)
+        return VERDICT_FAIL;
     if (qdot_op_create(*device, &desc, &job->op, &err))
         return refused(job, "qdot_op_create", &err);
     if (strcmp(qdot_op_row(job->op), job->target->kernel) != 0)
@@ -110,10 +133,13 @@ static enum verdict create(struct job *job, struct qdot_device **device)
         if (verdict != VERDICT_PASS)
             return verdict;
     }
+    bool conv = c->kind == QDOT_CONV;
     struct qdot_op_desc second = {.size = sizeof(second),
-                                  .m = c->m,
-                                  .n = job->n2,
-                                  .k = c->n,
+                                  .kind = c->kind,
+                                  .conv = job->conv2,
+                                  .m = conv ? 0 : c->m,
+                                  .n = conv ? 0 : job->n2,
+                                  .k = conv ? 0 : c->n,
                                   .a_type = c->out_type,
                                   .b_type = QDOT_S8,
                                   .b = job->b2.memory,
@@ -171,6 +197,7 @@ static enum verdict run_all(struct job *job, struct qdot_device *device)
 {
     const struct conform_case *c = job->c;
     struct qdot_error err = {0};
+    bool planes = c->kind == QDOT_CONV && c->conv.layout == QDOT_NCHW; /* no leading dimensions */
     for (size_t i = 0; i < c->runs; i++) {
         const struct run *run = &job->runs[i];
         const struct part *p = run->parts;
@@ -178,9 +205,9 @@ static enum verdict run_all(struct job *job, struct qdot_device *device)
             .size = sizeof(args),
             .m = i == 0 ? 0 : run->m, /* the first run is of the descriptor's m */
             .a = input(job, &p[SLOT_A]),
-            .lda = c->a_gap || i % 2 ? job->lda : 0,
+            .lda = !planes && (c->a_gap || i % 2) ? job->lda : 0,
             .out = output(job, &p[SLOT_OUT]),
-            .ldo = c->out_gap || i % 2 ? job->ldo : 0,
+            .ldo = !planes && (c->out_gap || i % 2) ? job->ldo : 0,
             .a_zero = input(job, &p[SLOT_A_ZERO]),
             .row_scale = input(job, &p[SLOT_ROW_SCALE]),
             .b = input(job, &p[SLOT_B]),
@@ -223,6 +250,23 @@ static void print_value(char *text, size_t bytes, const uint8_t *at, enum qdot_t
         snprintf(text, bytes, "%d", type == QDOT_U8 ? (int)bits : (int)(int8_t)bits);
 }
 
+/* [row][column] of a GEMM, [image][row][column][channel] of a convolution. */
+static void print_index(char *text, size_t bytes, const struct job *job, size_t element, size_t ld)
+{
+    size_t row = element / ld, column = element % ld;
+    if (job->c->kind != QDOT_CONV) {
+        snprintf(text, bytes, "[%zu][%zu]", row, column);
+        return;
+    }
+    size_t image = row / job->out_rows, pixel = row % job->out_rows;
+    if (job->c->conv.layout == QDOT_NCHW) { /* ld planes an image, without gaps */
+        pixel = element % job->out_rows;
+        column = element / job->out_rows % ld;
+    }
+    snprintf(text, bytes, "[%zu][%zu][%zu][%zu]", image, pixel / job->out_w, pixel % job->out_w,
+             column);
+}
+
 static enum verdict mismatch(struct job *job, const struct area *area, const uint8_t *expected,
                              const uint8_t *got, size_t at)
 {
@@ -252,8 +296,9 @@ static enum verdict mismatch(struct job *job, const struct area *area, const uin
             }
             snprintf(o->reason, sizeof(o->reason), "%s",
                      element % ld < n ? "a wrong value" : "a gap between rows was changed");
-            snprintf(o->index, sizeof(o->index), "run %zu, %s[%zu][%zu]", i, slot_names[slot],
-                     element / ld, element % ld);
+            char index[96];
+            print_index(index, sizeof(index), job, element, ld);
+            snprintf(o->index, sizeof(o->index), "run %zu, %s%s", i, slot_names[slot], index);
             size_t value = part->offset + element * ref_size(type);
             print_value(o->got, sizeof(o->got), got + value, type);
             print_value(o->expected, sizeof(o->expected), expected + value, type);
@@ -337,10 +382,6 @@ enum verdict conform_run(const struct target *target, const struct conform_case 
 {
     struct job job = {.target = target, .c = c, .outcome = outcome, .random = {c->data}};
     *outcome = (struct outcome){{0}, {0}, {0}, {0}};
-    job.lda = c->k + c->a_gap;
-    job.ldb = (c->b_transposed ? c->k : c->n) + c->b_gap;
-    job.ldo = c->n + c->out_gap;
-    job.n2 = c->chain ? random_between(&job.random, 1, 40) : 0;
     job_plan(&job);
     enum verdict verdict = VERDICT_FAIL;
     struct qdot_device *device = NULL;

@@ -10,7 +10,10 @@ if(QDOT_COMMAND AND CJSON_INCLUDE)
         tests/conform.c
         tests/conform_cases.c
         tests/conform_child.c
+        tests/conform_conv.c
         tests/conform_data.c
+        tests/conform_gemm.c
+        tests/conform_geometry.c
         tests/conform_layout.c
         tests/conform_options.c
         tests/conform_process.c

@@ -1,0 +1,82 @@
+/* What the makers of cases share, and the makers: one a group. */
+#ifndef CONFORM_MAKE_H
+#define CONFORM_MAKE_H
+
+#include "conform.h"
+
+#define PICK(r, ...)   \
+    ((const size_t[]){ \
+        __VA_ARGS__})[random_below(r, sizeof((const size_t[]){__VA_ARGS__}) / sizeof(size_t))]
+
+enum { EDGES = 5, OUTPUTS = 12 };
+
+size_t make_edge(size_t tile, size_t i); /* i < EDGES: one below, on and above it, and others */
+void make_types(struct conform_case *c, size_t mix); /* the 16 of signs and outputs in turn */
+void make_output(struct random *r, struct conform_case *c); /* scales and such for its out_type */
+enum zero make_zero(struct random *r);
+void make_rest(struct random *r, struct conform_case *c); /* any of everything but the shape */
+
+/* kind < OUTPUTS: roundings that decide: ties, saturation, clamps, signs of zero, subnormals, no
+ * fused add. Sets the types too. Kinds 0 and 1 want sums of at most 5 products. */
+void make_rounding(struct random *r, struct conform_case *c, size_t signs, size_t kind);
+
+/* Every signs and output mix, on all pairs of extremes and on random data; index < SIGNS. */
+enum { SIGNS = 16 * 19 };
+void make_signs(struct random *r, struct conform_case *c, size_t index);
+
+/* ---- conform_geometry.c ---------------------------------------------------------------------- */
+
+/* Of a depthwise row every group has one input channel. */
+struct qdot_conv geometry_single(enum qdot_layout layout); /* one pixel, one channel, one tap */
+void geometry_channels(struct qdot_conv *v, size_t groups, size_t cg, size_t og);
+void geometry_square(struct qdot_conv *v, size_t kernel, size_t stride, size_t pad);
+/* Not empty, and few enough products for a reference that does one at a time: an input that is too
+ * small grows, what is large is halved, pixels first. */
+void geometry_fit(const struct geometry *g, struct qdot_conv *v);
+void geometry_any(const struct geometry *g, struct random *r, struct qdot_conv *v);
+void geometry_few(const struct geometry *g, struct random *r, struct qdot_conv *v); /* 5 products */
+/* kind < GEOMETRIES is what is at its limit, i < VARIANTS how. */
+enum { GEOMETRIES = 25, VARIANTS = 12 };
+void geometry_limit(const struct geometry *g, struct random *r, size_t kind, size_t i,
+                    struct qdot_conv *v);
+
+/* ---- the makers ------------------------------------------------------------------------------ */
+
+#define MAKER(name) \
+    bool name(const struct geometry *g, size_t index, struct random *r, struct conform_case *c);
+MAKER(gemm_edge)
+MAKER(gemm_signs)
+MAKER(gemm_zeros)
+MAKER(gemm_output)
+MAKER(gemm_strides)
+MAKER(gemm_one_shot)
+MAKER(gemm_large)
+MAKER(gemm_runs)
+MAKER(gemm_buffers)
+MAKER(gemm_chain)
+MAKER(gemm_memory)
+MAKER(gemm_wrapped)
+MAKER(gemm_random)
+MAKER(gemm_blocks)
+MAKER(gemm_packed)
+MAKER(gemm_threads)
+MAKER(gemm_layers)
+MAKER(conv_edge)
+MAKER(conv_signs)
+MAKER(conv_zeros)
+MAKER(conv_output)
+MAKER(conv_strides)
+MAKER(conv_large)
+MAKER(conv_runs)
+MAKER(conv_buffers)
+MAKER(conv_chain)
+MAKER(conv_memory)
+MAKER(conv_wrapped)
+MAKER(conv_random)
+MAKER(conv_blocks)
+MAKER(conv_packed)
+MAKER(conv_threads)
+MAKER(conv_layers)
+#undef MAKER
+
+#endif
