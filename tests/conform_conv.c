@@ -70,37 +70,37 @@ bool conv_strides(const struct geometry *g, size_t index, struct random *r, stru
     return true;
 }
 
-/* Long sums: many channels, or, of a depthwise row, a large kernel. */
-static void long_geometry(const struct geometry *g, size_t taps, size_t channels,
-                          struct qdot_conv *v)
+/* Long sums: many channels, or, of a depthwise row, which may hold a kernel in little memory, 31x31. */
+static void long_geometry(const struct geometry *g, size_t sum, struct qdot_conv *v)
 {
     if (g->depthwise) {
         geometry_channels(v, 2, 1, 1);
-        while (v->kernel_h * v->kernel_w < taps * channels)
-            ++*(v->kernel_h > v->kernel_w ? &v->kernel_w : &v->kernel_h);
+        v->kernel_h = v->kernel_w = 1 + sum % 31;
     } else {
-        geometry_channels(v, 1, channels, 1 + smaller(g->nr, 2));
-        if (taps == 9)
-            v->kernel_h = v->kernel_w = 3;
+        v->kernel_h = v->kernel_w = sum % 9 ? 1 : 3;
+        geometry_channels(v, 1, sum / (v->kernel_h * v->kernel_w), 1 + smaller(g->nr, 2));
     }
     v->height = v->kernel_h;
     v->width = v->kernel_w + 1;
 }
 
-/* Accumulators past 2^24, where (float)acc itself rounds, and past 2^32, where they wrap. */
+/* Accumulators past 2^24, where (float)acc itself rounds, and past 2^32, where they wrap: the bias
+ * sees to that where the sum is not long enough. */
 bool conv_large(const struct geometry *g, size_t index, struct random *r, struct conform_case *c)
 {
-    enum { CASES = 32 };
-    if (index >= CASES)
+    if (index >= 32)
         return false;
-    bool wrapping = index % 5 == 0, longest = index == 8 || index == 28;
+    bool wrapping = index % 5 == 0;
+    size_t sum = random_between(r, 2000, 5000);
+    sum = index % 5 == 1 ? sum / 9 * 9 : sum;
+    sum = wrapping ? 70000 + index : sum; /* 70020 is 9 * 7780 */
+    sum = index == 8 ? 9 * 40000 : index == 28 ? 200000 : sum;
+    if (g->depthwise)
+        sum = index % 2 ? 30 : sum; /* every other 31x31 */
+    if (g->small)
+        sum = g->depthwise ? 6 : 603;
     c->conv = geometry_single(index % 3 == 2 ? QDOT_NCHW : QDOT_NHWC);
-    size_t taps = index % 8 < 4 ? 9 : 1, sum = random_between(r, 2000, 5000);
-    sum = wrapping ? 72000 : longest ? 360000 : sum;
-    if (longest && g->depthwise)
-        sum = 90000;
-    sum = g->small ? 603 : sum;
-    long_geometry(g, taps, sum / taps, &c->conv);
+    long_geometry(g, sum, &c->conv);
     make_types(c, index / 2);
     c->a_fill = c->b_fill = wrapping ? FILL_CONSTANT : FILL_ANY;
     c->a_byte = c->a_type == QDOT_U8 ? 0xff : 0x80;

@@ -51,6 +51,8 @@ void fill_bias(struct random *r, int32_t *bias, size_t count, bool wide)
         uint32_t bits = (uint32_t)(random_next(r) >> 32);
         int32_t value;
         memcpy(&value, &bits, sizeof(value));
+        if (wide && (bits & 3) == 0) /* the ends, so that few products pass them */
+            value = value < 0 ? INT32_MIN + (value >> 24 & 15) : INT32_MAX - (value >> 24 & 15);
         bias[i] = wide ? value : value >> 15;
     }
 }

@@ -96,7 +96,7 @@ static size_t products(const struct qdot_conv *v)
 
 void geometry_fit(const struct geometry *g, struct qdot_conv *v)
 {
-    size_t limit = g->small ? 6000 : 250000;
+    size_t limit = g->small ? 6000 : 600000;
     make_valid(v);
     for (size_t round = 0; round < 64 && products(v) > limit; round++) {
         size_t cg = v->channels / v->groups, og = v->out_channels / v->groups, groups = v->groups;
