@@ -12,7 +12,7 @@
 enum { MAX_DEVICES = 64, MAX_THREADS = 16, MAX_SHAPES = 256 };
 
 struct options {
-    const char *suite, *shape, *types, *out, *threads, *device, *kernel, *peer, *json, *csv;
+    const char *suite, *shape, *conv, *types, *out, *threads, *device, *kernel, *peer, *json, *csv;
     double min_time, budget;
     int64_t repeat;
     bool all_rows;
@@ -21,10 +21,15 @@ struct options {
 #define AT(field) offsetof(struct options, field)
 static const struct opt options[] = {
     {"--suite", "S[,S]", OPT_TEXT, AT(suite), 0, 0,
-     "Layers of networks: resnet50, mobilenet_v2, bert_base, llama2_7b, deepbench, smoke.\n"
-     "Default: " DEFAULT_SUITES "."},
+     "Layers of networks: resnet50, mobilenet_v2, mobilenet_v1, efficientnet_lite0, yolov8n,\n"
+     "bert_base, llama2_7b, deepbench, smoke. Default: " DEFAULT_SUITES "."},
     {"--shape", "MxNxK[,...]", OPT_TEXT, AT(shape), 0, 0,
      "Products of these sizes, instead of the default suites or in addition to --suite."},
+    {"--conv", "SPEC[,...]", OPT_TEXT, AT(conv), 0, 0,
+     "Convolutions likewise: \"1x56x56x64 64x3x3 s1 p1 g1\" is an input of 1 x 56 x 56 x 64 "
+     "(NHWC),\n"
+     "64 output channels of 3x3, stride 1, padding 1, one group. s, p, d (dilation) and g may be\n"
+     "left out; s2x1 is height x width, p0x0x1x1 top x left x bottom x right."},
     {"--types", "AB[,AB]", OPT_TEXT, AT(types), 0, 0,
      "Types of A and B: u8s8 (default), s8s8, u8u8, s8u8."},
     {"--out", "TYPE[,TYPE]", OPT_TEXT, AT(out), 0, 0,
@@ -40,8 +45,8 @@ static const struct opt options[] = {
      "dispatcher's row for each shape and device."},
     {"--all-rows", NULL, OPT_FLAG, AT(all_rows), 0, 0, "Every row that is admitted."},
     {"--peer", "P[,P]|all", OPT_TEXT, AT(peer), 0, 0,
-     "Other libraries on the same products and devices: clblast (float, OpenCL), onednn (CPU);\n"
-     "all: those that are here. They compute plain products: --out must have s32."},
+     "Other libraries on the same layers and devices: clblast (float, OpenCL; plain products),\n"
+     "onednn (CPU; products and convolutions, s32, u8 and s8 outputs); all: those that are here."},
     {"--min-time", "SECONDS", OPT_REAL, AT(min_time), 0, 3600,
      "Samples of a line, at least, 0 to 3600. Default: 0.2."},
     {"--repeat", "N", OPT_INT, AT(repeat), 1, 1000,
@@ -59,21 +64,25 @@ static const struct opt options[] = {
 static const struct opt_page page = {
     "bench",
     "throughput on every device, each result verified before it is timed",
-    "[--suite S | --shape MxNxK] [options]",
+    "[--suite S | --shape MxNxK | --conv SPEC] [options]",
     "Computes each product on each device, proves the result, then times it. An int32 result is\n"
     "proven by whole rows against plain 64-bit sums and in full by Freivalds' check modulo 2^32;\n"
     "other outputs are recomputed, every value, from the proven accumulators. After the timing\n"
     "the output that the last run left is checked again. B is packed once, before the timing.\n"
     "On devices other than the CPU, A and the output stay in the device's memory.\n"
     "\n"
-    "A convolution is timed as the product that it amounts to; building its matrix is not part.\n"
-    "resnet50 is ResNet-50 v1.5 at 224x224; mobilenet_v2 leaves the depthwise convolutions out,\n"
-    "bert_base and llama2_7b attention's own products (and llama2_7b the output head).",
+    "A convolution has NHWC input, in place, and weights packed once; taps in the padding count "
+    "as\n"
+    "operations. resnet50 (v1.5), mobilenet_v1, mobilenet_v2 and efficientnet_lite0 at 224x224 "
+    "and\n"
+    "yolov8n at 640x640 have all their convolutions and the fully connected layer; bert_base and\n"
+    "llama2_7b leave attention's own products out (and llama2_7b the output head).",
     options,
-    "A line a product: device, row, shape, types, output, threads, median time of a run, GOPS\n"
+    "A line a layer: device, row, shape, types, output, threads, median time of a run, GOPS\n"
     "(10^9 operations per second; a multiply-add is 2), percent of the device's peak, whether\n"
     "the result was right, and the layer. A peer's line ends with how many times faster qdot is.\n"
-    "'total' is one inference: each layer as often as the network has it.\n"
+    "'total' is one inference: each layer as often as the network has it; a peer's, with qdot's\n"
+    "time for the same layers and how many times faster that is.\n"
     "The peak is measured in the same run: the CPU's with a loop of its dot-product instruction\n"
     "in registers, OpenCL's and Vulkan's with loops of products without memory, the fastest of\n"
     "several kinds. Where the best product observed is faster, it is that product, and says so.\n"
@@ -83,7 +92,9 @@ static const struct opt_page page = {
     "1  a result was wrong, a device failed, or nothing was measured\n"
     "2  bad usage; one line on stderr names the argument and what was expected",
     "qdot bench --suite resnet50 --peer all\n"
+    "qdot bench --suite mobilenet_v2 --out u8 --threads 1 --peer onednn\n"
     "qdot bench --shape 1024x1024x1024 --device cpu --threads 1,2\n"
+    "qdot bench --conv \"1x56x56x64 64x3x3 p1\" --all-rows\n"
     "qdot bench --suite llama2_7b --types s8s8 --out s32,s8 --json llama.json",
 };
 
@@ -92,7 +103,7 @@ struct request {
     struct bench_plan plan;
     struct bench_net custom;
     struct bench_layer shapes[MAX_SHAPES];
-    char shape_names[MAX_SHAPES][64];
+    char shape_names[MAX_SHAPES][SHAPE_TEXT];
     struct qdot_device_info devices[MAX_DEVICES];
     size_t device_count;
     size_t threads[MAX_THREADS];
@@ -112,7 +123,7 @@ static bool next_item(const char **list, char *item, size_t bytes)
 
 static int parse_suites(const struct options *o, struct request *r)
 {
-    const char *list = o->suite ? o->suite : o->shape ? NULL : DEFAULT_SUITES;
+    const char *list = o->suite ? o->suite : o->shape || o->conv ? NULL : DEFAULT_SUITES;
     char item[64];
     while (next_item(&list, item, sizeof(item))) {
         bool found = false;
@@ -125,34 +136,56 @@ static int parse_suites(const struct options *o, struct request *r)
             r->plan.nets[r->plan.net_count++] = &bench_nets[i];
         }
         if (!found)
-            return opt_error("bench",
-                             "--suite %s: expected resnet50, mobilenet_v2, bert_base, llama2_7b, "
-                             "deepbench or smoke",
-                             item);
+            return opt_error(
+                "bench",
+                "--suite %s: expected resnet50, mobilenet_v2, mobilenet_v1, "
+                "efficientnet_lite0, yolov8n, bert_base, llama2_7b, deepbench or smoke",
+                item);
     }
+    return EXIT_OK;
+}
+
+static int add_shape(struct request *r, const char *option, const char *item, struct shape *shape)
+{
+    const size_t i = r->custom.count;
+    char reason[256];
+    if (!shape_complete(shape, reason, sizeof(reason)))
+        return opt_error("bench", "%s %s: %s", option, item, reason);
+    if (i == MAX_SHAPES)
+        return opt_error("bench", "--shape, --conv: more than %d", MAX_SHAPES);
+    snprintf(r->shape_names[i], sizeof(r->shape_names[i]), "%s", item);
+    r->shapes[i] = (struct bench_layer){.name = r->shape_names[i], .count = 1, .shape = *shape};
+    r->custom.count++;
     return EXIT_OK;
 }
 
 static int parse_shapes(const struct options *o, struct request *r)
 {
     const char *list = o->shape;
-    char item[64];
-    while (next_item(&list, item, sizeof(item))) {
-        size_t shape[3], mk, kn, mn;
-        const size_t i = r->custom.count;
-        if (!opt_shape(item, shape))
+    char item[SHAPE_TEXT];
+    int status = EXIT_OK;
+    while (status == EXIT_OK && next_item(&list, item, sizeof(item))) {
+        struct shape shape = {.kind = QDOT_GEMM};
+        size_t mnk[3];
+        if (!opt_shape(item, mnk))
             return opt_error("bench", "--shape %s: expected MxNxK, each at least 1", item);
-        if (__builtin_mul_overflow(shape[0], shape[2], &mk) ||
-            __builtin_mul_overflow(shape[2], shape[1], &kn) ||
-            __builtin_mul_overflow(shape[0], shape[1], &mn) || mk > SIZE_MAX / 16 ||
-            kn > SIZE_MAX / 16 || mn > SIZE_MAX / 16)
-            return opt_error("bench", "--shape %s: expected matrices that fit in memory", item);
-        if (i == MAX_SHAPES)
-            return opt_error("bench", "--shape: more than %d shapes", MAX_SHAPES);
-        snprintf(r->shape_names[i], sizeof(r->shape_names[i]), "%s", item);
-        r->shapes[i] = (struct bench_layer){r->shape_names[i], shape[0], shape[1], shape[2], 1};
-        r->custom.count++;
+        shape.m = mnk[0];
+        shape.n = mnk[1];
+        shape.k = mnk[2];
+        status = add_shape(r, "--shape", item, &shape);
     }
+    list = o->conv;
+    while (status == EXIT_OK && next_item(&list, item, sizeof(item))) {
+        struct shape shape;
+        if (!shape_parse_conv(item, &shape))
+            return opt_error("bench",
+                             "--conv %s: expected BxHxWxC OxKHxKW and perhaps s, p, d, g, as in "
+                             "\"1x56x56x64 64x3x3 s1 p1 g1\"",
+                             item);
+        status = add_shape(r, "--conv", item, &shape);
+    }
+    if (status != EXIT_OK)
+        return status;
     if (r->custom.count) {
         r->custom.suite = r->custom.name = "shape";
         r->custom.layers = r->shapes;
@@ -221,7 +254,6 @@ static int parse_peers(const struct options *o, struct bench_plan *plan)
     const char *list = o->peer;
     const bool all = list && strcmp(list, "all") == 0;
     char item[32], reason[160];
-    bool s32 = false;
     for (size_t i = 0; all && peers[i] && plan->peer_count < PLAN_PEERS; i++) {
         if (peers[i]->present(reason, sizeof(reason)))
             plan->peers[plan->peer_count++] = peers[i];
@@ -236,10 +268,15 @@ static int parse_peers(const struct options *o, struct bench_plan *plan)
             return opt_error("bench", "--peer %s: %s", item, reason);
         plan->peers[plan->peer_count++] = peer;
     }
-    for (size_t i = 0; i < plan->out_count; i++)
-        s32 |= plan->outs[i] == QDOT_S32;
-    if (o->peer && !s32)
-        return opt_error("bench", "--peer: peers compute plain products: expected s32 in --out");
+    for (size_t i = 0; i < plan->peer_count && !all; i++) {
+        bool compared = false;
+        for (size_t j = 0; j < plan->out_count; j++)
+            compared |= plan->outs[j] == QDOT_S32 ||
+                        (plan->peers[i]->quantised && plan->outs[j] != QDOT_F32);
+        if (!compared)
+            return opt_error("bench", "--peer %s: expected s32%s in --out", plan->peers[i]->name,
+                             plan->peers[i]->quantised ? ", u8 or s8" : "");
+    }
     return EXIT_OK;
 }
 
@@ -340,6 +377,20 @@ static int plan_request(const struct options *o, struct request *r)
     return status;
 }
 
+static size_t widest_shape(const struct bench_plan *plan)
+{
+    size_t width = 16;
+    for (size_t i = 0; i < plan->net_count; i++)
+        for (size_t j = 0; j < plan->nets[i]->count; j++) {
+            struct shape shape = plan->nets[i]->layers[j].shape;
+            char text[SHAPE_TEXT] = "";
+            if (shape_complete(&shape, text, sizeof(text)))
+                shape_text(&shape, text, sizeof(text));
+            width = strlen(text) > width ? strlen(text) : width;
+        }
+    return width;
+}
+
 /* Every device, the CPU once for each number of threads. */
 static int run_devices(struct request *r, struct report *report)
 {
@@ -406,7 +457,8 @@ int bench_main(int argc, char **argv)
     int result = plan_request(&o, r);
     report.repeat = r->plan.repeat;
     if (result == EXIT_OK) {
-        bench_report_table_head();
+        report.shape_width = widest_shape(&r->plan);
+        bench_report_table_head(&report);
         result = run_devices(r, &report);
         if (result != EXIT_USAGE) {
             const int finished = finish(&o, &report, argc, argv);

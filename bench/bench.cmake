@@ -24,6 +24,7 @@ elseif(QDOT_COMMAND)
         bench/subject.c
         bench/measure.c
         bench/verify.c
+        bench/shape.c
         bench/suites.c
         bench/report.c
         bench/peak_cpu.c

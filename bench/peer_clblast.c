@@ -136,14 +136,17 @@ static int clblast_run(void *work, size_t runs, struct qdot_error *err)
 static int clblast_prepare(void *peer, const struct product *p, void **work, struct qdot_error *err)
 {
     struct clblast *c = peer;
-    struct work *w = calloc(1, sizeof(*w));
+    const size_t m = p->shape.m, n = p->shape.n, k = p->shape.k;
     *work = NULL;
+    if (p->shape.kind != QDOT_GEMM || p->out_type != QDOT_S32)
+        return bench_fail(err, QDOT_UNSUPPORTED, "only plain products");
+    struct work *w = calloc(1, sizeof(*w));
     if (!w)
         return bench_fail(err, QDOT_NO_MEMORY, "no memory for clblast");
-    *w = (struct work){.peer = c, .m = p->m, .n = p->n, .k = p->k};
-    w->a = upload(&c->cl, p->a, p->a_type == QDOT_S8, p->m * p->k);
-    w->b = upload(&c->cl, p->b, p->b_type == QDOT_S8, p->k * p->n);
-    w->c = upload(&c->cl, NULL, false, p->m * p->n);
+    *w = (struct work){.peer = c, .m = m, .n = n, .k = k};
+    w->a = upload(&c->cl, p->a, p->a_type == QDOT_S8, m * k);
+    w->b = upload(&c->cl, p->b, p->b_type == QDOT_S8, k * n);
+    w->c = upload(&c->cl, NULL, false, m * n);
     int status = w->a && w->b && w->c
                      ? clblast_run(w, 1, err) /* compiles */
                      : bench_fail(err, QDOT_NO_MEMORY, "no device memory for clblast");
@@ -154,8 +157,9 @@ static int clblast_prepare(void *peer, const struct product *p, void **work, str
     return status;
 }
 
-static int clblast_read(void *work, int32_t *c, struct qdot_error *err)
+static int clblast_read(void *work, void *out, struct qdot_error *err)
 {
+    int32_t *c = out;
     struct work *w = work;
     struct opencl_device *cl = &w->peer->cl;
     const size_t count = w->m * w->n;

@@ -13,23 +13,11 @@ const struct peer *peer_named(const char *name, size_t length)
     return NULL;
 }
 
-bool peer_check(const struct peer *peer, void *work, const struct product *p, char *note,
-                size_t note_bytes)
+static bool same_sums(const struct peer *peer, const struct product *p, const int32_t *c,
+                      char *note, size_t note_bytes)
 {
-    const size_t count = p->m * p->n;
+    const size_t n = p->shape.n, count = p->shape.m * n;
     size_t beyond = 0;
-    struct qdot_error err = {0};
-    int32_t *c = verify_alloc(count, sizeof(*c));
-    if (!c) {
-        snprintf(note, note_bytes, "no memory to verify the result");
-        return false;
-    }
-    memset(c, VERIFY_POISON, count * sizeof(*c));
-    if (peer->read(work, c, &err) != QDOT_OK) {
-        snprintf(note, note_bytes, "%s", err.text);
-        free(c);
-        return false;
-    }
     for (size_t i = 0; i < count; i++) {
         if (c[i] == p->acc[i])
             continue;
@@ -37,18 +25,41 @@ bool peer_check(const struct peer *peer, void *work, const struct product *p, ch
             beyond++;
             continue;
         }
-        snprintf(note, note_bytes, "c[%zu][%zu] is %d, expected %d", i / p->n, i % p->n, (int)c[i],
+        snprintf(note, note_bytes, "c[%zu][%zu] is %d, expected %d", i / n, i % n, (int)c[i],
                  (int)p->acc[i]);
-        free(c);
         return false;
     }
-    free(c);
     if (beyond)
         snprintf(note, note_bytes, "%zu of %zu values equal, the others beyond 2^24 in binary32",
                  count - beyond, count);
     else
         snprintf(note, note_bytes, "all %zu values equal", count);
     return true;
+}
+
+bool peer_check(const struct peer *peer, void *work, const struct product *p, char *note,
+                size_t note_bytes)
+{
+    const size_t count = p->shape.m * p->shape.n, bytes = count * type_bytes(p->out_type);
+    struct qdot_error err = {0};
+    void *out = verify_alloc(bytes, 1);
+    bool good = false;
+    if (!out) {
+        snprintf(note, note_bytes, "no memory to verify the result");
+        return false;
+    }
+    memset(out, VERIFY_POISON, bytes);
+    if (peer->read(work, out, &err) != QDOT_OK) {
+        snprintf(note, note_bytes, "%s", err.text);
+    } else if (p->out_type == QDOT_S32) {
+        good = same_sums(peer, p, out, note, note_bytes);
+    } else {
+        good = product_check(p, out, note, note_bytes);
+        if (good)
+            snprintf(note, note_bytes, "all %zu values equal", count);
+    }
+    free(out);
+    return good;
 }
 
 const struct peer *const peers[] = {&peer_clblast, &peer_onednn, NULL};

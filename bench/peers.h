@@ -1,7 +1,7 @@
 /*
- * Other libraries, timed on the same products beside qdot. A peer is one entry of the table in
- * peers.c: open it for a device, prepare a product (packing and compiling are not timed), run it,
- * read its result for verification.
+ * Other libraries, timed on the same products and convolutions beside qdot. A peer is one entry of
+ * the table in peers.c: open it for a device, prepare a product (packing and compiling are not
+ * timed), run it, read its result for verification.
  */
 #ifndef BENCH_PEERS_H
 #define BENCH_PEERS_H
@@ -15,17 +15,18 @@ struct peer {
     const char *name;    /* what --peer accepts */
     const char *backend; /* the kind of devices it can be compared on */
     bool floating;       /* it computes in binary32: exact up to 2^24 */
+    bool quantised;      /* it has u8 and s8 outputs */
     /* Is it built and installed? False and one line that says what to install. */
     bool (*present)(char *reason, size_t reason_bytes);
     /* device: as qdot names it; threads: on the CPU. QDOT_UNSUPPORTED: not on this device. */
     int (*open)(const char *device, size_t threads, void **peer, char *version,
                 size_t version_bytes, struct qdot_error *err);
     void (*close)(void *peer);
-    /* p: a plain product. QDOT_UNSUPPORTED: not these types. */
+    /* p: without zero points. QDOT_UNSUPPORTED: not this kind of shape, types or output. */
     int (*prepare)(void *peer, const struct product *p, void **work, struct qdot_error *err);
     int (*run)(void *work, size_t runs, struct qdot_error *err); /* returns when all are done */
-    /* c: m * n; a value that is no int32 becomes INT32_MIN. */
-    int (*read)(void *work, int32_t *c, struct qdot_error *err);
+    /* out: m * n of the product's output; a value that is no int32 becomes INT32_MIN. */
+    int (*read)(void *work, void *out, struct qdot_error *err);
     const char *(*how)(void *work); /* which of its ways it took: the row's name */
     void (*destroy)(void *work);    /* NULL is fine */
 };

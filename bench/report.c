@@ -13,8 +13,7 @@
 
 double line_gops(const struct report_line *line)
 {
-    const double ops = 2.0 * (double)line->m * (double)line->n * (double)line->k;
-    return line->state == LINE_OK ? ops / line->time.median_ns : 0;
+    return line->state == LINE_OK ? shape_ops(&line->shape) / line->time.median_ns : 0;
 }
 
 static double peak_fraction(const struct report *report, const struct report_line *line)
@@ -26,11 +25,6 @@ static double peak_fraction(const struct report *report, const struct report_lin
 static void types_text(const struct report_line *line, char *text, size_t bytes)
 {
     snprintf(text, bytes, "%s%s", type_text(line->a_type), type_text(line->b_type));
-}
-
-static void shape_text(const struct report_line *line, char *text, size_t bytes)
-{
-    snprintf(text, bytes, "%zux%zux%zu", line->m, line->n, line->k);
 }
 
 static void time_text(double ns, char *text, size_t bytes)
@@ -45,10 +39,11 @@ static void time_text(double ns, char *text, size_t bytes)
         snprintf(text, bytes, "%.2f s", ns / 1e9);
 }
 
-void bench_report_table_head(void)
+void bench_report_table_head(const struct report *report)
 {
-    printf("%-10s %-28s %-16s %-5s %-3s %3s %10s %8s %6s %-8s  %s\n", "device", "row", "shape",
-           "types", "out", "thr", "time", "GOPS", "peak", "verified", "layer");
+    printf("%-10s %-28s %-*s %-5s %-3s %3s %10s %8s %6s %-8s  %s\n", "device", "row",
+           (int)report->shape_width, "shape", "types", "out", "thr", "time", "GOPS", "peak",
+           "verified", "layer");
 }
 
 /* The row without its backend, which the device's name has. */
@@ -61,8 +56,8 @@ static const char *row_name(const struct report_line *line)
 static void print_line(const struct report *report, const struct report_line *line)
 {
     const struct report_target *t = &report->targets[line->target];
-    char shape[64], types[8], thr[24] = "-", ns[24] = "-", gops[24] = "-", part[24] = "-";
-    shape_text(line, shape, sizeof(shape));
+    char shape[SHAPE_TEXT], types[8], thr[24] = "-", ns[24] = "-", gops[24] = "-", part[24] = "-";
+    shape_text(&line->shape, shape, sizeof(shape));
     types_text(line, types, sizeof(types));
     if (t->threads)
         snprintf(thr, sizeof(thr), "%zu", t->threads);
@@ -73,8 +68,8 @@ static void print_line(const struct report *report, const struct report_line *li
         if (t->peak.gops > 0)
             snprintf(part, sizeof(part), "%.0f%%", 100 * peak_fraction(report, line));
     }
-    printf("%-10s %-28s %-16s %-5s %-3s %3s %10s %8s %6s %-8s  %s", t->info.name, row_name(line),
-           shape, types, type_text(line->out_type), thr, ns, gops, part,
+    printf("%-10s %-28s %-*s %-5s %-3s %3s %10s %8s %6s %-8s  %s", t->info.name, row_name(line),
+           (int)report->shape_width, shape, types, type_text(line->out_type), thr, ns, gops, part,
            line->state == LINE_OK      ? "yes"
            : line->state == LINE_WRONG ? "WRONG"
                                        : "FAILED",
@@ -107,11 +102,13 @@ void bench_report_add(struct report *report, const struct report_line *line)
     report->lines = lines;
     lines[report->line_count++] = *line;
     report->wrong |= !line->peer && line->state != LINE_OK;
-    /* A product faster than the loop: then the loop was not the peak. */
-    if (rate > t->peak.gops) {
+    /* A product faster than the loop: then the loop was not the peak. But a row may skip what is in
+     * the padding. */
+    if (rate > t->peak.gops && shape_padding(&line->shape) <= 0) {
+        char shape[SHAPE_TEXT];
+        shape_text(&line->shape, shape, sizeof(shape));
         t->peak.gops = rate;
-        snprintf(t->peak.name, sizeof(t->peak.name), "best observed: %zux%zux%zu", line->m, line->n,
-                 line->k);
+        snprintf(t->peak.name, sizeof(t->peak.name), "best observed: %.40s", shape);
     }
     print_line(report, line);
 }
@@ -120,7 +117,7 @@ void bench_report_add_total(struct report *report, const struct report_total *to
 {
     struct report_total *totals = grown(report->totals, report->total_count, sizeof(*totals));
     const struct report_target *t = &report->targets[total->target];
-    char ns[24];
+    char ns[24], threads[40] = "";
     if (!totals) {
         report->no_memory = true;
         return;
@@ -128,8 +125,17 @@ void bench_report_add_total(struct report *report, const struct report_total *to
     report->totals = totals;
     totals[report->total_count++] = *total;
     time_text(total->ns, ns, sizeof(ns));
-    printf("total      %-28s %s on %s: %s, %.0f GOPS", total->kernel, total->net->name,
-           t->info.name, ns, total->ops / total->ns);
+    if (t->threads)
+        snprintf(threads, sizeof(threads), ", %zu thread%s", t->threads, t->threads > 1 ? "s" : "");
+    printf("total      %-28s %s, %s%s %s, on %s%s: %s, %.0f GOPS", total->kernel, total->net->name,
+           type_text(total->a_type), type_text(total->b_type), type_text(total->out_type),
+           t->info.name, threads, ns, total->ops / total->ns);
+    if (t->peak.gops > 0)
+        printf(", %.0f%% of peak", 100 * total->ops / total->ns / t->peak.gops);
+    if (total->qdot_ns > 0) {
+        time_text(total->qdot_ns, ns, sizeof(ns));
+        printf("; qdot %s, ratio %.2f", ns, total->ns / total->qdot_ns);
+    }
     if (total->layers < total->net->count)
         printf(" for %zu of %zu layers, no whole inference", total->layers, total->net->count);
     putchar('\n');
@@ -250,10 +256,10 @@ static cJSON *json_context(const struct report *report, int argc, char **argv)
 static cJSON *json_line(const struct report *report, const struct report_line *line)
 {
     const struct report_target *t = &report->targets[line->target];
-    char name[256], shape[64], types[8];
+    char name[256], shape[SHAPE_TEXT], types[8];
     cJSON *entry = cJSON_CreateObject();
     line_name(report, line, name, sizeof(name));
-    shape_text(line, shape, sizeof(shape));
+    shape_text(&line->shape, shape, sizeof(shape));
     types_text(line, types, sizeof(types));
     cJSON_AddStringToObject(entry, "name", name);
     cJSON_AddStringToObject(entry, "run_name", name);
@@ -277,6 +283,7 @@ static cJSON *json_line(const struct report *report, const struct report_line *l
     cJSON_AddNumberToObject(entry, "layer_count", line->count);
     cJSON_AddBoolToObject(entry, "verified", line->state == LINE_OK);
     cJSON_AddNumberToObject(entry, "peak_fraction", peak_fraction(report, line));
+    cJSON_AddNumberToObject(entry, "padding", shape_padding(&line->shape));
     cJSON_AddNumberToObject(entry, "create_ms", line->create_ms);
     if (line->peer) {
         cJSON_AddStringToObject(entry, "peer", line->peer);
@@ -305,6 +312,10 @@ static cJSON *json_total(const struct report *report, const struct report_total 
     cJSON_AddNumberToObject(entry, "real_time", total->ns);
     cJSON_AddStringToObject(entry, "time_unit", "ns");
     cJSON_AddNumberToObject(entry, "items_per_second", total->ops / total->ns * 1e9);
+    if (total->peer)
+        cJSON_AddStringToObject(entry, "peer", total->peer);
+    if (total->qdot_ns > 0)
+        cJSON_AddNumberToObject(entry, "qdot_to_peer", total->ns / total->qdot_ns);
     cJSON_AddNumberToObject(entry, "layers_measured", (double)total->layers);
     cJSON_AddNumberToObject(entry, "layers", (double)total->net->count);
     return entry;
@@ -342,13 +353,14 @@ bool bench_report_csv(const struct report *report, const char *path)
     for (size_t i = 0; i < report->line_count; i++) {
         const struct report_line *line = &report->lines[i];
         const struct report_target *t = &report->targets[line->target];
-        char name[256], types[8];
+        char name[256], shape[SHAPE_TEXT], types[8];
+        shape_text(&line->shape, shape, sizeof(shape));
         line_name(report, line, name, sizeof(name));
         types_text(line, types, sizeof(types));
-        fprintf(out, "\"%s\",%llu,%.1f,%.1f,ns,%.6g,%s,%s,%zux%zux%zu,%s,%s,%zu,%s,%.4f,%.3f,%s\n",
-                name, (unsigned long long)line->time.iterations, line->time.median_ns,
-                line->time.cpu_ns, line_gops(line) * 1e9, t->info.name, line->kernel, line->m,
-                line->n, line->k, types, type_text(line->out_type), t->threads ? t->threads : 1,
+        fprintf(out, "\"%s\",%llu,%.1f,%.1f,ns,%.6g,%s,%s,%s,%s,%s,%zu,%s,%.4f,%.3f,%s\n", name,
+                (unsigned long long)line->time.iterations, line->time.median_ns, line->time.cpu_ns,
+                line_gops(line) * 1e9, t->info.name, line->kernel, shape, types,
+                type_text(line->out_type), t->threads ? t->threads : 1,
                 line->state == LINE_OK ? "true" : "false", peak_fraction(report, line),
                 line->create_ms, line->peer ? line->peer : "");
     }

@@ -29,7 +29,7 @@ struct report_line {
     const char *net, *layer;
     unsigned count;
     size_t repetition; /* of report.repeat */
-    size_t m, n, k;
+    struct shape shape;
     enum qdot_type a_type, b_type, out_type;
     char kernel[64];
     const char *peer;  /* NULL: qdot */
@@ -40,14 +40,16 @@ struct report_line {
     double create_ms;
 };
 
-/* One inference's products of a network, by one row of a device or by a peer. */
+/* One inference's layers of a network, by one row of a device or by a peer. */
 struct report_total {
     size_t target;
     const struct bench_net *net;
     enum qdot_type a_type, b_type, out_type;
     char kernel[64];
+    const char *peer; /* NULL: qdot */
     double ns, ops;
-    size_t layers; /* measured, of net->count */
+    double qdot_ns; /* of a peer: qdot's best, over the layers that the peer has */
+    size_t layers;  /* measured, of net->count */
 };
 
 struct report {
@@ -61,13 +63,14 @@ struct report {
     size_t peer_count;
     char **left_out; /* lines of text: what the budget did not reach */
     size_t left_out_count;
-    size_t repeat;  /* lines a product */
-    bool no_memory; /* a line was lost */
-    bool wrong;     /* some line of qdot's is not LINE_OK */
+    size_t repeat;      /* lines a product */
+    size_t shape_width; /* of the table's column */
+    bool no_memory;     /* a line was lost */
+    bool wrong;         /* some line of qdot's is not LINE_OK */
 };
 
 double line_gops(const struct report_line *line);
-void bench_report_table_head(void);
+void bench_report_table_head(const struct report *report);
 /* Keeps a copy and prints it. */
 void bench_report_add(struct report *report, const struct report_line *line);
 void bench_report_add_total(struct report *report, const struct report_total *total);

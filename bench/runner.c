@@ -13,6 +13,13 @@ struct open_peer {
     void *state;
 };
 
+/* A row that competes: of one kind of shapes, or the dispatcher's choice for any. */
+struct competing_row {
+    char name[64]; /* "": the dispatcher's */
+    enum qdot_op_kind kind;
+    bool depthwise;
+};
+
 /* A device that is open, and who competes on it. */
 struct target {
     const struct bench_plan *plan;
@@ -21,7 +28,7 @@ struct target {
     struct qdot_device *device;
     const char *backend;
     size_t threads;
-    char rows[MAX_ROWS][64]; /* "": the dispatcher's */
+    struct competing_row rows[MAX_ROWS];
     size_t row_count;
     struct open_peer peers[PLAN_PEERS];
     size_t peer_count;
@@ -43,6 +50,7 @@ struct layer_run {
     const struct bench_net *net;
     const struct bench_layer *layer;
     struct product product;
+    struct product peers; /* what they compute: the product without zero points; shares its data */
     struct slot slots[MAX_SLOTS];
     size_t slot_count;
 };
@@ -64,9 +72,7 @@ static struct slot *add_slot(struct layer_run *run)
         .net = run->net->name,
         .layer = run->layer->name,
         .count = run->layer->count,
-        .m = run->product.m,
-        .n = run->product.n,
-        .k = run->product.k,
+        .shape = run->product.shape,
         .a_type = run->product.a_type,
         .b_type = run->product.b_type,
         .out_type = run->product.out_type,
@@ -74,12 +80,22 @@ static struct slot *add_slot(struct layer_run *run)
     return slot;
 }
 
-static void add_row(struct layer_run *run, const char *row)
+static bool row_takes(const struct competing_row *row, const struct shape *s)
+{
+    if (!row->name[0])
+        return true;
+    return row->kind == s->kind && (!row->depthwise || s->conv.groups == s->conv.channels);
+}
+
+static void add_row(struct layer_run *run, const struct competing_row *competing)
 {
     struct slot *slot = add_slot(run);
     struct qdot_error err = {0};
     char reason[256] = "";
     bool good = false;
+    const char *row = competing->name;
+    if (!row_takes(competing, &run->product.shape))
+        return;
     snprintf(slot->line.kernel, sizeof(slot->line.kernel), "%s", row[0] ? row : "(any)");
     int status = subject_create(&slot->subject, run->target->device, &run->product,
                                 row[0] ? row : NULL, &err);
@@ -114,7 +130,7 @@ static void add_peer(struct layer_run *run, const struct open_peer *peer)
     slot->line.peer = peer->peer->name;
     snprintf(slot->line.kernel, sizeof(slot->line.kernel), "%s", peer->peer->name);
     const uint64_t begin = bench_now_ns();
-    const int status = peer->peer->prepare(peer->state, &run->product, &slot->work, &err);
+    const int status = peer->peer->prepare(peer->state, &run->peers, &slot->work, &err);
     if (status == QDOT_UNSUPPORTED)
         return;
     if (status != QDOT_OK) {
@@ -125,12 +141,35 @@ static void add_peer(struct layer_run *run, const struct open_peer *peer)
     snprintf(slot->line.kernel, sizeof(slot->line.kernel), "%s", peer->peer->how(slot->work));
     if (peer->peer->run(slot->work, 1, &err) != QDOT_OK)
         failed(slot, LINE_FAILED, err.text);
-    else if (!peer_check(peer->peer, slot->work, &run->product, note, sizeof(note)))
+    else if (!peer_check(peer->peer, slot->work, &run->peers, note, sizeof(note)))
         failed(slot, LINE_WRONG, note);
     else {
         snprintf(slot->line.reason, sizeof(slot->line.reason), "%s", note);
         slot->competes = slot->listed = true;
     }
+}
+
+/* All peers. With zero points oneDNN would leave its fastest kernels; without, and for nothing else,
+ * the accumulators of a quantised layer are others. */
+static void add_peers(struct layer_run *run)
+{
+    struct target *t = run->target;
+    struct product *p = &run->peers;
+    struct qdot_error err = {0};
+    char reason[256] = "";
+    bool good = true;
+    *p = run->product;
+    if (t->peer_count == 0 || !run->product.acc)
+        return;
+    if (p->a_zero || p->out_zero) {
+        p->a_zero = p->out_zero = 0;
+        p->acc = NULL;
+        if (subject_prove(t->device, p, NULL, &good, reason, sizeof(reason), &err) != QDOT_OK ||
+            !good)
+            failed(add_slot(run), LINE_FAILED, good ? err.text : reason);
+    }
+    for (size_t i = 0; p->acc && i < t->peer_count; i++)
+        add_peer(run, &t->peers[i]);
 }
 
 static void time_slots(struct layer_run *run, double seconds)
@@ -172,6 +211,7 @@ static void time_slots(struct layer_run *run, double seconds)
 /* Lines of the layer to the report, and their times to the totals, one a slot. */
 static void report_slots(struct layer_run *run, size_t repetition, struct report_total *totals)
 {
+    const double ops = shape_ops(&run->product.shape);
     double best = 0;
     run->target->gops = 0;
     for (size_t i = 0; i < run->slot_count; i++) {
@@ -192,16 +232,21 @@ static void report_slots(struct layer_run *run, size_t repetition, struct report
         if (slot->listed)
             bench_report_add(run->target->report, line);
         slot->listed = slot->competes; /* what failed is not repeated */
-        if (!slot->competes)
+        /* A peer's total is of layers that qdot has as well. */
+        if (!slot->competes || (slot->peer && best <= 0))
             continue;
         const double times = line->count / (double)run->target->plan->repeat;
         totals[i].ns += times * line->time.median_ns;
-        totals[i].ops += times * 2.0 * (double)line->m * (double)line->n * (double)line->k;
+        totals[i].ops += times * ops;
+        if (slot->peer) {
+            totals[i].peer = line->peer;
+            totals[i].qdot_ns += times * ops / best;
+        }
         totals[i].layers += repetition == 0;
         /* The dispatcher and a peer may take another way for each layer. */
-        const char *who = slot->peer                ? line->peer
-                          : run->target->rows[i][0] ? line->kernel
-                                                    : "(dispatcher's rows)";
+        const char *who = slot->peer                     ? line->peer
+                          : run->target->rows[i].name[0] ? line->kernel
+                                                         : "(dispatcher's rows)";
         snprintf(totals[i].kernel, sizeof(totals[i].kernel), "%s", who);
     }
 }
@@ -217,11 +262,9 @@ static void run_layer(struct layer_run *run, double seconds, struct report_total
     const bool made = product_create(&run->product, &err) == QDOT_OK;
     run->slot_count = 0;
     for (size_t i = 0; made && i < t->row_count; i++)
-        add_row(run, t->rows[i]);
-    /* Peers compute plain products, and are checked against proven accumulators. */
-    for (size_t i = 0; made && i < t->peer_count; i++)
-        if (run->product.out_type == QDOT_S32 && run->product.acc)
-            add_peer(run, &t->peers[i]);
+        add_row(run, &t->rows[i]);
+    if (made)
+        add_peers(run);
     if (!made)
         failed(add_slot(run), LINE_FAILED, err.text);
     progress_stop(progress);
@@ -236,6 +279,8 @@ static void run_layer(struct layer_run *run, double seconds, struct report_total
             run->slots[i].peer->peer->destroy(run->slots[i].work);
         subject_destroy(&run->slots[i].subject);
     }
+    if (made && run->peers.acc != run->product.acc)
+        free(run->peers.acc);
     if (made)
         product_free(&run->product);
 }
@@ -252,7 +297,7 @@ static double remaining(const struct budget *b)
 }
 
 /* Seconds of samples for the next layer; 0: leave it out. */
-static double allot(const struct budget *b, const struct target *t, const struct bench_layer *layer)
+static double allot(const struct budget *b, const struct target *t, const struct shape *shape)
 {
     const double slots = (double)(t->row_count + t->peer_count);
     const double repeat = (double)t->plan->repeat;
@@ -262,8 +307,7 @@ static double allot(const struct budget *b, const struct target *t, const struct
     if (left <= 0)
         return 0;
     /* At the rate of the layer before: to verify, to warm up, and the fewest samples. */
-    const double ops = 2.0 * (double)layer->m * (double)layer->n * (double)layer->k;
-    if (t->gops > 0 && (2 + 3 * repeat) * slots * ops / (t->gops * 1e9) > left)
+    if (t->gops > 0 && (2 + 3 * repeat) * slots * shape_ops(shape) / (t->gops * 1e9) > left)
         return 0;
     /* Half of what is left, evenly; the other half packs and verifies. */
     const double share = left / (2 * slots * repeat * (double)b->layers);
@@ -290,7 +334,13 @@ static void run_net_types(struct layer_run *run, const enum qdot_type types[2], 
         t->report->no_memory = true;
     for (size_t i = 0; i < net->count; i++, budget->layers--) {
         const struct bench_layer *layer = &net->layers[i];
-        const double seconds = allot(budget, t, layer);
+        struct shape shape = layer->shape;
+        char reason[256];
+        if (!shape_complete(&shape, reason, sizeof(reason))) {
+            bench_report_left_out(t->report, reason);
+            continue;
+        }
+        const double seconds = allot(budget, t, &shape);
         if (seconds <= 0) {
             left_out_count++;
             if (text)
@@ -298,12 +348,8 @@ static void run_net_types(struct layer_run *run, const enum qdot_type types[2], 
             continue;
         }
         run->layer = layer;
-        run->product = (struct product){.m = layer->m,
-                                        .n = layer->n,
-                                        .k = layer->k,
-                                        .a_type = types[0],
-                                        .b_type = types[1],
-                                        .out_type = out};
+        run->product = (struct product){
+            .shape = shape, .a_type = types[0], .b_type = types[1], .out_type = out};
         run_layer(run, seconds, totals);
     }
     if (text && fclose(text) == 0 && left_out_count)
@@ -364,7 +410,7 @@ static int find_rows(struct target *t, struct qdot_error *err)
     const char *kernel = t->plan->kernel;
     t->row_count = 0;
     if (!kernel && !t->plan->all_rows) {
-        t->rows[t->row_count++][0] = '\0';
+        t->rows[t->row_count++].name[0] = '\0';
         return QDOT_OK;
     }
     for (size_t i = 0;; i++) {
@@ -384,7 +430,9 @@ static int find_rows(struct target *t, struct qdot_error *err)
         }
         if (t->row_count == MAX_ROWS)
             return bench_fail(err, QDOT_NO_MEMORY, "more than %d rows", MAX_ROWS);
-        snprintf(t->rows[t->row_count++], sizeof(t->rows[0]), "%s", info.name);
+        struct competing_row *row = &t->rows[t->row_count++];
+        *row = (struct competing_row){.kind = info.kind, .depthwise = info.depthwise != 0};
+        snprintf(row->name, sizeof(row->name), "%s", info.name);
     }
     if (t->row_count)
         return QDOT_OK;
@@ -395,9 +443,7 @@ static int find_rows(struct target *t, struct qdot_error *err)
 /* A large product, for devices without a loop of their own. */
 static int observe_peak(struct target *t, struct peak *peak, struct qdot_error *err)
 {
-    struct product p = {.m = 1024,
-                        .n = 1024,
-                        .k = 1024,
+    struct product p = {.shape = {.kind = QDOT_GEMM, .m = 1024, .n = 1024, .k = 1024},
                         .a_type = QDOT_U8,
                         .b_type = QDOT_S8,
                         .out_type = QDOT_S32};
@@ -414,7 +460,7 @@ static int observe_peak(struct target *t, struct peak *peak, struct qdot_error *
     if (status == QDOT_OK && good)
         status = measure(&c, 1, t->plan->min_time, err);
     if (status == QDOT_OK && good) {
-        peak->gops = 2.0 * 1024 * 1024 * 1024 / c.median_ns;
+        peak->gops = shape_ops(&p.shape) / c.median_ns;
         snprintf(peak->name, sizeof(peak->name), "best observed: 1024x1024x1024");
     }
     subject_destroy(&subject);

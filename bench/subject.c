@@ -19,7 +19,7 @@ static int create(struct subject *s, struct qdot_device *device, const struct pr
     s->create_ms = (double)(bench_now_ns() - begin) / 1e6;
     s->device = qdot_op_device(s->op);
     snprintf(s->row, sizeof(s->row), "%s", qdot_op_row(s->op));
-    s->out_bytes = p->m * p->n * type_bytes(desc.out_type);
+    s->out_bytes = p->shape.m * p->shape.n * type_bytes(desc.out_type);
     s->host_out = verify_alloc(s->out_bytes, 1);
     if (!s->host_out) {
         status = bench_fail(err, QDOT_NO_MEMORY, "no memory for the output");
@@ -34,11 +34,11 @@ static int create(struct subject *s, struct qdot_device *device, const struct pr
         s->run.out.host = s->host_out;
         return QDOT_OK;
     }
-    status = qdot_buffer_create(s->device, p->m * p->k, NULL, &s->a, err);
+    status = qdot_buffer_create(s->device, shape_inputs(&p->shape), NULL, &s->a, err);
     if (status == QDOT_OK)
         status = qdot_buffer_create(s->device, s->out_bytes, NULL, &s->out, err);
     if (status == QDOT_OK)
-        status = qdot_buffer_write(s->a, 0, p->a, p->m * p->k, err);
+        status = qdot_buffer_write(s->a, 0, p->a, shape_inputs(&p->shape), err);
     if (status != QDOT_OK)
         goto failed;
     s->run.a.buffer = s->a;
@@ -94,12 +94,11 @@ int subject_check(struct subject *s, const struct product *p, bool *good, char *
     return status;
 }
 
-/* The accumulators of this product from the same row, proven. */
-static int prove_twin(struct subject *s, struct product *p, bool *good, char *reason,
-                      size_t reason_bytes, struct qdot_error *err)
+int subject_prove(struct qdot_device *device, struct product *p, const char *kernel, bool *good,
+                  char *reason, size_t reason_bytes, struct qdot_error *err)
 {
     struct subject twin;
-    int status = create(&twin, s->device, p, true, s->row, err);
+    int status = create(&twin, device, p, true, kernel, err);
     if (status != QDOT_OK)
         return status;
     status = subject_poison(&twin, err);
@@ -119,7 +118,7 @@ int subject_verify(struct subject *s, struct product *p, bool *good, char *reaso
     *good = true;
     int status = QDOT_OK;
     if (p->out_type != QDOT_S32 && !p->acc)
-        status = prove_twin(s, p, good, reason, reason_bytes, err);
+        status = subject_prove(s->device, p, s->row, good, reason, reason_bytes, err);
     if (status != QDOT_OK || !*good)
         return status;
     status = subject_poison(s, err);

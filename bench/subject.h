@@ -21,6 +21,9 @@ int subject_create(struct subject *s, struct qdot_device *device, const struct p
                    const char *kernel, struct qdot_error *err);
 void subject_destroy(struct subject *s); /* a zeroed one is fine */
 
+/* The accumulators of this product, from this row, proven. */
+int subject_prove(struct qdot_device *device, struct product *p, const char *kernel, bool *good,
+                  char *reason, size_t reason_bytes, struct qdot_error *err);
 /* Runs once over a poisoned output and proves the result. QDOT_OK with *good = false: it is wrong,
  * for this reason. */
 int subject_verify(struct subject *s, struct product *p, bool *good, char *reason,

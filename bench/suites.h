@@ -1,13 +1,13 @@
-/* Layers of real networks as matrix products. */
+/* Layers of real networks: convolutions and matrix products. */
 #ifndef BENCH_SUITES_H
 #define BENCH_SUITES_H
 
-#include <stddef.h>
+#include "shape.h"
 
 struct bench_layer {
     const char *name;
-    size_t m, n, k;
-    unsigned count; /* how often one inference computes it */
+    unsigned count;     /* how often one inference computes it */
+    struct shape shape; /* not completed */
 };
 
 struct bench_net {

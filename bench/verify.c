@@ -71,10 +71,10 @@ static void fill_terms(struct product *p, uint64_t *state)
 {
     /* A sum of k products of full-range bytes has a spread of about 11,000 sqrt(k): the outputs use
      * their whole range and some are clamped. */
-    const float base = 60.0f / (11000.0f * sqrtf((float)p->k));
+    const float base = 60.0f / (11000.0f * sqrtf((float)p->shape.k));
     p->a_zero = p->a_type == QDOT_U8 ? 131 : 3;
     p->out_zero = p->out_type == QDOT_U8 ? 128 : p->out_type == QDOT_S8 ? -4 : 0;
-    for (size_t j = 0; j < p->n; j++) {
+    for (size_t j = 0; j < p->shape.n; j++) {
         const uint64_t word = next_random(state);
         p->bias[j] = (int32_t)(word % 20001) - 10000;
         p->scale[j] = base * (0.5f + (float)(word >> 40) / 16777216.0f);
@@ -85,27 +85,24 @@ static void fill_terms(struct product *p, uint64_t *state)
 
 int product_create(struct product *p, struct qdot_error *err)
 {
+    const struct shape *s = &p->shape;
     const bool plain = p->out_type == QDOT_S32;
-    uint64_t state = p->m * 0x10000000001u ^ p->n * 0x1000001u ^ p->k;
-    size_t mk, kn, mn;
-    p->a = p->b = NULL;
+    uint64_t state = s->m * 0x10000000001u ^ s->n * 0x1000001u ^ s->k;
+    char text[SHAPE_TEXT];
     p->bias = p->acc = NULL;
     p->scale = p->bias_f = NULL;
     p->a_zero = p->out_zero = 0;
-    if (__builtin_mul_overflow(p->m, p->k, &mk) || __builtin_mul_overflow(p->k, p->n, &kn) ||
-        __builtin_mul_overflow(p->m, p->n, &mn))
-        goto none;
-    p->a = verify_alloc(mk, 1);
-    p->b = verify_alloc(kn, 1);
+    p->a = verify_alloc(shape_inputs(s), 1);
+    p->b = verify_alloc(s->k * s->n, 1);
     if (!p->a || !p->b)
         goto none;
-    fill_random(p->a, mk, &state);
-    fill_random(p->b, kn, &state);
+    fill_random(p->a, shape_inputs(s), &state);
+    fill_random(p->b, s->k * s->n, &state);
     if (!plain) {
-        p->bias = verify_alloc(p->n, sizeof(*p->bias));
-        p->scale = verify_alloc(p->n, sizeof(*p->scale));
+        p->bias = verify_alloc(s->n, sizeof(*p->bias));
+        p->scale = verify_alloc(s->n, sizeof(*p->scale));
         if (p->out_type == QDOT_F32)
-            p->bias_f = verify_alloc(p->n, sizeof(*p->bias_f));
+            p->bias_f = verify_alloc(s->n, sizeof(*p->bias_f));
         if (!p->bias || !p->scale || (p->out_type == QDOT_F32 && !p->bias_f))
             goto none;
         fill_terms(p, &state);
@@ -113,10 +110,10 @@ int product_create(struct product *p, struct qdot_error *err)
     return QDOT_OK;
 none:
     product_free(p);
+    shape_text(s, text, sizeof(text));
     if (err) {
         err->status = QDOT_NO_MEMORY;
-        snprintf(err->text, sizeof(err->text), "no memory for the matrices of %zux%zux%zu", p->m,
-                 p->n, p->k);
+        snprintf(err->text, sizeof(err->text), "no memory for the matrices of %s", text);
     }
     return QDOT_NO_MEMORY;
 }
@@ -139,10 +136,7 @@ void product_describe(const struct product *p, bool twin, struct qdot_op_desc *d
     const bool f32 = p->out_type == QDOT_F32;
     *desc = (struct qdot_op_desc){
         .size = sizeof(*desc),
-        .kind = QDOT_GEMM,
-        .m = p->m,
-        .n = p->n,
-        .k = p->k,
+        .kind = p->shape.kind,
         .a_type = p->a_type,
         .b_type = p->b_type,
         .out_type = twin ? QDOT_S32 : p->out_type,
@@ -150,39 +144,84 @@ void product_describe(const struct product *p, bool twin, struct qdot_op_desc *d
         .a_zero = p->a_zero,
         .bias = p->bias,
     };
+    if (p->shape.kind == QDOT_CONV) {
+        desc->conv = p->shape.conv;
+    } else {
+        desc->m = p->shape.m;
+        desc->n = p->shape.n;
+        desc->k = p->shape.k;
+    }
     if (!twin && p->scale) {
         desc->scale = p->scale;
-        desc->scale_count = p->n;
+        desc->scale_count = p->shape.n;
         desc->bias_f = f32 ? p->bias_f : NULL;
         desc->out_zero = f32 ? 0 : p->out_zero;
     }
 }
 
-/* One row of accumulators: 64-bit sums, wrapped at the end. */
-static void plain_row(const struct product *p, size_t i, int64_t *sum)
+/* Row i of accumulators: 64-bit sums. */
+static void gemm_row(const struct product *p, size_t i, int64_t *sum)
 {
     const int32_t a_flip = flip_of(p->a_type), b_flip = flip_of(p->b_type);
-    for (size_t j = 0; j < p->n; j++)
+    const size_t n = p->shape.n, k = p->shape.k;
+    for (size_t j = 0; j < n; j++)
         sum[j] = p->bias ? p->bias[j] : 0;
-    for (size_t l = 0; l < p->k; l++) {
-        const int32_t a = value_of(p->a[i * p->k + l], a_flip) - p->a_zero;
-        const uint8_t *b = p->b + l * p->n;
-        for (size_t j = 0; j < p->n; j++)
+    for (size_t l = 0; l < k; l++) {
+        const int32_t a = value_of(p->a[i * k + l], a_flip) - p->a_zero;
+        const uint8_t *b = p->b + l * n;
+        for (size_t j = 0; j < n; j++)
             sum[j] += (int64_t)a * value_of(b[j], b_flip);
+    }
+}
+
+/* The channels of the input pixel under tap (i, j) of an output pixel; NULL: padding. */
+static const uint8_t *pixel_under(const struct product *p, size_t pixel, size_t i, size_t j)
+{
+    const struct qdot_conv *c = &p->shape.conv;
+    const size_t ow = p->shape.out_w, oh = p->shape.out_h;
+    const size_t y = pixel / ow % oh * c->stride_h + i * c->dilation_h;
+    const size_t x = pixel % ow * c->stride_w + j * c->dilation_w;
+    if (y < c->pad_top || y - c->pad_top >= c->height || x < c->pad_left ||
+        x - c->pad_left >= c->width)
+        return NULL;
+    const size_t image = pixel / (oh * ow);
+    const size_t row = image * c->height + y - c->pad_top;
+    return p->a + (row * c->width + x - c->pad_left) * c->channels;
+}
+
+static void conv_row(const struct product *p, size_t pixel, int64_t *sum)
+{
+    const struct qdot_conv *c = &p->shape.conv;
+    const int32_t a_flip = flip_of(p->a_type), b_flip = flip_of(p->b_type);
+    const size_t cg = c->channels / c->groups, og = c->out_channels / c->groups;
+    for (size_t o = 0; o < c->out_channels; o++) {
+        const uint8_t *w = p->b + o * p->shape.k;
+        sum[o] = p->bias ? p->bias[o] : 0;
+        for (size_t i = 0; i < c->kernel_h; i++)
+            for (size_t j = 0; j < c->kernel_w; j++, w += cg) {
+                const uint8_t *a = pixel_under(p, pixel, i, j);
+                for (size_t l = 0; a && l < cg; l++)
+                    sum[o] += (int64_t)(value_of(a[o / og * cg + l], a_flip) - p->a_zero) *
+                              value_of(w[l], b_flip);
+            }
     }
 }
 
 static bool rows_agree(const struct product *p, const int32_t *c, int64_t *sum, uint64_t *state,
                        char *reason, size_t reason_bytes)
 {
+    const size_t m = p->shape.m, n = p->shape.n;
     for (size_t s = 0; s < SAMPLED_ROWS; s++) {
-        const size_t i = s == 0 ? 0 : s == 1 ? p->m - 1 : (size_t)(next_random(state) % p->m);
-        plain_row(p, i, sum);
-        for (size_t j = 0; j < p->n; j++) {
+        const size_t i = s == 0 ? 0 : s == 1 ? m - 1 : (size_t)(next_random(state) % m);
+        if (p->shape.kind == QDOT_CONV)
+            conv_row(p, i, sum);
+        else
+            gemm_row(p, i, sum);
+        for (size_t j = 0; j < n; j++) {
             const int32_t expected = (int32_t)(uint32_t)(uint64_t)sum[j];
-            if (c[i * p->n + j] != expected) {
+            if (c[i * n + j] != expected) {
                 snprintf(reason, reason_bytes, "acc[%zu][%zu] is %d, expected %d", i, j,
-                         (int)c[i * p->n + j], (int)expected);
+                         (int)c[i * n + j], (int)expected);
                 return false;
             }
         }
@@ -207,22 +246,65 @@ static uint32_t dot_bytes(const uint8_t *bytes, int32_t flip, int32_t zero, cons
     return sum;
 }
 
-/* r: n and br: k words of scratch. */
+/* Words of B r: k, or for each tap all channels of the input. */
+static size_t combined_size(const struct shape *s)
+{
+    return s->kind == QDOT_CONV ? s->k * s->conv.groups : s->k;
+}
+
+static void combine(const struct product *p, const uint32_t *r, uint32_t *br)
+{
+    const struct qdot_conv *c = &p->shape.conv;
+    const int32_t flip = flip_of(p->b_type);
+    const size_t n = p->shape.n, k = p->shape.k;
+    if (p->shape.kind == QDOT_GEMM) {
+        for (size_t l = 0; l < k; l++)
+            br[l] = dot_bytes(p->b + l * n, flip, 0, r, n);
+        return;
+    }
+    const size_t cg = c->channels / c->groups, og = c->out_channels / c->groups;
+    memset(br, 0, combined_size(&p->shape) * sizeof(*br));
+    for (size_t o = 0; o < n; o++)
+        for (size_t tap = 0; tap < k / cg; tap++) {
+            const uint8_t *w = p->b + o * k + tap * cg;
+            uint32_t *to = br + tap * c->channels + o / og * cg;
+            for (size_t l = 0; l < cg; l++)
+                to[l] += (uint32_t)value_of(w[l], flip) * r[o];
+        }
+}
+
+/* Row i of A (B r). */
+static uint32_t combined_row(const struct product *p, size_t i, const uint32_t *br)
+{
+    const struct qdot_conv *c = &p->shape.conv;
+    const int32_t flip = flip_of(p->a_type);
+    const size_t k = p->shape.k;
+    uint32_t sum = 0;
+    if (p->shape.kind == QDOT_GEMM)
+        return dot_bytes(p->a + i * k, flip, p->a_zero, br, k);
+    for (size_t y = 0; y < c->kernel_h; y++)
+        for (size_t x = 0; x < c->kernel_w; x++, br += c->channels) {
+            const uint8_t *a = pixel_under(p, i, y, x);
+            if (a)
+                sum += dot_bytes(a, flip, p->a_zero, br, c->channels);
+        }
+    return sum;
+}
+
+/* r: n and br: combined_size words of scratch. */
 static bool freivalds(const struct product *p, const int32_t *c, uint32_t *r, uint32_t *br,
                       uint64_t *state, char *reason, size_t reason_bytes)
 {
+    const size_t m = p->shape.m, n = p->shape.n;
     for (int round = 0; round < FREIVALDS_ROUNDS; round++) {
         /* An odd factor is a unit mod 2^32: round 0 misses no row with a single wrong element, not
          * even one that is off by 2^31. Round 1 draws from all, for what odd factors cancel. */
-        for (size_t j = 0; j < p->n; j++)
+        for (size_t j = 0; j < n; j++)
             r[j] = (uint32_t)(next_random(state) >> 32) | (round == 0 ? 1 : 0);
-        for (size_t l = 0; l < p->k; l++)
-            br[l] = dot_bytes(p->b + l * p->n, flip_of(p->b_type), 0, r, p->n);
-        const uint32_t bias = p->bias ? dot_c(p->bias, r, p->n) : 0;
-        for (size_t i = 0; i < p->m; i++) {
-            const uint32_t expected =
-                dot_bytes(p->a + i * p->k, flip_of(p->a_type), p->a_zero, br, p->k) + bias;
-            if (dot_c(c + i * p->n, r, p->n) != expected) {
+        combine(p, r, br);
+        const uint32_t bias = p->bias ? dot_c(p->bias, r, n) : 0;
+        for (size_t i = 0; i < m; i++) {
+            if (dot_c(c + i * n, r, n) != combined_row(p, i, br) + bias) {
                 snprintf(reason, reason_bytes, "row %zu of the product is wrong (Freivalds)", i);
                 return false;
             }
@@ -233,18 +315,19 @@ static bool freivalds(const struct product *p, const int32_t *c, uint32_t *r, ui
 
 bool product_prove(struct product *p, const int32_t *c, char *reason, size_t reason_bytes)
 {
-    const size_t bytes = p->m * p->n * sizeof(*c);
-    uint64_t state = 0x5DEECE66Du ^ p->m ^ p->n << 20 ^ p->k << 40;
+    const size_t m = p->shape.m, n = p->shape.n;
+    const size_t bytes = m * n * sizeof(*c);
+    uint64_t state = 0x5DEECE66Du ^ m ^ n << 20 ^ p->shape.k << 40;
     if (p->acc) {
         if (memcmp(p->acc, c, bytes) == 0)
             return true;
         snprintf(reason, reason_bytes, "the accumulators differ from the proven ones");
         return false;
     }
-    int64_t *sum = verify_alloc(p->n, sizeof(*sum));
-    uint32_t *r = verify_alloc(p->n, sizeof(*r));
-    uint32_t *br = verify_alloc(p->k, sizeof(*br));
-    int32_t *acc = verify_alloc(p->m * p->n, sizeof(*acc));
+    int64_t *sum = verify_alloc(n, sizeof(*sum));
+    uint32_t *r = verify_alloc(n, sizeof(*r));
+    uint32_t *br = verify_alloc(combined_size(&p->shape), sizeof(*br));
+    int32_t *acc = verify_alloc(m * n, sizeof(*acc));
     bool good = sum && r && br && acc;
     if (!good)
         snprintf(reason, reason_bytes, "no memory to verify the result");
@@ -262,22 +345,21 @@ bool product_prove(struct product *p, const int32_t *c, char *reason, size_t rea
     return good;
 }
 
+/* Clamped as a float: the conversion to int is defined then. */
 static int32_t requantized(const struct product *p, int32_t acc, float scale)
 {
     const float lo = p->out_type == QDOT_U8 ? 0.0f : -128.0f;
     const float hi = p->out_type == QDOT_U8 ? 255.0f : 127.0f;
-    /* Clamped before the zero point is added, so that the conversion to int is defined: a value
-     * beyond +-1000 ends at a limit either way. */
-    float scaled = rintf((float)acc * scale);
-    scaled = fminf(fmaxf(scaled, -1000.0f), 1000.0f) + (float)p->out_zero;
+    const float scaled = rintf((float)acc * scale) + (float)p->out_zero;
     return (int32_t)fminf(fmaxf(scaled, lo), hi);
 }
 
 bool product_check(const struct product *p, const void *out, char *reason, size_t reason_bytes)
 {
-    for (size_t i = 0; i < p->m; i++)
-        for (size_t j = 0; j < p->n; j++) {
-            const size_t at = i * p->n + j;
+    const size_t n = p->shape.n;
+    for (size_t i = 0; i < p->shape.m; i++)
+        for (size_t j = 0; j < n; j++) {
+            const size_t at = i * n + j;
             const int32_t acc = p->acc[at];
             if (p->out_type == QDOT_F32) {
                 const float product = (float)acc * p->scale[j];

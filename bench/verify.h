@@ -1,10 +1,13 @@
 /*
- * The data of one product and the proof of its result. Nothing here uses the library's arithmetic.
+ * The data of one product or convolution and the proof of its result. Nothing here uses the
+ * library's arithmetic.
  *
- * An int32 result is proven by whole rows summed in 64 bits (first, last and random ones) and, for
- * all of it, by Freivalds' check mod 2^32: C r == A (B r) + (bias . r). A proven result is kept;
- * every further one of the same product is compared with it bit by bit. s8, u8 and f32 outputs are
- * recomputed, every value, from the proven accumulators by the formula of qdot.h.
+ * An int32 result is proven by whole rows (of a convolution: pixels, with all channels) summed in 64
+ * bits by the formula, first, last and random ones, and, for all of it, by Freivalds' check mod
+ * 2^32: C r == A (B r) + (bias . r). Of a convolution, B r is its weights combined into those of one
+ * output channel, and A (B r) that convolution. A proven result is kept; every further one of the
+ * same product is compared with it bit by bit. s8, u8 and f32 outputs are recomputed, every value,
+ * from the proven accumulators by the formula of qdot.h.
  */
 #ifndef BENCH_VERIFY_H
 #define BENCH_VERIFY_H
@@ -12,14 +15,14 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include "qdot.h"
+#include "shape.h"
 
 struct product {
-    size_t m, n, k;
+    struct shape shape; /* completed */
     enum qdot_type a_type, b_type, out_type;
-    uint8_t *a, *b;
+    uint8_t *a, *b; /* b: [k,n], or a convolution's weights, OHWI */
     /* s32 is the plain product A B, as the peers compute it. Other outputs are a quantised layer:
-     * zero point of A, bias, a scale a column. */
+     * zero point of A (a convolution's padding), bias, a scale a column. */
     int32_t a_zero, out_zero;
     int32_t *bias;         /* NULL: none */
     float *scale, *bias_f; /* NULL: none */
