@@ -1,30 +1,4 @@
-/*
- * C = A * B from packed panels: a work-item computes MR rows of 16 columns. Both rows of the table
- * are this text; they differ in the type of a group of A (pack.cl) and in dot4.
- */
-#if ROW == 0
-uint16 dot4(int4 a, uint16 b)
-{
-    const int16 w = as_int16(b);
-    return as_uint16(a.x * (w << 24 >> 24) + a.y * (w << 16 >> 24) + a.z * (w << 8 >> 24) +
-                     a.w * (w >> 24));
-}
-#else
-#ifdef cl_khr_integer_dot_product
-#pragma OPENCL EXTENSION cl_khr_integer_dot_product : enable
-#endif
-#define DOT(j) dot_4x8packed_ss_int(a, b.s##j)
-uint16 dot4(uint a, uint16 b)
-{
-    return as_uint16((int16) (DOT(0), DOT(1), DOT(2), DOT(3), DOT(4), DOT(5), DOT(6), DOT(7),
-                              DOT(8), DOT(9), DOT(a), DOT(b), DOT(c), DOT(d), DOT(e), DOT(f)));
-}
-#endif
-
-/* Written out, not looped: a sum must have a name of its own to be sure to stay in registers. */
-#define ROWS_1(X) X(0)
-#define ROWS_4(X) X(0) X(1) X(2) X(3)
-#define ROWS_8(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7)
+/* C = A * B from packed panels: a work-item computes MR rows of 16 columns. */
 #define STEP(i) acc##i += dot4(a[i], w);
 #define MULTIPLY(ROWS)                                                                             \
     for (uint g = 0; g < groups; g++, a += MR, b += NR) {                                          \

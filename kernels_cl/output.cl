@@ -1,6 +1,6 @@
 /*
  * The output stage of every row: 16 accumulators of one row of C, plus the terms of
- * host/internal.h, to the output type. Program text is output.cl, pack.cl, then the row's own.
+ * host/internal.h, to the output type. First in every program's text.
  *
  * -D OUT=3 s32, 4 f32, 2 s8, 1 u8 (enum qdot_type); -D FLUSHES where the device has no subnormals.
  */
@@ -126,15 +126,14 @@ float16 add16(float16 x, float16 y)
 #endif
 #endif
 
-/* Columns [column, column + 16) of 'row'; those from n on are not stored. Sums are unsigned: signed
- * overflow is undefined in OpenCL C too. */
-void store16(const struct stage *s, uint16 acc, uint row, uint column)
+/* 16 sums of one row to the output type; column counts the terms. Sums are unsigned: signed overflow
+ * is undefined in OpenCL C too. */
+out16_t output16(const struct stage *s, uint16 acc, uint sum, uint row, uint column)
 {
     global const int *term = s->terms + column;
     const ulong ld = s->terms_ld;
     acc += as_uint16(vload16(0, term + TERM_BIAS * ld));
     if (s->with & WITH_ROW_SUM) {
-        uint sum = s->row_sum[row];
         if (s->with & WITH_A_ZERO)
             sum -= s->k * (uint) s->a_zero[row];
         acc += sum * as_uint16(vload16(0, term + TERM_B_NEG * ld));
@@ -143,33 +142,42 @@ void store16(const struct stage *s, uint16 acc, uint row, uint column)
         acc -= (uint) s->a_zero[row] * as_uint16(vload16(0, term + TERM_COL_SUM * ld));
 
 #if OUT == 3
-    const out16_t value = as_int16(acc);
+    return as_int16(acc);
 #else
     float16 x = convert_float16(as_int16(acc)) *
                 vload16(0, (global const float *) (term + TERM_SCALE * ld));
 #if OUT == 4
     if (s->with & WITH_ROW_SCALE)
         x = multiply16(x, s->row_scale[row]);
-    const out16_t value =
-        add16(x, vload16(0, (global const float *) (term + TERM_BIAS_F * ld)));
+    return add16(x, vload16(0, (global const float *) (term + TERM_BIAS_F * ld)));
 #else
     /* Bounds are integers, so clamping first gives the same and keeps the conversion in range. */
     x = rint(clamp(x, (float16) ((float) s->lo), (float16) ((float) s->hi)));
 #if OUT == 1
-    const out16_t value = convert_uchar16(convert_int16(x) + s->zero);
+    return convert_uchar16(convert_int16(x) + s->zero);
 #else
-    const out16_t value = convert_char16(convert_int16(x) + s->zero);
+    return convert_char16(convert_int16(x) + s->zero);
 #endif
 #endif
 #endif
+}
 
-    global out_t *out = s->out + row * s->ldo + column;
-    if (s->n - column >= 16) {
+/* The first 'count' of 16 columns, 'step' elements apart. */
+void put16(global out_t *out, ulong step, out16_t value, uint count)
+{
+    if (count >= 16 && step == 1) {
         vstore16(value, 0, out);
     } else {
         out_t values[16];
         vstore16(value, 0, values);
-        for (uint j = 0; j < s->n - column; j++)
-            out[j] = values[j];
+        for (uint j = 0; j < min(count, 16u); j++)
+            out[j * step] = values[j];
     }
+}
+
+/* Columns [column, column + 16) of 'row' of a matrix; those from n on are not stored. */
+void store16(const struct stage *s, uint16 acc, uint row, uint column)
+{
+    const uint sum = s->with & WITH_ROW_SUM ? s->row_sum[row] : 0;
+    put16(s->out + row * s->ldo + column, 1, output16(s, acc, sum, row, column), s->n - column);
 }

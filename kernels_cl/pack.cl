@@ -1,33 +1,7 @@
 /*
  * Rows of A, or columns of B, to panels: TILE rows a panel, k in groups of 4, the rows of one group
  * side by side, k padded with zeros. Also their sums, and the bias that folds them.
- *
- * -D ROW=0 portable, 1 khr_dot, 2 float (CLBlast; panels of one row are plain rows).
  */
-#if ROW == 0
-/* A is read once a row and group by every column: widened, so that it needs no unpacking there. */
-#define MR 8
-#define NR 16
-typedef int4 a_group;
-typedef uint b_group;
-#define MAKE_A(v) (v)
-#define MAKE_B(v) as_uint(convert_uchar4(v & 255))
-#elif ROW == 1
-#define MR 8
-#define NR 16
-typedef uint a_group;
-typedef uint b_group;
-#define MAKE_A(v) as_uint(convert_uchar4(v & 255))
-#define MAKE_B(v) as_uint(convert_uchar4(v & 255))
-#else
-#define MR 1
-#define NR 1
-typedef float4 a_group;
-typedef float4 b_group;
-#define MAKE_A(v) convert_float4(v)
-#define MAKE_B(v) convert_float4(v)
-#endif
-
 #define SEGMENT 16 /* groups a work-item */
 
 /* Up to 4 bytes, k_stride apart, in the operand form; zeros past 'depth'. */

@@ -6,32 +6,30 @@
 #define CHUNK 1024 /* k of one sgemm: sums of 1024 products of at most 2^14 are exact in float */
 #define SEGMENT 16 /* groups that a work-item packs: pack.cl */
 
-static int pack_a(struct qdot_op *op, const struct ocl_place *a, size_t begin, size_t rows, bool sums,
-                  struct qdot_error *err)
+static int pack_a(struct qdot_op *op, const struct ocl_slab *s, struct qdot_error *err)
 {
     const struct ocl_device *ocl = op->device->impl;
     struct ocl_op *impl = op->impl;
     struct ocl_kernel *kernel = &impl->kernels[OCL_PACK_A];
-    const size_t padded = (rows + op->row->mr - 1) / op->row->mr * op->row->mr;
-    ARGUMENT(cl_mem, a->memory);
-    ARGUMENT(cl_ulong, a->offset);
-    ARGUMENT(cl_ulong, a->ld);
+    const size_t mr = op->row->mr, padded = (s->end - s->begin + mr - 1) / mr * mr;
+    ARGUMENT(cl_mem, s->a.memory);
+    ARGUMENT(cl_ulong, s->a.offset);
+    ARGUMENT(cl_ulong, s->a.ld);
     ARGUMENT(cl_ulong, 1);
-    ARGUMENT(cl_uint, (cl_uint)begin);
-    ARGUMENT(cl_uint, (cl_uint)(begin + rows));
-    ARGUMENT(cl_uint, (cl_uint)(begin + padded));
+    ARGUMENT(cl_uint, (cl_uint)s->begin);
+    ARGUMENT(cl_uint, (cl_uint)s->end);
+    ARGUMENT(cl_uint, (cl_uint)(s->begin + padded));
     ARGUMENT(cl_uint, (cl_uint)op->p.k);
     ocl_set_form(ocl, kernel, op->p.a_type, op->row->a_form);
     ARGUMENT(cl_mem, impl->memory[OCL_A]);
     ARGUMENT(cl_mem, impl->memory[OCL_ROW_SUM]);
     ARGUMENT(cl_ulong, 0);
-    ARGUMENT(cl_uint, sums);
+    ARGUMENT(cl_uint, op->terms.any_b_neg);
     return ocl_launch(ocl, kernel, padded, (impl->plan.groups + SEGMENT - 1) / SEGMENT, err);
 }
 
-/* 'type' is that of the bytes given, which are already in the row's form when B was packed here. */
-static int pack_b(struct qdot_op *op, const struct ocl_place *b, bool transposed, enum qdot_type type,
-                  bool sums, struct qdot_error *err)
+int ocl_pack_b(struct qdot_op *op, const struct ocl_place *b, bool transposed, enum qdot_type type,
+               bool sums, struct qdot_error *err)
 {
     const struct ocl_device *ocl = op->device->impl;
     struct ocl_op *impl = op->impl;
@@ -49,11 +47,11 @@ static int pack_b(struct qdot_op *op, const struct ocl_place *b, bool transposed
     ARGUMENT(cl_mem, impl->memory[OCL_TERMS]);
     ARGUMENT(cl_ulong, OCL_TERM_COL_SUM * impl->plan.terms_ld);
     ARGUMENT(cl_uint, sums);
-    return ocl_launch(ocl, kernel, op->packed.n_pad, (impl->plan.groups + SEGMENT - 1) / SEGMENT, err);
+    return ocl_launch(ocl, kernel, op->packed.n_pad, (impl->plan.groups + SEGMENT - 1) / SEGMENT,
+                      err);
 }
 
-/* B of a run: its panels, col_sum and bias'. */
-static int take_b(struct qdot_op *op, const struct ocl_place *b, struct qdot_error *err)
+int ocl_take_b(struct qdot_op *op, const struct ocl_place *b, struct qdot_error *err)
 {
     const struct ocl_device *ocl = op->device->impl;
     struct ocl_op *impl = op->impl;
@@ -61,7 +59,7 @@ static int take_b(struct qdot_op *op, const struct ocl_place *b, struct qdot_err
     const size_t ld = impl->plan.terms_ld;
     int status = ocl_fill(op, OCL_TERMS, OCL_TERM_COL_SUM * ld * 4, ld * 4, err);
     if (status == QDOT_OK)
-        status = pack_b(op, b, op->p.b_transposed, op->p.b_type, true, err);
+        status = ocl_pack_b(op, b, op->p.b_transposed, op->p.b_type, true, err);
     if (status != QDOT_OK)
         return status;
     ARGUMENT(cl_mem, impl->memory[OCL_TERMS]);
@@ -72,6 +70,31 @@ static int take_b(struct qdot_op *op, const struct ocl_place *b, struct qdot_err
     return ocl_launch(ocl, kernel, op->p.n, 1, err);
 }
 
+int ocl_warm_clblast(struct qdot_op *op, struct qdot_error *err)
+{
+    struct ocl_device *ocl = op->device->impl;
+    struct ocl_op *impl = op->impl;
+    pthread_mutex_lock(&ocl->lock);
+    ocl->clblast_used = true;
+    pthread_mutex_unlock(&ocl->lock);
+    int status = ocl_fill(op, OCL_A, 0, 4, err);
+    if (status == QDOT_OK)
+        status = ocl_fill(op, OCL_B, 0, 4, err);
+    if (status == QDOT_OK)
+        status = ocl_fill(op, OCL_C, 0, impl->plan.bytes[OCL_C], err);
+    if (status != QDOT_OK)
+        return status;
+    status = ocl_check(ocl->cl.sgemm(CLBLAST_ROW_MAJOR, CLBLAST_NO, CLBLAST_YES, 1, 1, 1, 1.0f,
+                                     impl->memory[OCL_A], 0, 1, impl->memory[OCL_B], 0, 1, 0.0f,
+                                     impl->memory[OCL_C], 0, 1, &ocl->queue, NULL),
+                       "CLBlastSgemm", err);
+    if (status == QDOT_OK)
+        status = ocl_check(ocl->cl.clFinish(ocl->queue), "clFinish", err);
+    return status;
+}
+
+/* ---- one slab -------------------------------------------------------------------------------- */
+
 static int multiply_packed(struct qdot_op *op, const struct ocl_slab *s, struct qdot_error *err)
 {
     const struct ocl_device *ocl = op->device->impl;
@@ -80,9 +103,9 @@ static int multiply_packed(struct qdot_op *op, const struct ocl_slab *s, struct 
     ARGUMENT(cl_mem, impl->memory[OCL_A]);
     ARGUMENT(cl_mem, impl->memory[OCL_B]);
     ARGUMENT(cl_uint, (cl_uint)s->begin);
-    ocl_set_stage(op, s, kernel);
+    ocl_set_stage(op, s, s->end, op->p.n, kernel);
     return ocl_launch(ocl, kernel, op->packed.n_pad / op->row->nr,
-                  (s->end - s->begin + op->row->mr - 1) / op->row->mr, err);
+                      (s->end - s->begin + op->row->mr - 1) / op->row->mr, err);
 }
 
 static int multiply_float(struct qdot_op *op, const struct ocl_slab *s, struct qdot_error *err)
@@ -112,31 +135,20 @@ static int multiply_float(struct qdot_op *op, const struct ocl_slab *s, struct q
     kernel = &impl->kernels[OCL_MULTIPLY];
     ARGUMENT(cl_mem, impl->memory[OCL_ACC]);
     ARGUMENT(cl_uint, (cl_uint)s->begin);
-    ocl_set_stage(op, s, kernel);
+    ocl_set_stage(op, s, s->end, op->p.n, kernel);
     return ocl_launch(ocl, kernel, ld / 16, rows, err);
 }
 
-/* CLBlast compiles on its first use of a device, which is not to be a run's. */
-static int warm_clblast(struct qdot_op *op, struct qdot_error *err)
+int ocl_gemm(struct qdot_op *op, const struct ocl_slab *s, struct qdot_error *err)
 {
-    struct ocl_device *ocl = op->device->impl;
-    struct ocl_op *impl = op->impl;
-    pthread_mutex_lock(&ocl->lock);
-    ocl->clblast_used = true;
-    pthread_mutex_unlock(&ocl->lock);
-    int status = ocl_fill(op, OCL_A, 0, 4, err);
+    const struct ocl_row *row = op->row->impl;
+    int status = QDOT_OK;
+    if (op->terms.any_b_neg) /* packing adds to them */
+        status = ocl_fill(op, OCL_ROW_SUM, s->begin * 4, (s->end - s->begin) * 4, err);
     if (status == QDOT_OK)
-        status = ocl_fill(op, OCL_B, 0, 4, err);
+        status = pack_a(op, s, err);
     if (status == QDOT_OK)
-        status = ocl_fill(op, OCL_C, 0, impl->plan.bytes[OCL_C], err);
-    if (status != QDOT_OK)
-        return status;
-    status = ocl_check(ocl->cl.sgemm(CLBLAST_ROW_MAJOR, CLBLAST_NO, CLBLAST_YES, 1, 1, 1, 1.0f,
-                                     impl->memory[OCL_A], 0, 1, impl->memory[OCL_B], 0, 1, 0.0f,
-                                     impl->memory[OCL_C], 0, 1, &ocl->queue, NULL),
-                       "CLBlastSgemm", err);
-    if (status == QDOT_OK)
-        status = ocl_check(ocl->cl.clFinish(ocl->queue), "clFinish", err);
+        status =
+            row->kind == OCL_ROW_FLOAT ? multiply_float(op, s, err) : multiply_packed(op, s, err);
     return status;
 }
-

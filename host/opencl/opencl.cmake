@@ -10,10 +10,13 @@ else()
         host/opencl/device.c
         host/opencl/program.c
         host/opencl/plan.c
-        host/opencl/gemm.c)
+        host/opencl/launch.c
+        host/opencl/gemm.c
+        host/opencl/conv.c
+        host/opencl/op.c)
     target_include_directories(qdot PRIVATE ${OPENCL_HEADERS})
     target_compile_definitions(qdot PRIVATE QDOT_HAVE_OPENCL)
-    foreach(text output pack gemm float)
+    foreach(text output tile pack gemm float conv_input slide conv depthwise)
         qdot_embed(qdot ${PROJECT_SOURCE_DIR}/kernels_cl/${text}.cl qdot_cl_${text})
     endforeach()
 endif()

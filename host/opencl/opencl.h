@@ -5,7 +5,10 @@
  *   device.c   enumeration, open and close, buffers; the backend's table of hooks
  *   program.c  kernel texts to programs, their cache
  *   plan.c     rows; sizes of one op, limits of a device
- *   gemm.c     prepare and run
+ *   launch.c   kernels, their arguments and launches
+ *   gemm.c     a slab of a matrix product
+ *   conv.c     a slab of a convolution
+ *   op.c       prepare and run
  */
 #ifndef QDOT_OPENCL_INTERNAL_H
 #define QDOT_OPENCL_INTERNAL_H
@@ -77,7 +80,8 @@ enum { OCL_KHR_DOT = 1, OCL_CLBLAST = 2 };
 
 struct ocl_program {
     struct ocl_program *next;
-    char options[160];
+    const struct qdot_row *row;
+    enum qdot_type out_type;
     cl_program program;
 };
 
@@ -105,7 +109,12 @@ void ocl_programs_free(struct qdot_device *device);
 
 /* ---- plan.c ---------------------------------------------------------------------------------- */
 
-enum ocl_kind { OCL_ROW_PORTABLE, OCL_ROW_KHR_DOT, OCL_ROW_FLOAT }; /* -D ROW= of kernels_cl */
+enum ocl_kind { /* -D ROW= of kernels_cl */
+                OCL_ROW_PORTABLE,
+                OCL_ROW_KHR_DOT,
+                OCL_ROW_FLOAT,
+                OCL_ROW_DEPTHWISE,
+};
 
 struct ocl_row {
     enum ocl_kind kind;
@@ -119,30 +128,128 @@ enum ocl_memory {
     OCL_A_ZERO,
     OCL_ROW_SCALE,
     OCL_OUT,
-    OCL_A,     /* packed, one slab */
-    OCL_B,     /* packed */
-    OCL_TERMS, /* arrays by column, as kernels_cl/output.cl numbers them */
-    OCL_ROW_SUM,
-    OCL_C,   /* CLBlast: sums of one chunk of k, one slab */
-    OCL_ACC, /* CLBlast: sums of all chunks, one slab */
+    OCL_A,       /* packed, one slab; of a convolution the padded copy of the input */
+    OCL_B,       /* packed */
+    OCL_TERMS,   /* arrays by column, as kernels_cl/output.cl numbers them */
+    OCL_ROW_SUM, /* of a convolution: of each pixel of the copy, a group */
+    OCL_C,       /* CLBlast: sums of one chunk of k, one slab */
+    OCL_ACC,     /* CLBlast: sums of all chunks, one slab */
     OCL_MEMORIES
 };
 
+/* The padded copy of a convolution's input: [image][line][column][group][word], 4 channels a word.
+ * Depthwise there is one group, of a channel for each padded output channel. */
+struct ocl_copy {
+    size_t lines, columns, groups, words;
+    size_t channels;   /* of a group */
+    size_t multiplier; /* channels of the copy for each of the input */
+    size_t line_words, image_words;
+};
+
 struct ocl_plan {
-    size_t groups;   /* of 4 k */
-    size_t terms_ld; /* n rounded up to 16 */
-    size_t slab;     /* rows of A packed at a time */
+    size_t groups;   /* of 4 k; not of a convolution */
+    size_t terms_ld; /* columns padded, rounded up to 16 */
+    size_t slab;     /* rows of A, or images, at a time */
+    struct ocl_copy copy;
     size_t bytes[OCL_MEMORIES];
 };
 
-enum { OCL_ROWS = 3 };
+enum { OCL_ROWS = 6 };
 extern const struct qdot_row ocl_rows[OCL_ROWS];
 
-bool ocl_plan(const struct qdot_row *row, const struct qdot_problem *p, struct ocl_plan *plan);
+/* What an op of this row needs; false and a reason where that is beyond the kernels' counting. */
+bool ocl_plan(const struct qdot_row *row, const struct qdot_problem *p, struct ocl_plan *plan,
+              char *reason, size_t reason_bytes);
 bool ocl_fits(struct qdot_device *device, const struct qdot_row *row, const struct qdot_problem *p,
               char *reason, size_t reason_bytes);
 
+/* ---- launch.c -------------------------------------------------------------------------------- */
+
+struct ocl_kernel {
+    cl_kernel handle;
+    const char *name;
+    size_t local[2];
+    cl_uint arguments; /* set so far */
+    cl_int code;       /* of the first clSetKernelArg that failed */
+};
+
+enum ocl_kernels {
+    OCL_PACK_A,
+    OCL_PACK_B,
+    OCL_FOLD_BIAS,
+    OCL_COPY_INPUT,
+    OCL_SUM_INPUT,
+    OCL_ACCUMULATE,
+    OCL_MULTIPLY,
+    OCL_KERNELS
+};
+
+struct ocl_op {
+    struct ocl_plan plan;
+    struct ocl_kernel kernels[OCL_KERNELS]; /* an op's own: arguments are state of the kernel */
+    cl_mem memory[OCL_MEMORIES];
+};
+
+/* Where a matrix lies on the device, in elements. */
+struct ocl_place {
+    cl_mem memory;
+    size_t offset, ld;
+};
+
+struct ocl_slab {
+    size_t begin, end; /* rows, or images */
+    struct ocl_place a, out, a_zero, row_scale;
+    cl_uint with;
+};
+
+/* As in output.cl. */
+enum {
+    OCL_TERM_BIAS,
+    OCL_TERM_B_NEG,
+    OCL_TERM_COL_SUM,
+    OCL_TERM_SCALE,
+    OCL_TERM_BIAS_F,
+    OCL_TERM_BIAS_GIVEN,
+    OCL_TERM_COUNT
+};
+enum { OCL_WITH_ROW_SUM = 1, OCL_WITH_A_ZERO = 2, OCL_WITH_ROW_SCALE = 4 };
+
+/* Work-groups of at most x by y, fewer where the device or the kernel has less. */
+int ocl_kernel_make(const struct ocl_device *ocl, cl_program program, const char *name, size_t x,
+                    size_t y, struct ocl_kernel *kernel, struct qdot_error *err);
+
+void ocl_argument(const struct ocl_device *ocl, struct ocl_kernel *kernel, size_t bytes,
+                  const void *value);
+#define ARGUMENT(type, value) ocl_argument(ocl, kernel, sizeof(type), &(const type){value})
+
+/* The value of a byte is (byte ^ flip) - sign in the operand's form. */
+void ocl_set_form(const struct ocl_device *ocl, struct ocl_kernel *kernel, enum qdot_type type,
+                  enum qdot_type form);
+/* STAGE_PARAMETERS of output.cl; n columns and up to row m. */
+void ocl_set_stage(const struct qdot_op *op, const struct ocl_slab *s, size_t m, size_t n,
+                   struct ocl_kernel *kernel);
+/* Of at least x by y work-items; the kernels return beyond. */
+int ocl_launch(const struct ocl_device *ocl, struct ocl_kernel *kernel, size_t x, size_t y,
+               struct qdot_error *err);
+int ocl_fill(const struct qdot_op *op, enum ocl_memory memory, size_t offset, size_t bytes,
+             struct qdot_error *err);
+
 /* ---- gemm.c ---------------------------------------------------------------------------------- */
+
+/* CLBlast compiles on its first use of a device, which is not to be a run's. */
+int ocl_warm_clblast(struct qdot_op *op, struct qdot_error *err);
+/* 'type' is that of the bytes given, which are already in the row's form when B was packed here. */
+int ocl_pack_b(struct qdot_op *op, const struct ocl_place *b, bool transposed, enum qdot_type type,
+               bool sums, struct qdot_error *err);
+/* B of a run: its panels, col_sum and bias'. */
+int ocl_take_b(struct qdot_op *op, const struct ocl_place *b, struct qdot_error *err);
+int ocl_gemm(struct qdot_op *op, const struct ocl_slab *s, struct qdot_error *err);
+
+/* ---- conv.c ---------------------------------------------------------------------------------- */
+
+int ocl_conv(struct qdot_op *op, const struct ocl_slab *s, struct qdot_error *err);
+
+/* ---- op.c ------------------------------------------------------------------------------------ */
 
 int ocl_prepare(struct qdot_op *op, struct qdot_error *err);
 void ocl_unprepare(struct qdot_op *op);

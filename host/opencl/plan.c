@@ -7,6 +7,7 @@ static const struct ocl_row khr_dot = {OCL_ROW_KHR_DOT, 1, 1};
 /* CLBlast compiles its kernels in its first call, for many seconds. */
 static const struct qdot_niche slow_start = {NULL, "its first use compiles for seconds"};
 static const struct ocl_row clblast = {OCL_ROW_FLOAT, 4, 4};
+static const struct ocl_row depthwise = {OCL_ROW_DEPTHWISE, 1, 1};
 
 const struct qdot_row ocl_rows[OCL_ROWS] = {
     /* Signed by signed is the form that devices accelerate first. */
@@ -29,9 +30,36 @@ const struct qdot_row ocl_rows[OCL_ROWS] = {
      .niche = &slow_start,
      .impl = &clblast},
     {.name = "gemm_8x16k4", .mr = 8, .nr = 16, .kr = 4, .b_form = QDOT_S8, .impl = &portable},
+    {.name = "depthwise_8x16",
+     .op = QDOT_CONV,
+     .depthwise = true,
+     .mr = 8,
+     .nr = 16,
+     .kr = 1,
+     .a_form = QDOT_S8,
+     .b_form = QDOT_S8,
+     .impl = &depthwise},
+    {.name = "conv_8x16k4_khrdot",
+     .op = QDOT_CONV,
+     .needs = OCL_KHR_DOT,
+     .mr = 8,
+     .nr = 16,
+     .kr = 4,
+     .a_form = QDOT_S8,
+     .b_form = QDOT_S8,
+     .impl = &khr_dot},
+    {.name = "conv_8x16k4",
+     .op = QDOT_CONV,
+     .mr = 8,
+     .nr = 16,
+     .kr = 4,
+     .b_form = QDOT_S8,
+     .impl = &portable},
 };
 
-#define SLAB_BYTES ((size_t)64 << 20)     /* bounds the memory of packed A whatever m is */
+#define SLAB_BYTES \
+    ((size_t)64 << 20)                    /* bounds the memory of packed A whatever m is,
+                                           and of padded images but for the first */
 #define MAX_SIZE (((size_t)1 << 31) - 64) /* kernels count rows, columns and k in 32 bits */
 
 static size_t round_up(size_t value, size_t step)
@@ -39,18 +67,14 @@ static size_t round_up(size_t value, size_t step)
     return (value + step - 1) / step * step;
 }
 
-/* The arguments are below 2^31, the factors are a few at most, so only products of two sizes can
- * overflow. */
-bool ocl_plan(const struct qdot_row *row, const struct qdot_problem *p, struct ocl_plan *plan)
+/* Sizes are below 2^31, the factors a few at most, so that only products of two sizes overflow. */
+static bool plan_gemm(const struct qdot_row *row, const struct qdot_problem *p,
+                      struct ocl_plan *plan)
 {
     const struct ocl_row *impl = row->impl;
     const bool is_float = impl->kind == OCL_ROW_FLOAT;
     size_t *bytes = plan->bytes;
-    *plan = (struct ocl_plan){0};
-    if (p->m > MAX_SIZE || p->n > MAX_SIZE || p->k > MAX_SIZE)
-        return false;
     plan->groups = (p->k + 3) / 4;
-    plan->terms_ld = round_up(p->n, 16);
 
     const size_t a_row = plan->groups * 4 * impl->a_bytes, c_row = plan->terms_ld * 4;
     const size_t widest = is_float && c_row > a_row ? c_row : a_row;
@@ -61,14 +85,71 @@ bool ocl_plan(const struct qdot_row *row, const struct qdot_problem *p, struct o
     bytes[OCL_A_ZERO] = p->a_zero_per_row ? p->m * 4 : 0;
     bytes[OCL_ROW_SCALE] = p->row_scale ? p->m * 4 : 0;
     bytes[OCL_ROW_SUM] = p->m * 4;
-    bytes[OCL_TERMS] = plan->terms_ld * 4 * 6;
     bytes[OCL_A] = plan->slab * a_row;
     bytes[OCL_C] = is_float ? plan->slab * c_row : 0;
     bytes[OCL_ACC] = bytes[OCL_C];
     bytes[OCL_B_IN] = p->b_at_run ? p->n * p->k : 0;
-    return qdot_mul_size(p->m, p->k, &bytes[OCL_A_IN]) &&
-           qdot_mul_size(p->m * p->out_bytes, p->n, &bytes[OCL_OUT]) &&
-           qdot_mul_size(round_up(p->n, row->nr) * impl->b_bytes, plan->groups * 4, &bytes[OCL_B]);
+    return qdot_mul_size(round_up(p->n, row->nr) * impl->b_bytes, plan->groups * 4, &bytes[OCL_B]);
+}
+
+/* Kernels count the words of an image's padded copy in 32 bits, and the tiles of a slab. */
+static bool plan_conv(const struct qdot_row *row, const struct qdot_problem *p,
+                      const struct qdot_packed *packed, struct ocl_plan *plan, char *reason,
+                      size_t reason_bytes)
+{
+    const struct ocl_row *impl = row->impl;
+    const struct qdot_geometry *g = &p->conv;
+    struct ocl_copy *c = &plan->copy;
+    /* Each of these products is below 2^62. */
+    c->lines = (g->oh - 1) * g->stride_h + (g->kh - 1) * g->dilation_h + 1;
+    c->columns = (g->ow - 1) * g->stride_w + (g->kw - 1) * g->dilation_w + 1;
+    c->groups = row->depthwise ? 1 : g->groups;
+    c->channels = row->depthwise ? p->n : g->cg;
+    c->words = row->depthwise ? packed->n_pad / 4 : (g->cg + 3) / 4;
+    c->multiplier = row->depthwise ? g->og : 1;
+    if (!qdot_mul_size(c->groups, c->words, &c->line_words) ||
+        !qdot_mul_size(c->line_words, c->columns, &c->line_words) ||
+        !qdot_mul_size(c->line_words, c->lines, &c->image_words) || c->image_words > MAX_SIZE) {
+        snprintf(reason, reason_bytes,
+                 "a padded image of %zu x %zu pixels of %zu words: at most %zu words", c->lines,
+                 c->columns, c->groups * c->words, MAX_SIZE);
+        return false;
+    }
+    const size_t tiles = (p->unit_rows / row->mr + 1) * (packed->n_pad / row->nr);
+    if (tiles > MAX_SIZE) {
+        snprintf(reason, reason_bytes, "an output image of %zu tiles: at most %zu", tiles,
+                 MAX_SIZE);
+        return false;
+    }
+    const size_t image_bytes = c->image_words * 4 * impl->a_bytes;
+    plan->slab = SLAB_BYTES / image_bytes;
+    if (plan->slab > MAX_SIZE / tiles)
+        plan->slab = MAX_SIZE / tiles;
+    if (plan->slab > p->units)
+        plan->slab = p->units;
+    if (plan->slab == 0)
+        plan->slab = 1;
+    plan->bytes[OCL_A] = plan->slab * image_bytes;
+    plan->bytes[OCL_ROW_SUM] = row->depthwise ? 0 : plan->slab * c->image_words / c->words * 4;
+    plan->bytes[OCL_B] = packed->panels_bytes;
+    return true;
+}
+
+bool ocl_plan(const struct qdot_row *row, const struct qdot_problem *p, struct ocl_plan *plan,
+              char *reason, size_t reason_bytes)
+{
+    struct qdot_packed packed;
+    *plan = (struct ocl_plan){0};
+    snprintf(reason, reason_bytes, "m, n, k: at most %zu, and products below 2^63", MAX_SIZE);
+    if (p->m > MAX_SIZE || p->n > MAX_SIZE || p->k > MAX_SIZE ||
+        !qdot_packed_layout(row, p, &packed) || packed.n_pad > MAX_SIZE ||
+        !qdot_mul_size(p->units, p->a_bytes, &plan->bytes[OCL_A_IN]) ||
+        !qdot_mul_size(p->m * p->out_bytes, p->n, &plan->bytes[OCL_OUT]))
+        return false;
+    plan->terms_ld = round_up(packed.n_pad, 16);
+    plan->bytes[OCL_TERMS] = plan->terms_ld * 4 * OCL_TERM_COUNT;
+    return p->op == QDOT_CONV ? plan_conv(row, p, &packed, plan, reason, reason_bytes)
+                              : plan_gemm(row, p, plan);
 }
 
 bool ocl_fits(struct qdot_device *device, const struct qdot_row *row, const struct qdot_problem *p,
@@ -86,10 +167,8 @@ bool ocl_fits(struct qdot_device *device, const struct qdot_row *row, const stru
     }
     if (!p)
         return true;
-    if (!ocl_plan(row, p, &plan)) {
-        snprintf(reason, reason_bytes, "m, n, k: at most %zu, and products below 2^63", MAX_SIZE);
+    if (!ocl_plan(row, p, &plan, reason, reason_bytes))
         return false;
-    }
     for (size_t i = 0; i < OCL_MEMORIES; i++) {
         if (plan.bytes[i] > ocl->max_alloc) {
             snprintf(reason, reason_bytes, "%s: %zu bytes, the device allocates at most %llu",

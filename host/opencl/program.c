@@ -7,25 +7,44 @@
     extern const unsigned char name[]; \
     extern const size_t name##_size
 EMBEDDED(qdot_cl_output);
+EMBEDDED(qdot_cl_tile);
 EMBEDDED(qdot_cl_pack);
 EMBEDDED(qdot_cl_gemm);
 EMBEDDED(qdot_cl_float);
+EMBEDDED(qdot_cl_conv_input);
+EMBEDDED(qdot_cl_slide);
+EMBEDDED(qdot_cl_conv);
+EMBEDDED(qdot_cl_depthwise);
 
-#define TEXTS 3
+#define TEXTS 5
 
 struct source {
     const char *text[TEXTS];
     size_t bytes[TEXTS];
+    cl_uint count;
 };
 
-static struct source make_source(const struct ocl_row *row)
+static void add_text(struct source *source, const unsigned char *text, size_t bytes)
 {
-    const bool is_float = row->kind == OCL_ROW_FLOAT;
-    const struct source source = {
-        {(const char *)qdot_cl_output, (const char *)qdot_cl_pack,
-         (const char *)(is_float ? qdot_cl_float : qdot_cl_gemm)},
-        {qdot_cl_output_size, qdot_cl_pack_size, is_float ? qdot_cl_float_size : qdot_cl_gemm_size},
-    };
+    source->text[source->count] = (const char *)text;
+    source->bytes[source->count++] = bytes;
+}
+#define ADD(name) add_text(&source, qdot_cl_##name, qdot_cl_##name##_size)
+
+static struct source make_source(const struct qdot_row *row)
+{
+    const struct ocl_row *impl = row->impl;
+    struct source source = {.count = 0};
+    ADD(output);
+    ADD(tile);
+    if (row->op == QDOT_CONV) {
+        ADD(conv_input);
+        ADD(slide);
+        row->depthwise ? ADD(depthwise) : ADD(conv);
+    } else {
+        ADD(pack);
+        impl->kind == OCL_ROW_FLOAT ? ADD(float) : ADD(gemm);
+    }
     return source;
 }
 
@@ -34,7 +53,7 @@ static void make_key(struct ocl_device *ocl, const struct source *source, const 
                      char *key, size_t bytes)
 {
     uint64_t hash = 0;
-    for (size_t i = 0; i < TEXTS; i++)
+    for (size_t i = 0; i < source->count; i++)
         hash = qdot_hash(source->text[i], source->bytes[i], hash);
     int used = snprintf(key, bytes, "opencl\n%s\n%s\n%016llx\n", qdot_version(), options,
                         (unsigned long long)hash);
@@ -111,7 +130,7 @@ static void keep_binary(struct qdot_device *device, cl_program program, const ch
     qdot_release(device, binary);
 }
 
-static int build(struct qdot_device *device, const struct ocl_row *row, const char *options,
+static int build(struct qdot_device *device, const struct qdot_row *row, const char *options,
                  cl_program *program, struct qdot_error *err)
 {
     struct ocl_device *ocl = device->impl;
@@ -122,8 +141,8 @@ static int build(struct qdot_device *device, const struct ocl_row *row, const ch
     *program = from_binary(device, key, options);
     if (*program)
         return QDOT_OK;
-    *program =
-        ocl->cl.clCreateProgramWithSource(ocl->context, TEXTS, source.text, source.bytes, &code);
+    *program = ocl->cl.clCreateProgramWithSource(ocl->context, source.count, source.text,
+                                                 source.bytes, &code);
     int status = ocl_check(code, "clCreateProgramWithSource", err);
     if (status != QDOT_OK)
         return status;
@@ -142,7 +161,7 @@ int ocl_program(struct qdot_device *device, const struct qdot_row *row, enum qdo
 {
     struct ocl_device *ocl = device->impl;
     const struct ocl_row *impl = row->impl;
-    char options[sizeof(((struct ocl_program *)0)->options)];
+    char options[96];
     /* Rows that need no more ask for 1.2: what drivers add or drop later does not touch them. */
     snprintf(options, sizeof(options), "-cl-std=%s -DROW=%d -DOUT=%d%s",
              impl->kind == OCL_ROW_KHR_DOT ? "CL3.0" : "CL1.2", (int)impl->kind, (int)out_type,
@@ -150,14 +169,15 @@ int ocl_program(struct qdot_device *device, const struct qdot_row *row, enum qdo
     int status = QDOT_OK;
     pthread_mutex_lock(&ocl->lock);
     struct ocl_program *entry = ocl->programs;
-    while (entry && strcmp(entry->options, options) != 0)
+    while (entry && (entry->row != row || entry->out_type != out_type))
         entry = entry->next;
     if (!entry) {
         entry = qdot_alloc(device, sizeof(*entry));
-        status = entry ? build(device, impl, options, &entry->program, err)
+        status = entry ? build(device, row, options, &entry->program, err)
                        : qdot_fail(err, QDOT_NO_MEMORY, "no memory for the program");
         if (status == QDOT_OK) {
-            memcpy(entry->options, options, sizeof(options));
+            entry->row = row;
+            entry->out_type = out_type;
             entry->next = ocl->programs;
             ocl->programs = entry;
         } else {

@@ -1,0 +1,72 @@
+/*
+ * Convolution from the padded copy (conv_input.cl) and packed panels: a work-item computes MR output
+ * pixels of 16 channels. Pixels are counted over images, lines and columns, so that a tile crosses
+ * the ends of lines; where each of its rows lies in the copy is computed once, and a tap is at the
+ * same distance from all of them.
+ */
+
+/* Sums over the channels of every (pixel, group) of the copy, for zero points of B. */
+kernel void sum_input(global const a_group *copy, uint words, ulong cells, global uint *sums)
+{
+    const ulong cell = get_global_id(0);
+    if (cell >= cells)
+        return;
+    uint sum = 0;
+    for (uint i = 0; i < words; i++)
+        sum += sum4(copy[cell * words + i]);
+    sums[cell] = sum;
+}
+
+/* Over the taps of one output pixel; tap steps in words, of which a cell has 'words'. */
+uint sum_taps(global const uint *sums, uint words, uint kh, uint kw, uint tap_h, uint tap_w)
+{
+    uint sum = 0;
+    for (uint i = 0; i < kh; i++)
+        for (uint j = 0; j < kw; j++)
+            sum += sums[(i * tap_h + j * tap_w) / words];
+    return sum;
+}
+
+#define POINT(i)                                                                                   \
+    global const a_group *a##i = input + input_at(&s, min(first + i, last)) + part * words;
+#define STEP(i) acc##i += dot4(a##i[at], w);
+#define MULTIPLY(ROWS)                                                                             \
+    for (uint i = 0; i < kh; i++)                                                                  \
+        for (uint j = 0; j < kw; j++) {                                                            \
+            const uint tap = i * tap_h + j * tap_w;                                                \
+            for (uint at = tap; at < tap + words; at++, b += NR) {                                 \
+                const uint16 w = vload16(0, b);                                                    \
+                ROWS(STEP)                                                                         \
+            }                                                                                      \
+        }
+
+kernel void conv(global const a_group *input, global const uint *packed_b, global const uint *sums,
+                 uint part_panels, uint words, SLIDE_PARAMETERS, STAGE_PARAMETERS)
+{
+    const uint panel = get_global_id(0) % panels, first = get_global_id(0) / panels * MR;
+    if (first >= pixels)
+        return;
+    const uint part = panel / part_panels, column = panel % part_panels * NR, last = pixels - 1;
+    const struct slide s = SLIDE;
+    global const uint *b = packed_b + (ulong) panel * kh * kw * words * NR;
+    ROWS_8(POINT)
+    uint16 acc0 = 0, acc1 = 0, acc2 = 0, acc3 = 0, acc4 = 0, acc5 = 0, acc6 = 0, acc7 = 0;
+    const uint rows = min(pixels - first, (uint) MR);
+    if (rows > 4) {
+        MULTIPLY(ROWS_8)
+    } else if (rows > 1) {
+        MULTIPLY(ROWS_4)
+    } else {
+        MULTIPLY(ROWS_1)
+    }
+    const uint16 acc[MR] = {acc0, acc1, acc2, acc3, acc4, acc5, acc6, acc7};
+    const struct stage stage = STAGE;
+    for (uint i = 0; i < rows; i++) {
+        uint sum = 0;
+        if (with & WITH_ROW_SUM)
+            sum = sum_taps(sums + input_at(&s, first + i) / words + part, words, kh, kw, tap_h,
+                           tap_w);
+        put16(stage.out + output_at(&s, first + i) + (part * n + column) * channel_step,
+              channel_step, output16(&stage, acc[i], sum, 0, panel * NR), n - column);
+    }
+}

@@ -1,0 +1,64 @@
+/*
+ * The input of a convolution as its kernels read it: [image][line][column][group][word], 4 channels
+ * a word in the operand form, with the padding that taps reach written out as the zero point, so
+ * that no kernel after this one asks where a tap lies. Channels past a group's last are zero.
+ */
+
+/* The input line or column under a point of the padded copy, or -1: padding, or the gap between two
+ * inputs of a transposed convolution. */
+int source_of(uint at, int pad, uint insert, uint size)
+{
+    const long point = (long) at - pad;
+    if (point < 0 || (uint) point % insert != 0)
+        return -1;
+    const uint source = (uint) point / insert;
+    return source < size ? (int) source : -1;
+}
+
+/* Up to 4 channels of a pixel; zeros past 'depth'. Each input channel serves 'multiplier' channels
+ * of the copy. */
+uchar4 load_channels(global const uchar *pixel, ulong step, uint channel, uint multiplier, int depth)
+{
+    uchar4 bytes = 0;
+    if (depth >= 4 && step == 1 && multiplier == 1)
+        return vload4(0, pixel + channel);
+    if (depth > 0)
+        bytes.x = pixel[channel / multiplier * step];
+    if (depth > 1)
+        bytes.y = pixel[(channel + 1) / multiplier * step];
+    if (depth > 2)
+        bytes.z = pixel[(channel + 2) / multiplier * step];
+    if (depth > 3)
+        bytes.w = pixel[(channel + 3) / multiplier * step];
+    return bytes;
+}
+
+/*
+ * One work-item writes one word. A byte's value in the operand form is (byte ^ flip) - sign, as in
+ * pack.cl; zero is the zero point's. Steps are in bytes of the source.
+ */
+kernel void copy_input(global const uchar *source, ulong offset, ulong image_step, ulong line_step,
+                       ulong pixel_step, ulong channel_step, uint height, uint width, uint begin,
+                       uint images, uint lines, uint columns, uint groups, uint words,
+                       uint channels, uint multiplier, int pad_top, int pad_left, uint insert_h,
+                       uint insert_w, uint flip, int sign, int zero, global a_group *copy)
+{
+    const uint in_line = get_global_id(0), line_words = columns * groups * words;
+    const uint y = get_global_id(1);
+    if (in_line >= line_words || y >= images * lines)
+        return;
+    const uint word = in_line % words, cell = in_line / words;
+    const int line = source_of(y % lines, pad_top, insert_h, height);
+    const int column = source_of(cell / groups, pad_left, insert_w, width);
+    const int depth = (int) channels - (int) (word * 4);
+    int4 v = zero;
+    if (line >= 0 && column >= 0) {
+        global const uchar *pixel = source + offset + (begin + y / lines) * image_step +
+                                    line * line_step + column * pixel_step;
+        const uchar4 bytes = load_channels(pixel, channel_step, cell % groups * channels + word * 4,
+                                           multiplier, depth);
+        v = convert_int4(bytes ^ (uchar4) ((uchar) flip)) - sign;
+    }
+    v &= (int4) (0, 1, 2, 3) < (int4) depth;
+    copy[(ulong) y * line_words + in_line] = MAKE_A(v);
+}
