@@ -12,8 +12,9 @@
  *   gather     where not even a few pixels' strip fits into the scratch: tile by tile, a cut of K at
  *              a time, each row of the tile is put together
  *
- * A tile's rows are neighbouring output pixels, over the ends of lines as well. Depthwise rows take
- * the strip, one block of nr channels at a time. Outputs in NCHW go through a buffer of one panel.
+ * A tile's rows are neighbouring output pixels, over the ends of lines as well. Depthwise rows do one
+ * block of nr channels at a time, in place as well where padding is reached: they know where it is.
+ * Outputs in NCHW go through a buffer of one panel.
  */
 #include <stdio.h>
 #include <string.h>
@@ -156,7 +157,7 @@ static void copy_pixels(const struct conv_run *run, uint8_t *to, size_t image, s
         .is_signed = run->is_signed,
     };
     if (row->depthwise)
-        ((const struct cpu_depthwise_kernel *)row->impl)->stage(&s);
+        cpu_stage_bytes(&s);
     else
         tiles_of(row)->stage(&s);
 }
@@ -481,9 +482,7 @@ static void depthwise(const struct conv_run *run, const struct part *part, uint8
     for (size_t panel = part->first; panel < part->last; panel++) {
         const size_t column = panel * nr, channels = min(g->o - column, nr);
         const struct cpu_output o = output_of(run, part, panel, column, buffer);
-        const struct cpu_depthwise d = {
-            .strip = scratch,
-            .line_bytes = impl->line_bytes,
+        struct cpu_depthwise d = {
             .kh = g->kh,
             .kw = g->kw,
             .stride_h = g->stride_h,
@@ -497,8 +496,28 @@ static void depthwise(const struct conv_run *run, const struct part *part, uint8
             .channels = channels,
             .output = &o,
             .scratch = scratch + impl->kernel_offset,
+            .fill = run->fill,
         };
-        fill_strip(run, scratch, part, column, channels);
+        if (run->way == WAY_IN_PLACE) {
+            const ptrdiff_t top = g->pad_top - (ptrdiff_t)(part->line * g->stride_h);
+            const ptrdiff_t left = g->pad_left - (ptrdiff_t)(part->column * g->stride_w);
+            const size_t y = top < 0 ? (size_t)-top : 0, x = left < 0 ? (size_t)-left : 0;
+            d.input = run->a + ((part->image * g->h + y) * g->w + x) * run->lda + column;
+            d.line_bytes = g->w * run->lda;
+            d.point_bytes = run->lda;
+            d.top = top < 0 ? 0 : (size_t)top;
+            d.left = left < 0 ? 0 : (size_t)left;
+            d.bottom = d.top + (g->h > y ? g->h - y : 0);
+            d.right = d.left + (g->w > x ? g->w - x : 0);
+            d.flip = run->flip;
+        } else {
+            fill_strip(run, scratch, part, column, channels);
+            d.input = scratch;
+            d.line_bytes = impl->line_bytes;
+            d.point_bytes = impl->point_bytes;
+            d.bottom = points_under(part->lines, g->stride_h, g->kh, g->dilation_h);
+            d.right = points_under(part->columns, g->stride_w, g->kw, g->dilation_w);
+        }
         kernel->run(&d);
         if (g->nchw)
             scatter(run, part, buffer, column, channels);
@@ -582,9 +601,12 @@ void cpu_conv_run(struct qdot_op *op, const struct qdot_run *args)
         .fill = (uint8_t)(p->a_zero + qdot_shift(p->a_type, row->a_form)),
         .is_signed = form == QDOT_S8,
     };
+    if (row->depthwise && impl->may_lie)
+        run.way = WAY_IN_PLACE;
     /* A run that is a line of the kernel needs its pixels side by side. */
     const bool side_by_side = g->groups == 1 && args->lda == g->c;
-    if (impl->may_lie && !run.sums && (packed->runs == g->kh * g->kw || side_by_side)) {
+    if (!row->depthwise && impl->may_lie && !run.sums &&
+        (packed->runs == g->kh * g->kw || side_by_side)) {
         run.way = WAY_IN_PLACE;
         place_runs(impl->runs + packed->runs, g, packed, g->w * args->lda, args->lda);
     }
@@ -613,6 +635,12 @@ void cpu_conv_run(struct qdot_op *op, const struct qdot_run *args)
 
 /* ---- prepare --------------------------------------------------------------------------------- */
 
+/* Does a depthwise row read the input where it lies? */
+static bool depthwise_lies(const struct qdot_geometry *g)
+{
+    return !g->nchw && g->og == 1 && g->insert_h == 1 && g->insert_w == 1;
+}
+
 /* Lays the scratch of one thread out for items of so many lines and columns; false when it would be
  * too large. A strip gets no more than strip_max. */
 static bool lay_out(struct conv_op *impl, const struct qdot_row *row, const struct qdot_problem *p,
@@ -626,13 +654,14 @@ static bool lay_out(struct conv_op *impl, const struct qdot_row *row, const stru
     impl->lines = lines;
     impl->columns = columns;
     impl->point_bytes = (row->depthwise ? row->nr : g->c) * a_bytes(row);
-    if (!impl->gathers) {
+    if (row->depthwise && depthwise_lies(g)) {
+        at = 0;
+    } else if (!impl->gathers) {
         const size_t strip_lines = points_under(lines, g->stride_h, g->kh, g->dilation_h);
         if (!qdot_mul_size(points, impl->point_bytes, &impl->line_bytes) ||
             !qdot_mul_size(impl->line_bytes, strip_lines, &at) || at > strip_max)
             return false;
-        /* Behind the end tiles read a group, depthwise kernels some points, stages write 63 bytes. */
-        at += 64 + (row->depthwise ? CPU_DEPTHWISE_SLACK * row->nr : 0);
+        at += 64; /* behind the end tiles read a group and stages write 63 bytes */
     }
     impl->sum_offset = at = round_up(at, 64);
     at += (impl->gathers ? row->mr : pixels) * sizeof(int32_t);
@@ -722,6 +751,8 @@ int cpu_conv_prepare(struct qdot_op *op, struct qdot_error *err)
     impl->may_lie = !op->row->depthwise && a_bytes(op->row) == 1 && !g->nchw && !padded &&
                     g->insert_h == 1 && g->insert_w == 1 &&
                     qdot_flip(p->a_type, op->row->a_form) == 0 && packed->run % op->row->kr == 0;
+    if (op->row->depthwise)
+        impl->may_lie = depthwise_lies(g);
     size_t bytes = 0;
     if (qdot_mul_size(impl->scratch_bytes, impl->threads, &bytes))
         impl->scratch = qdot_alloc_raw(op->device, bytes);

@@ -96,12 +96,14 @@ struct cpu_kernel {
 
 /* Depthwise convolution of one block of nr channels, over some output lines of one image. */
 struct cpu_depthwise {
-    /* The input under the block, padding included: the channels of point (y, x) begin at strip + y *
-     * line_bytes + x * nr, one byte each in the row's a_form. Output (y, x) takes point (y * stride_h
-     * + i * dilation_h, x * stride_w + j * dilation_w) under tap (i, j). Behind the last point of a
-     * line there are CPU_DEPTHWISE_SLACK more that may be read and hold anything. */
-    const uint8_t *strip;
-    size_t line_bytes;
+    /* Output (y, x) takes point (y * stride_h + i * dilation_h, x * stride_w + j * dilation_w) under
+     * tap (i, j). Point (y, x) with top <= y < bottom and left <= x < right is input: its channels are
+     * the bytes at input + (y - top) * line_bytes + (x - left) * point_bytes, XORed with flip. Every
+     * other point is padding: bytes of 'fill'. No byte but those of input points may be read. */
+    const uint8_t *input;
+    size_t line_bytes, point_bytes;
+    size_t top, bottom, left, right;
+    uint8_t flip, fill;
     size_t kh, kw, stride_h, stride_w, dilation_h, dilation_w;
     size_t lines, columns;  /* of the output */
     const uint8_t *weights; /* the block's panel: kh lines of run_groups groups of kr taps */
@@ -113,14 +115,12 @@ struct cpu_depthwise {
     const struct cpu_output *output;
     void *scratch; /* the kernel's scratch_bytes, aligned to 64 */
 };
-#define CPU_DEPTHWISE_SLACK 16
 typedef void cpu_depthwise_fn(const struct cpu_depthwise *d);
 
 struct cpu_depthwise_kernel {
     cpu_depthwise_fn *run;
     /* Of scratch for a kernel of kh x kw, when 'columns' outputs a line are computed. */
     size_t (*scratch_bytes)(size_t kh, size_t kw, size_t columns);
-    cpu_stage_fn *stage; /* to bytes */
 };
 
 /* Some rows as tiles: tall ones, then ones of equal height (8 rows are 4 + 4, not 6 + 2). */

@@ -109,13 +109,32 @@ typedef void line_fn(const struct work *w, const struct line *l);
 
 /* ---- quads ----------------------------------------------------------------------------------- */
 
+/* A line of points, as struct cpu_depthwise has it. */
+struct points {
+    const uint8_t *line; /* at point 'left'; NULL: all padding */
+    size_t left, right, point_bytes;
+    __mmask64 channels;
+    __m512i flips, fills;
+};
+
+INLINE __m512i load_inside(const struct points *p, size_t x, const bool flip)
+{
+    const __m512i v =
+        _mm512_maskz_loadu_epi8(p->channels, p->line + (x - p->left) * p->point_bytes);
+    return flip ? _mm512_xor_si512(v, p->flips) : v;
+}
+
+INLINE __m512i load_point(const struct points *p, size_t x)
+{
+    return x >= p->left && x < p->right ? load_inside(p, x, true) : p->fills;
+}
+
 struct pair {
     __m512i low, high;
 };
 
-INLINE struct pair pair_of(const uint8_t *first, const uint8_t *second)
+INLINE struct pair pair_of(__m512i a, __m512i b)
 {
-    const __m512i a = _mm512_loadu_si512(first), b = _mm512_loadu_si512(second);
     return (struct pair){_mm512_unpacklo_epi8(a, b), _mm512_unpackhi_epi8(a, b)};
 }
 
@@ -127,25 +146,50 @@ INLINE void store_quad(uint8_t *quad, struct pair a, struct pair b)
     _mm512_store_si512(quad + 192, _mm512_unpackhi_epi16(a.high, b.high));
 }
 
-/* Quads of points first, first + advance ... up to 'last', which is the last that may be read: in
- * its place it stands for those behind it, which meet no weight but 0. */
-static TARGET void make_quads(const uint8_t *points, size_t step, size_t first, size_t last,
-                              size_t advance, size_t count, uint8_t *quads)
+/* 'count' quads that lie inside: of points x, x + step, ..., and on, 'advance' steps each. */
+INLINE void inside_quads(const struct points *p, size_t x, size_t step, size_t advance,
+                         size_t count, uint8_t *quads, const bool flip)
 {
-    size_t x = first, i = 0;
-    if (advance == 2 && x + 3 <= last) {
-        const uint8_t *p = points + x * step;
-        struct pair a = pair_of(p, p + step);
-        for (; i < count && x + 3 <= last; i++, x += 2) {
-            p += 2 * step;
-            const struct pair b = pair_of(p, p + step);
+    if (advance == 2) {
+        struct pair a = pair_of(load_inside(p, x, flip), load_inside(p, x + step, flip));
+        for (size_t i = 0; i < count; i++) {
+            x += 2 * step;
+            const struct pair b = pair_of(load_inside(p, x, flip), load_inside(p, x + step, flip));
             store_quad(quads + i * QUAD, a, b);
             a = b;
         }
+        return;
     }
-    for (; i < count && x <= last; i++, x += advance)
-        store_quad(quads + i * QUAD, pair_of(points + x * step, points + min(x + 1, last) * step),
-                   pair_of(points + min(x + 2, last) * step, points + min(x + 3, last) * step));
+    for (size_t i = 0; i < count; i++, x += advance * step)
+        store_quad(quads + i * QUAD,
+                   pair_of(load_inside(p, x, flip), load_inside(p, x + step, flip)),
+                   pair_of(load_inside(p, x + 2 * step, flip), load_inside(p, x + 3 * step, flip)));
+}
+
+static TARGET void make_quads(const struct points *p, size_t x, size_t step, size_t advance,
+                              size_t count, uint8_t *quads, bool flip)
+{
+    if (!p->line) {
+        for (size_t i = 0; i < count * QUAD; i += 64)
+            _mm512_store_si512(quads + i, p->fills);
+        return;
+    }
+    for (size_t i = 0; i < count;) {
+        const size_t last = x + 3 * step;
+        size_t some = 1;
+        if (x >= p->left && last < p->right) {
+            some = min(count - i, (p->right - 1 - last) / (advance * step) + 1);
+            if (flip)
+                inside_quads(p, x, step, advance, some, quads + i * QUAD, true);
+            else
+                inside_quads(p, x, step, advance, some, quads + i * QUAD, false);
+        } else {
+            store_quad(quads + i * QUAD, pair_of(load_point(p, x), load_point(p, x + step)),
+                       pair_of(load_point(p, x + 2 * step), load_point(p, last)));
+        }
+        i += some;
+        x += some * advance * step;
+    }
 }
 
 /* ---- order ----------------------------------------------------------------------------------- */
@@ -461,8 +505,7 @@ static size_t scratch_bytes(size_t kh, size_t kw, size_t columns)
 /* One phase: of lines and columns x of it, 'lines' by 'columns' outputs. The ring's slots are listed
  * twice over, so that kh lines from any slot on lie in the list one after another. */
 struct phase {
-    const uint8_t *strip;         /* at its first point */
-    size_t line_step, point_step; /* bytes */
+    size_t y, x, line_step, point_step; /* its first point, and points between its own */
     size_t line_stride, stride;
     size_t lines, columns;
     uint8_t *out;
@@ -475,8 +518,17 @@ static TARGET void run_block(const struct work *w, const struct cpu_depthwise *d
 {
     const struct plan *plan = &w->plan;
     const size_t slot_bytes = plan->quads * QUAD;
-    const size_t last = (count - 1) * p->stride + d->kw - 1; /* point of the block */
-    const uint8_t *points = p->strip + first * p->stride * p->point_step;
+    const size_t x = p->x + first * p->stride * p->point_step;
+    struct points points = {
+        .left = d->left,
+        .right = d->right,
+        .point_bytes = d->point_bytes,
+        .channels = w->channels,
+        .flips = _mm512_set1_epi8((char)d->flip),
+        .fills = _mm512_set1_epi8((char)d->fill),
+    };
+    /* Under the block's outputs alone: it may be the last and short. */
+    const size_t quads = (count + plan->shared - 1) / plan->shared + 2 * (plan->groups - 1);
     size_t made = 0;
     for (size_t i = 0; i < 2 * d->kh; i++)
         for (size_t g = 0; g < plan->groups; g++)
@@ -484,13 +536,16 @@ static TARGET void run_block(const struct work *w, const struct cpu_depthwise *d
     for (size_t y = 0; y < p->lines; y++) {
         const size_t top = y * p->line_stride;
         for (made = made < top ? top : made; made < top + d->kh; made++) {
-            const uint8_t *from = points + made * p->line_step;
+            const size_t line_y = p->y + made * p->line_step;
             uint8_t *slot = ring + made % d->kh * slot_bytes;
+            points.line = line_y >= d->top && line_y < d->bottom
+                              ? d->input + (line_y - d->top) * d->line_bytes
+                              : NULL;
             if (p->stride <= 2)
-                make_quads(from, p->point_step, 0, last, 2, plan->quads, slot);
+                make_quads(&points, x, p->point_step, 2, quads, slot, d->flip != 0);
             for (size_t g = 0; p->stride > 2 && g < plan->groups; g++)
-                make_quads(from, p->point_step, 4 * g, last, p->stride, count,
-                           slot + g * plan->ahead * QUAD);
+                make_quads(&points, x + 4 * g * p->point_step, p->point_step, p->stride, count,
+                           slot + g * plan->ahead * QUAD, d->flip != 0);
         }
         const struct line l = {
             .quads = slots + top % d->kh * plan->groups,
@@ -534,9 +589,10 @@ static TARGET void run_depthwise(const struct cpu_depthwise *d)
     for (size_t y = 0; y < v.phases && y < d->lines; y++)
         for (size_t x = 0; x < h.phases && x < d->columns; x++) {
             const struct phase p = {
-                .strip = d->strip + y * d->stride_h * d->line_bytes + x * d->stride_w * NR,
-                .line_step = v.point_step * d->line_bytes,
-                .point_step = h.point_step * NR,
+                .y = y * d->stride_h,
+                .x = x * d->stride_w,
+                .line_step = v.point_step,
+                .point_step = h.point_step,
                 .line_stride = v.stride,
                 .stride = h.stride,
                 .lines = (d->lines - y - 1) / v.phases + 1,
@@ -557,5 +613,4 @@ static TARGET void run_depthwise(const struct cpu_depthwise *d)
 const struct cpu_depthwise_kernel cpu_depthwise_2x64_avx512vnni = {
     .run = run_depthwise,
     .scratch_bytes = scratch_bytes,
-    .stage = cpu_stage_bytes_avx512,
 };
