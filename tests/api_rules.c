@@ -14,7 +14,7 @@ static const float too_large[N] = {1, 1, 0x1p96f, 1, 1}, subnormal[N] = {1, 1, 0
 /* X(name, text that the error must contain, what breaks the rule) on a good u8 x s8 -> s32 op */
 #define OP_RULES(X)                                                                           \
     X(size, "size", d->size = sizeof(*d) + 8)                                                 \
-    X(kind, "kind", d->kind = (enum qdot_op_kind)1)                                           \
+    X(kind, "kind", d->kind = (enum qdot_op_kind)7)                                           \
     X(m_zero, "m", d->m = 0)                                                                  \
     X(n_zero, "n", d->n = 0)                                                                  \
     X(k_zero, "k", d->k = 0)                                                                  \

@@ -3,15 +3,29 @@
 #include <stdio.h>
 
 enum { M = 5, N = 19, K = 23, ROWS = 64 };
+enum shape { GEMM, CONV, DEPTHWISE, SHAPES };
 
 static const uint8_t b_bytes[K * N];
 
-static struct qdot_op_desc op_desc(const char *kernel)
+static struct qdot_op_desc op_desc(enum shape shape, const char *kernel)
 {
+    const struct qdot_conv conv = {.height = 4,
+                                   .width = 5,
+                                   .channels = shape == CONV ? 2 : N,
+                                   .out_channels = N,
+                                   .kernel_h = 3,
+                                   .kernel_w = 3,
+                                   .groups = shape == CONV ? 1 : N};
+    if (shape == GEMM)
+        return (struct qdot_op_desc){.size = sizeof(struct qdot_op_desc),
+                                     .m = M,
+                                     .n = N,
+                                     .k = K,
+                                     .b = b_bytes,
+                                     .kernel = kernel};
     return (struct qdot_op_desc){.size = sizeof(struct qdot_op_desc),
-                                 .m = M,
-                                 .n = N,
-                                 .k = K,
+                                 .kind = QDOT_CONV,
+                                 .conv = conv,
                                  .b = b_bytes,
                                  .kernel = kernel};
 }
@@ -30,13 +44,16 @@ static struct qdot_device *open_without(const char *disable)
     return device;
 }
 
-static size_t rows_of(struct qdot_device *device, struct qdot_row_info *rows)
+/* The rows for this kind of op. */
+static size_t rows_of(struct qdot_device *device, enum shape shape, struct qdot_row_info *rows)
 {
     struct qdot_error err = {0};
-    for (size_t i = 0; i < ROWS; i++) {
-        rows[i].size = sizeof(rows[i]);
-        if (qdot_device_row(device, i, &rows[i], &err) == QDOT_END)
-            return i;
+    size_t count = 0;
+    for (size_t i = 0; count < ROWS; i++) {
+        rows[count].size = sizeof(rows[count]);
+        if (qdot_device_row(device, i, &rows[count], &err) == QDOT_END)
+            return count;
+        count += rows[count].kind == (shape == GEMM ? QDOT_GEMM : QDOT_CONV);
     }
     fail_msg("more than %d rows", ROWS);
     return 0;
@@ -53,9 +70,10 @@ static int has_word(const char *words, const char *word)
 
 /* Does the dispatcher take this row on its own? Not where explain says that it has a niche, and is
  * taken elsewhere by name. */
-static int takes(struct qdot_device *device, const struct qdot_row_info *row, size_t index)
+static int takes(struct qdot_device *device, enum shape shape, const struct qdot_row_info *row,
+                 size_t index)
 {
-    struct qdot_op_desc desc = op_desc(NULL);
+    struct qdot_op_desc desc = op_desc(shape, NULL);
     struct qdot_candidate list[ROWS];
     struct qdot_error err = {0};
     size_t count;
@@ -63,15 +81,15 @@ static int takes(struct qdot_device *device, const struct qdot_row_info *row, si
         fail_msg("%s", err.text);
     assert_true(index < count);
     assert_string_equal(list[index].row, row->name);
-    return row->admitted && !strstr(list[index].reason, "by name");
+    return row->admitted && !strstr(list[index].reason, "by name") &&
+           (shape != CONV || !row->depthwise);
 }
 
 /* Features in info.features stand newest first. Taking them away one by one, the op goes to the
  * first row of the table whose features are left and whose niche, if any, it is in, so never back up;
  * with none left, to the last row. */
-static void test_walks_down(void **state)
+static void walk_down(enum shape shape)
 {
-    (void)state;
     struct qdot_error err = {0};
     struct qdot_device *device = open_without(NULL);
     struct qdot_device_info info = {.size = sizeof(info)};
@@ -85,9 +103,9 @@ static void test_walks_down(void **state)
     for (;; feature = strtok_r(NULL, " ", &save)) {
         struct qdot_row_info rows[ROWS];
         struct qdot_op *op;
-        struct qdot_op_desc desc = op_desc(NULL);
+        struct qdot_op_desc desc = op_desc(shape, NULL);
         device = open_without(disable);
-        size_t count = rows_of(device, rows), first = 0, chosen;
+        size_t count = rows_of(device, shape, rows), first = 0, chosen;
         assert_true(count > 0);
         assert_int_equal(qdot_device_info(device, &info, &err), QDOT_OK);
         assert_string_equal(rows[count - 1].features, ""); /* the last row needs nothing */
@@ -100,7 +118,7 @@ static void test_walks_down(void **state)
                     assert_false(rows[i].admitted);
             assert_int_equal(rows[i].admitted, rows[i].reason[0] == '\0');
         }
-        while (first < count && !takes(device, &rows[first], first))
+        while (first < count && !takes(device, shape, &rows[first], first))
             first++;
         assert_true(first < count);
         if (qdot_op_create(device, &desc, &op, &err))
@@ -123,16 +141,22 @@ static void test_walks_down(void **state)
     print_message("%zu features taken away\n", steps);
 }
 
-static void test_forced(void **state)
+static void test_walks_down(void **state)
 {
     (void)state;
+    for (enum shape shape = GEMM; shape < SHAPES; shape++)
+        walk_down(shape);
+}
+
+static void force(enum shape shape)
+{
     struct qdot_error err = {0};
     struct qdot_row_info rows[ROWS];
     struct qdot_device *device = open_without(NULL);
     struct qdot_op *op;
-    size_t count = rows_of(device, rows), taken = 0;
+    size_t count = rows_of(device, shape, rows), taken = 0;
     for (size_t i = 0; i < count; i++) {
-        struct qdot_op_desc desc = op_desc(rows[i].name);
+        struct qdot_op_desc desc = op_desc(shape, rows[i].name);
         int status = qdot_op_create(device, &desc, &op, &err);
         if (!rows[i].admitted) {
             api_expect(rows[i].name, status, QDOT_UNSUPPORTED, &err, "kernel");
@@ -156,6 +180,33 @@ static void test_forced(void **state)
     qdot_close(device);
 }
 
+static void test_forced(void **state)
+{
+    (void)state;
+    for (enum shape shape = GEMM; shape < SHAPES; shape++)
+        force(shape);
+}
+
+/* Rows are for one kind of op, whatever their name is asked for. */
+static void test_forced_for_another_kind(void **state)
+{
+    (void)state;
+    struct qdot_error err = {0};
+    struct qdot_row_info rows[ROWS];
+    struct qdot_device *device = open_without(NULL);
+    struct qdot_op *op;
+    for (enum shape shape = GEMM; shape < SHAPES; shape++) {
+        size_t count = rows_of(device, shape == GEMM ? CONV : GEMM, rows);
+        for (size_t i = 0; i < count; i++) {
+            struct qdot_op_desc desc = op_desc(shape, rows[i].name);
+            api_expect(rows[i].name, qdot_op_create(device, &desc, &op, &err), QDOT_UNSUPPORTED,
+                       &err, "kernel");
+            assert_null(op);
+        }
+    }
+    qdot_close(device);
+}
+
 /* A row whose feature is hidden cannot be had by name, and nothing else is given instead. */
 static void test_forced_impossible(void **state)
 {
@@ -170,29 +221,33 @@ static void test_forced_impossible(void **state)
         if (*c == ' ')
             *c = ',';
     device = open_without(info.features);
-    size_t count = rows_of(device, rows), refused = 0;
-    for (size_t i = 0; i < count; i++) {
-        if (!rows[i].features[0])
-            continue;
-        struct qdot_op_desc desc = op_desc(rows[i].name);
-        struct qdot_op *op;
-        api_expect(rows[i].name, qdot_op_create(device, &desc, &op, &err), QDOT_UNSUPPORTED, &err,
-                   "kernel");
-        assert_null(op);
-        assert_false(rows[i].admitted);
-        refused++;
+    size_t refused = 0;
+    for (enum shape shape = GEMM; shape <= CONV; shape++) {
+        size_t count = rows_of(device, shape, rows);
+        for (size_t i = 0; i < count; i++) {
+            if (!rows[i].features[0])
+                continue;
+            struct qdot_op_desc desc = op_desc(shape, rows[i].name);
+            struct qdot_op *op;
+            api_expect(rows[i].name, qdot_op_create(device, &desc, &op, &err), QDOT_UNSUPPORTED,
+                       &err, "kernel");
+            assert_null(op);
+            assert_false(rows[i].admitted);
+            refused++;
+        }
     }
     print_message("%zu rows refused by name\n", refused);
     qdot_close(device);
 }
 
-static void check_explained(struct qdot_device *device, const struct qdot_op_desc *desc)
+static void check_explained(struct qdot_device *device, enum shape shape,
+                            const struct qdot_op_desc *desc)
 {
     struct qdot_candidate list[ROWS], one[1];
     struct qdot_row_info rows[ROWS];
     struct qdot_error err = {0};
     struct qdot_op *op;
-    size_t count, again, chosen = ROWS, total = rows_of(device, rows);
+    size_t count, again, chosen = ROWS, total = rows_of(device, shape, rows);
     if (qdot_explain(device, desc, list, ROWS, &count, &err))
         fail_msg("%s", err.text);
     assert_int_equal(count, total);
@@ -221,15 +276,17 @@ static void test_explain(void **state)
     (void)state;
     struct qdot_error err = {0};
     struct qdot_device *device = open_without(NULL);
-    struct qdot_op_desc desc = op_desc(NULL);
-    check_explained(device, &desc);
     struct qdot_row_info rows[ROWS];
-    size_t count = rows_of(device, rows);
-    desc.kernel = rows[count - 1].name;
-    check_explained(device, &desc);
     struct qdot_candidate list[1];
-    assert_int_equal(qdot_explain(device, &desc, list, 1, NULL, &err), QDOT_INVALID);
-    assert_int_equal(qdot_explain(device, &desc, NULL, 1, &count, &err), QDOT_INVALID);
+    for (enum shape shape = GEMM; shape < SHAPES; shape++) {
+        struct qdot_op_desc desc = op_desc(shape, NULL);
+        check_explained(device, shape, &desc);
+        size_t count = rows_of(device, shape, rows);
+        desc.kernel = rows[count - 1].name;
+        check_explained(device, shape, &desc);
+        assert_int_equal(qdot_explain(device, &desc, list, 1, NULL, &err), QDOT_INVALID);
+        assert_int_equal(qdot_explain(device, &desc, NULL, 1, &count, &err), QDOT_INVALID);
+    }
     qdot_close(device);
 }
 
@@ -241,12 +298,15 @@ static void test_auto(void **state)
     struct qdot_device *device;
     if (qdot_open(&open, &device, &err))
         fail_msg("%s", err.text);
-    struct qdot_op_desc desc = op_desc(NULL);
+    struct qdot_op_desc desc = op_desc(GEMM, NULL);
     struct qdot_device_info info = {.size = sizeof(info)};
     assert_int_equal(qdot_device_info(device, &info, &err), QDOT_OK);
     assert_string_equal(info.name, "auto");
     assert_non_null(qdot_device_child(device, 0));
-    check_explained(device, &desc);
+    check_explained(device, GEMM, &desc);
+    desc = op_desc(CONV, NULL);
+    check_explained(device, CONV, &desc);
+    desc = op_desc(GEMM, NULL);
     struct qdot_op *op;
     assert_int_equal(qdot_op_create(device, &desc, &op, &err), QDOT_OK);
     assert_ptr_not_equal(qdot_op_device(op), device);
@@ -286,7 +346,7 @@ static void test_auto_m_without_bound(void **state)
     struct qdot_device *device;
     if (qdot_open(&open, &device, &err))
         fail_msg("%s", err.text);
-    struct qdot_op_desc desc = op_desc(NULL);
+    struct qdot_op_desc desc = op_desc(GEMM, NULL);
     desc.m = (size_t)1 << 40;
     struct qdot_candidate list[ROWS];
     size_t count, measured = 0;
@@ -343,6 +403,7 @@ int main(void)
         cmocka_unit_test(test_enumeration),
         cmocka_unit_test(test_walks_down),
         cmocka_unit_test(test_forced),
+        cmocka_unit_test(test_forced_for_another_kind),
         cmocka_unit_test(test_forced_impossible),
         cmocka_unit_test(test_explain),
         cmocka_unit_test(test_auto),
