@@ -40,7 +40,7 @@ struct header {
     uint32_t nr, kr;
     uint32_t b_form;
     uint32_t b_type;
-    uint32_t geometry; /* parts and runs, hashed; 0 for a GEMM */
+    uint32_t geometry; /* parts, runs and kernel, hashed; 0 for a GEMM */
     uint64_t n, k;
     uint64_t bytes;    /* of the whole blob */
     uint64_t checksum; /* of all before this field and all after the header */
@@ -279,7 +279,8 @@ static struct header make_header(const struct qdot_row *row, const struct qdot_p
                                  const struct qdot_packed *packed)
 {
     struct header h = {.version = 2, .nr = row->nr, .kr = row->kr, .b_form = row->b_form};
-    const uint64_t geometry[] = {packed->parts, packed->runs, row->depthwise};
+    const uint64_t geometry[] = {packed->parts, packed->runs, row->depthwise,
+                                 p->conv.kh,    p->conv.kw,   p->conv.transposed};
     memcpy(h.magic, magic, sizeof(magic));
     h.b_type = p->b_type;
     if (p->op == QDOT_CONV)
