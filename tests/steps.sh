@@ -42,7 +42,7 @@ selfcheck() {
 api_in() {
     : >"$1/tap"
     failed=0
-    for name in rules memory packed threads select; do
+    for name in rules conv memory packed threads select; do
         QDOT_TEST_DEVICE=$2 CMOCKA_MESSAGE_OUTPUT=TAP "$1/api_$name" >"$1/tap.one" 2>&1
         status=$?
         cat "$1/tap.one"
