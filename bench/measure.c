@@ -10,7 +10,9 @@ enum {
     SAMPLES = 64,    /* kept by a contestant; a sample is a batch of runs */
     MIN_SAMPLES = 3, /* a median of fewer says little */
 };
-#define SETTLE_NS 3000000 /* between contestants: their idle threads still spin for a while */
+#define SETTLE_NS 2000000     /* a look at what runs */
+#define SETTLE_IDLE_NS 100000 /* of processor time in that: nothing runs */
+enum { SETTLE_LOOKS = 60 };   /* then whatever runs is there to stay */
 
 struct state {
     double sample[SAMPLES]; /* ns of one run */
@@ -49,6 +51,17 @@ static int compare(const void *a, const void *b)
 {
     const double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);
+}
+
+void measure_settle(void)
+{
+    const struct timespec look = {0, SETTLE_NS};
+    for (int i = 0; i < SETTLE_LOOKS; i++) {
+        const uint64_t begin = cpu_now_ns();
+        nanosleep(&look, NULL);
+        if (cpu_now_ns() - begin < SETTLE_IDLE_NS)
+            return;
+    }
 }
 
 /* Runs a batch as long as a sample should be. */
@@ -105,7 +118,6 @@ static void summarise(struct contestant *c, struct state *s)
 int measure(struct contestant *contestants, size_t count, double seconds, struct qdot_error *err)
 {
     const double total_ns = seconds * 1e9, sample_ns = total_ns / 16;
-    const struct timespec settle = {0, SETTLE_NS};
     int status = QDOT_OK;
     if (count == 0)
         return QDOT_OK;
@@ -114,12 +126,14 @@ int measure(struct contestant *contestants, size_t count, double seconds, struct
         return bench_fail(err, QDOT_NO_MEMORY, "no memory for samples");
     for (size_t i = 0; status == QDOT_OK && i < count; i++) {
         contestants[i].iterations = 0;
+        if (count > 1)
+            measure_settle();
         status = warm_up(&contestants[i], &states[i], sample_ns, err);
     }
     for (int t = 0; status == QDOT_OK && t < TURNS; t++)
         for (size_t i = 0; status == QDOT_OK && i < count; i++) {
             if (count > 1)
-                nanosleep(&settle, NULL);
+                measure_settle();
             status = turn(&contestants[i], &states[i], total_ns / TURNS, sample_ns, err);
         }
     for (size_t i = 0; status == QDOT_OK && i < count; i++) {

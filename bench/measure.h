@@ -17,4 +17,8 @@ struct contestant {
  * machine does meanwhile meets all of them. */
 int measure(struct contestant *contestants, size_t count, double seconds, struct qdot_error *err);
 
+/* Waits until no thread of this process runs. A pool's idle threads spin for tens of milliseconds,
+ * and would take processors from whoever is next. */
+void measure_settle(void);
+
 #endif

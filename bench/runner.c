@@ -129,6 +129,7 @@ static void add_peer(struct layer_run *run, const struct open_peer *peer)
     slot->peer = peer;
     slot->line.peer = peer->peer->name;
     snprintf(slot->line.kernel, sizeof(slot->line.kernel), "%s", peer->peer->name);
+    measure_settle(); /* a peer may time its ways to compute it */
     const uint64_t begin = bench_now_ns();
     const int status = peer->peer->prepare(peer->state, &run->peers, &slot->work, &err);
     if (status == QDOT_UNSUPPORTED)
