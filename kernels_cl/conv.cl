@@ -17,23 +17,15 @@ kernel void sum_input(global const a_group *copy, uint words, ulong cells, globa
     sums[cell] = sum;
 }
 
-/* Over the taps of one output pixel; tap steps in words, of which a cell has 'words'. */
-uint sum_taps(global const uint *sums, uint words, uint kh, uint kw, uint tap_h, uint tap_w)
-{
-    uint sum = 0;
-    for (uint i = 0; i < kh; i++)
-        for (uint j = 0; j < kw; j++)
-            sum += sums[(i * tap_h + j * tap_w) / words];
-    return sum;
-}
-
 #define POINT(i)                                                                                   \
-    global const a_group *a##i = input + input_at(&s, min(first + i, last)) + part * words;
+    global const a_group *a##i = input + (input_at(&s, p) + part) * words;                         \
+    if (first + i < last)                                                                          \
+        p = next_point(&s, p);
 #define STEP(i) acc##i += dot4(a##i[at], w);
 #define MULTIPLY(ROWS)                                                                             \
     for (uint i = 0; i < kh; i++)                                                                  \
         for (uint j = 0; j < kw; j++) {                                                            \
-            const uint tap = i * tap_h + j * tap_w;                                                \
+            const uint tap = (i * tap_h + j * tap_w) * words;                                      \
             for (uint at = tap; at < tap + words; at++, b += NR) {                                 \
                 const uint16 w = vload16(0, b);                                                    \
                 ROWS(STEP)                                                                         \
@@ -41,13 +33,15 @@ uint sum_taps(global const uint *sums, uint words, uint kh, uint kw, uint tap_h,
         }
 
 kernel void conv(global const a_group *input, global const uint *packed_b, global const uint *sums,
-                 uint part_panels, uint words, SLIDE_PARAMETERS, STAGE_PARAMETERS)
+                 uint part_panels, SLIDE_PARAMETERS, STAGE_PARAMETERS)
 {
     const uint panel = get_global_id(0) % panels, first = get_global_id(0) / panels * MR;
     if (first >= pixels)
         return;
     const uint part = panel / part_panels, column = panel % part_panels * NR, last = pixels - 1;
     const struct slide s = SLIDE;
+    const struct point begins = point_of(&s, first);
+    struct point p = begins;
     global const uint *b = packed_b + (ulong) panel * kh * kw * words * NR;
     ROWS_8(POINT)
     uint16 acc0 = 0, acc1 = 0, acc2 = 0, acc3 = 0, acc4 = 0, acc5 = 0, acc6 = 0, acc7 = 0;
@@ -61,12 +55,15 @@ kernel void conv(global const a_group *input, global const uint *packed_b, globa
     }
     const uint16 acc[MR] = {acc0, acc1, acc2, acc3, acc4, acc5, acc6, acc7};
     const struct stage stage = STAGE;
-    for (uint i = 0; i < rows; i++) {
+    global out_t *to = stage.out + (part * n + column) * channel_step;
+    p = begins;
+    for (uint r = 0; r < rows; r++, p = next_point(&s, p)) {
         uint sum = 0;
         if (with & WITH_ROW_SUM)
-            sum = sum_taps(sums + input_at(&s, first + i) / words + part, words, kh, kw, tap_h,
-                           tap_w);
-        put16(stage.out + output_at(&s, first + i) + (part * n + column) * channel_step,
-              channel_step, output16(&stage, acc[i], sum, 0, panel * NR), n - column);
+            for (uint i = 0; i < kh; i++)
+                for (uint j = 0; j < kw; j++)
+                    sum += sums[input_at(&s, p) + part + i * tap_h + j * tap_w];
+        put16(to + output_at(&s, p), channel_step, output16(&stage, acc[r], sum, 0, panel * NR),
+              n - column);
     }
 }

@@ -20,8 +20,6 @@ int source_of(uint at, int pad, uint insert, uint size)
 uchar4 load_channels(global const uchar *pixel, ulong step, uint channel, uint multiplier, int depth)
 {
     uchar4 bytes = 0;
-    if (depth >= 4 && step == 1 && multiplier == 1)
-        return vload4(0, pixel + channel);
     if (depth > 0)
         bytes.x = pixel[channel / multiplier * step];
     if (depth > 1)
@@ -33,9 +31,11 @@ uchar4 load_channels(global const uchar *pixel, ulong step, uint channel, uint m
     return bytes;
 }
 
+#define SEGMENT 4 /* words a work-item */
+
 /*
- * One work-item writes one word. A byte's value in the operand form is (byte ^ flip) - sign, as in
- * pack.cl; zero is the zero point's. Steps are in bytes of the source.
+ * One work-item writes SEGMENT words of one group of one pixel. A byte's value in the operand form
+ * is (byte ^ flip) - sign, as in pack.cl; zero is the zero point's. Steps are in bytes of the source.
  */
 kernel void copy_input(global const uchar *source, ulong offset, ulong image_step, ulong line_step,
                        ulong pixel_step, ulong channel_step, uint height, uint width, uint begin,
@@ -43,22 +43,36 @@ kernel void copy_input(global const uchar *source, ulong offset, ulong image_ste
                        uint channels, uint multiplier, int pad_top, int pad_left, uint insert_h,
                        uint insert_w, uint flip, int sign, int zero, global a_group *copy)
 {
-    const uint in_line = get_global_id(0), line_words = columns * groups * words;
-    const uint y = get_global_id(1);
-    if (in_line >= line_words || y >= images * lines)
+    const uint segments = (words + SEGMENT - 1) / SEGMENT, y = get_global_id(1);
+    const uint cell = get_global_id(0) / segments;
+    if (cell >= columns * groups || y >= images * lines)
         return;
-    const uint word = in_line % words, cell = in_line / words;
+    const uint first = get_global_id(0) % segments * SEGMENT, last = min(first + SEGMENT, words);
     const int line = source_of(y % lines, pad_top, insert_h, height);
     const int column = source_of(cell / groups, pad_left, insert_w, width);
-    const int depth = (int) channels - (int) (word * 4);
-    int4 v = zero;
-    if (line >= 0 && column >= 0) {
-        global const uchar *pixel = source + offset + (begin + y / lines) * image_step +
-                                    line * line_step + column * pixel_step;
-        const uchar4 bytes = load_channels(pixel, channel_step, cell % groups * channels + word * 4,
-                                           multiplier, depth);
-        v = convert_int4(bytes ^ (uchar4) ((uchar) flip)) - sign;
+    const bool inside = line >= 0 && column >= 0;
+    const uint channel = cell % groups * channels;
+    global const uchar *pixel = source + offset;
+    if (inside)
+        pixel += (begin + y / lines) * image_step + line * line_step + column * pixel_step;
+    global a_group *to = copy + ((ulong) y * columns * groups + cell) * words + first;
+    if (first * 4 + 16 <= channels && channel_step == 1 && multiplier == 1) {
+        int16 v = zero;
+        if (inside)
+            v = convert_int16(vload16(0, pixel + channel + first * 4) ^ (uchar16) ((uchar) flip)) -
+                sign;
+        STORE_A4(v, to);
+        return;
     }
-    v &= (int4) (0, 1, 2, 3) < (int4) depth;
-    copy[(ulong) y * line_words + in_line] = MAKE_A(v);
+    for (uint i = first; i < last; i++, to++) {
+        const int depth = (int) channels - (int) (i * 4);
+        int4 v = zero;
+        if (inside) {
+            const uchar4 bytes = load_channels(pixel, channel_step, channel + i * 4, multiplier,
+                                               depth);
+            v = convert_int4(bytes ^ (uchar4) ((uchar) flip)) - sign;
+        }
+        v &= (int4) (0, 1, 2, 3) < (int4) depth;
+        *to = MAKE_A(v);
+    }
 }

@@ -7,14 +7,15 @@
  * weight less its zero point is at most 255 in magnitude, an input of the form s8 at most 128.
  */
 #define POINT(i)                                                                                   \
-    global const char *a##i =                                                                      \
-        (global const char *) (input + input_at(&s, min(first + i, last)) + panel * (NR / 4));
+    global const char *a##i = (global const char *) (input + input_at(&s, p) * words) + column;    \
+    if (first + i < last)                                                                          \
+        p = next_point(&s, p);
 #define STEP(i) acc##i += as_uint16(convert_int16(convert_short16(vload16(0, a##i + at)) * w));
 #define MULTIPLY(ROWS)                                                                             \
     for (uint i = 0; i < kh; i++)                                                                  \
         for (uint j = 0; j < kw; j++, b += NR) {                                                   \
             const short16 w = convert_short16(vload16(0, b)) + b_neg;                              \
-            const ulong at = (i * tap_h + j * tap_w) * 4ul;                                          \
+            const ulong at = (ulong) (i * tap_h + j * tap_w) * words * 4;                          \
             ROWS(STEP)                                                                             \
         }
 
@@ -26,6 +27,8 @@ kernel void depthwise(global const uint *input, global const char *packed_b, SLI
         return;
     const uint column = panel * NR, last = pixels - 1;
     const struct slide s = SLIDE;
+    const struct point begins = point_of(&s, first);
+    struct point p = begins;
     const short16 b_neg = convert_short16(vload16(0, terms + TERM_B_NEG * terms_ld + column));
     global const char *b = packed_b + (ulong) panel * kh * kw * NR;
     ROWS_8(POINT)
@@ -40,7 +43,9 @@ kernel void depthwise(global const uint *input, global const char *packed_b, SLI
     }
     const uint16 acc[MR] = {acc0, acc1, acc2, acc3, acc4, acc5, acc6, acc7};
     const struct stage stage = STAGE;
-    for (uint i = 0; i < rows; i++)
-        put16(stage.out + output_at(&s, first + i) + column * channel_step, channel_step,
-              output16(&stage, acc[i], 0, 0, column), n - column);
+    global out_t *to = stage.out + column * channel_step;
+    p = begins;
+    for (uint r = 0; r < rows; r++, p = next_point(&s, p))
+        put16(to + output_at(&s, p), channel_step, output16(&stage, acc[r], 0, 0, column),
+              n - column);
 }

@@ -1,30 +1,49 @@
 /*
  * Where the pixels of a convolution's output lie: of a slab, whose images the padded copy
- * (conv_input.cl) has from 0 and the output from 'begin'.
+ * (conv_input.cl) has from 0 and the output from 'begin'. In the copy, distances are counted in
+ * cells: one group of one pixel, of 'words' words.
  */
 #define SLIDE_PARAMETERS                                                                           \
-    uint panels, uint pixels, uint begin, uint out_lines, uint out_columns, ulong image_words,     \
-        uint y_words, uint x_words, uint kh, uint kw, uint tap_h, uint tap_w, ulong out_image,     \
-        ulong channel_step
-#define SLIDE {begin, out_lines, out_columns, image_words, y_words, x_words, out_image, ldo}
+    uint panels, uint pixels, uint begin, uint out_lines, uint out_columns, uint words,            \
+        uint image_cells, uint y_cells, uint x_cells, uint kh, uint kw, uint tap_h, uint tap_w,    \
+        ulong out_image, ulong channel_step
+#define SLIDE {begin, out_lines, out_columns, image_cells, y_cells, x_cells, out_image, ldo}
 
 struct slide {
     uint begin, lines, columns;
-    ulong image_words;
-    uint y_words, x_words; /* from one output line or pixel to the next, in the copy */
-    ulong out_image, ldo;  /* from one image or pixel to the next, in the output */
+    uint image_cells, y_cells, x_cells; /* from one image, output line or pixel to the next */
+    ulong out_image, ldo;               /* from one image or pixel to the next, in the output */
 };
 
-/* Of the first tap of an output pixel, in words of the copy. */
-ulong input_at(const struct slide *s, uint pixel)
+struct point {
+    uint image, y, x;
+};
+
+struct point point_of(const struct slide *s, uint pixel)
 {
     const uint line = pixel / s->columns;
-    return line / s->lines * s->image_words + (ulong) (line % s->lines) * s->y_words +
-           (ulong) (pixel % s->columns) * s->x_words;
+    const struct point p = {line / s->lines, line % s->lines, pixel % s->columns};
+    return p;
 }
 
-ulong output_at(const struct slide *s, uint pixel)
+struct point next_point(const struct slide *s, struct point p)
 {
-    const uint image_pixels = s->lines * s->columns;
-    return (s->begin + pixel / image_pixels) * s->out_image + pixel % image_pixels * s->ldo;
+    const bool line_ends = ++p.x == s->columns;
+    p.x = line_ends ? 0 : p.x;
+    p.y += line_ends;
+    const bool image_ends = p.y == s->lines;
+    p.y = image_ends ? 0 : p.y;
+    p.image += image_ends;
+    return p;
+}
+
+/* The cell of the first tap of an output pixel, in group 0. */
+ulong input_at(const struct slide *s, struct point p)
+{
+    return (ulong) p.image * s->image_cells + p.y * s->y_cells + p.x * s->x_cells;
+}
+
+ulong output_at(const struct slide *s, struct point p)
+{
+    return (s->begin + p.image) * s->out_image + (p.y * s->columns + p.x) * s->ldo;
 }

@@ -7,12 +7,14 @@
 /* A is read once a row and group by every column: widened, so that it needs no unpacking there. */
 typedef int4 a_group;
 #define MAKE_A(v) (v)
+#define STORE_A4(v, to) vstore16(v, 0, (global int *) (to))
 #elif ROW == 2
 typedef float4 a_group;
 #define MAKE_A(v) convert_float4(v)
 #else
 typedef uint a_group;
 #define MAKE_A(v) as_uint(convert_uchar4(v & 255))
+#define STORE_A4(v, to) vstore16(convert_uchar16(v & 255), 0, (global uchar *) (to))
 #endif
 
 #if ROW == 2

@@ -4,6 +4,8 @@
  */
 #include "opencl.h"
 
+#define SEGMENT 4 /* words that a work-item copies: conv_input.cl */
+
 /* ---- the padded copy ------------------------------------------------------------------------- */
 
 static int copy_input(struct qdot_op *op, const struct ocl_slab *s, struct qdot_error *err)
@@ -38,7 +40,8 @@ static int copy_input(struct qdot_op *op, const struct ocl_slab *s, struct qdot_
     ocl_set_form(ocl, kernel, op->p.a_type, op->row->a_form);
     ARGUMENT(cl_int, op->p.a_zero + qdot_shift(op->p.a_type, op->row->a_form));
     ARGUMENT(cl_mem, impl->memory[OCL_A]);
-    return ocl_launch(ocl, kernel, c->line_words, (s->end - s->begin) * c->lines, err);
+    return ocl_launch(ocl, kernel, c->line_cells * ((c->words + SEGMENT - 1) / SEGMENT),
+                      (s->end - s->begin) * c->lines, err);
 }
 
 static int sum_input(struct qdot_op *op, const struct ocl_slab *s, struct qdot_error *err)
@@ -47,7 +50,7 @@ static int sum_input(struct qdot_op *op, const struct ocl_slab *s, struct qdot_e
     struct ocl_op *impl = op->impl;
     struct ocl_kernel *kernel = &impl->kernels[OCL_SUM_INPUT];
     const struct ocl_copy *c = &impl->plan.copy;
-    const size_t cells = (s->end - s->begin) * c->image_words / c->words;
+    const size_t cells = (s->end - s->begin) * c->image_cells;
     ARGUMENT(cl_mem, impl->memory[OCL_A]);
     ARGUMENT(cl_uint, (cl_uint)c->words);
     ARGUMENT(cl_ulong, cells);
@@ -65,19 +68,20 @@ static void set_slide(const struct qdot_op *op, const struct ocl_slab *s, struct
     const struct ocl_op *impl = op->impl;
     const struct qdot_geometry *g = &op->p.conv;
     const struct ocl_copy *c = &impl->plan.copy;
-    const size_t pixel_words = c->groups * c->words, out_pixels = g->oh * g->ow;
+    const size_t out_pixels = g->oh * g->ow;
     ARGUMENT(cl_uint, (cl_uint)(op->packed.n_pad / op->row->nr));
     ARGUMENT(cl_uint, (cl_uint)((s->end - s->begin) * out_pixels));
     ARGUMENT(cl_uint, (cl_uint)s->begin);
     ARGUMENT(cl_uint, (cl_uint)g->oh);
     ARGUMENT(cl_uint, (cl_uint)g->ow);
-    ARGUMENT(cl_ulong, c->image_words);
-    ARGUMENT(cl_uint, (cl_uint)(g->stride_h * c->line_words));
-    ARGUMENT(cl_uint, (cl_uint)(g->stride_w * pixel_words));
+    ARGUMENT(cl_uint, (cl_uint)c->words);
+    ARGUMENT(cl_uint, (cl_uint)c->image_cells);
+    ARGUMENT(cl_uint, (cl_uint)(g->stride_h * c->line_cells));
+    ARGUMENT(cl_uint, (cl_uint)(g->stride_w * c->groups));
     ARGUMENT(cl_uint, (cl_uint)g->kh);
     ARGUMENT(cl_uint, (cl_uint)g->kw);
-    ARGUMENT(cl_uint, (cl_uint)(g->dilation_h * c->line_words));
-    ARGUMENT(cl_uint, (cl_uint)(g->dilation_w * pixel_words));
+    ARGUMENT(cl_uint, (cl_uint)(g->dilation_h * c->line_cells));
+    ARGUMENT(cl_uint, (cl_uint)(g->dilation_w * c->groups));
     ARGUMENT(cl_ulong, out_pixels * (g->nchw ? g->o : s->out.ld));
     ARGUMENT(cl_ulong, g->nchw ? out_pixels : 1);
 }
@@ -97,7 +101,6 @@ static int multiply(struct qdot_op *op, const struct ocl_slab *s, struct qdot_er
     if (!op->row->depthwise) {
         ARGUMENT(cl_mem, impl->memory[OCL_ROW_SUM]);
         ARGUMENT(cl_uint, (cl_uint)(packed->part_pad / op->row->nr));
-        ARGUMENT(cl_uint, (cl_uint)impl->plan.copy.words);
     } else {
         stage.with = 0; /* zero points of B are in the product */
     }

@@ -141,9 +141,9 @@ enum ocl_memory {
  * Depthwise there is one group, of a channel for each padded output channel. */
 struct ocl_copy {
     size_t lines, columns, groups, words;
-    size_t channels;   /* of a group */
-    size_t multiplier; /* channels of the copy for each of the input */
-    size_t line_words, image_words;
+    size_t channels;                /* of a group */
+    size_t multiplier;              /* channels of the copy for each of the input */
+    size_t line_cells, image_cells; /* a cell: one group of one pixel */
 };
 
 struct ocl_plan {

@@ -107,9 +107,10 @@ static bool plan_conv(const struct qdot_row *row, const struct qdot_problem *p,
     c->channels = row->depthwise ? p->n : g->cg;
     c->words = row->depthwise ? packed->n_pad / 4 : (g->cg + 3) / 4;
     c->multiplier = row->depthwise ? g->og : 1;
-    if (!qdot_mul_size(c->groups, c->words, &c->line_words) ||
-        !qdot_mul_size(c->line_words, c->columns, &c->line_words) ||
-        !qdot_mul_size(c->line_words, c->lines, &c->image_words) || c->image_words > MAX_SIZE) {
+    size_t image_words;
+    if (!qdot_mul_size(c->groups, c->columns, &c->line_cells) ||
+        !qdot_mul_size(c->line_cells, c->lines, &c->image_cells) ||
+        !qdot_mul_size(c->image_cells, c->words, &image_words) || image_words > MAX_SIZE) {
         snprintf(reason, reason_bytes,
                  "a padded image of %zu x %zu pixels of %zu words: at most %zu words", c->lines,
                  c->columns, c->groups * c->words, MAX_SIZE);
@@ -121,7 +122,7 @@ static bool plan_conv(const struct qdot_row *row, const struct qdot_problem *p,
                  MAX_SIZE);
         return false;
     }
-    const size_t image_bytes = c->image_words * 4 * impl->a_bytes;
+    const size_t image_bytes = image_words * 4 * impl->a_bytes;
     plan->slab = SLAB_BYTES / image_bytes;
     if (plan->slab > MAX_SIZE / tiles)
         plan->slab = MAX_SIZE / tiles;
@@ -130,7 +131,7 @@ static bool plan_conv(const struct qdot_row *row, const struct qdot_problem *p,
     if (plan->slab == 0)
         plan->slab = 1;
     plan->bytes[OCL_A] = plan->slab * image_bytes;
-    plan->bytes[OCL_ROW_SUM] = row->depthwise ? 0 : plan->slab * c->image_words / c->words * 4;
+    plan->bytes[OCL_ROW_SUM] = row->depthwise ? 0 : plan->slab * c->image_cells * 4;
     plan->bytes[OCL_B] = packed->panels_bytes;
     return true;
 }
