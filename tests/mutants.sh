@@ -157,7 +157,8 @@ portable=$(awk '$1 == "row" && $2 == "opencl:0" { row = $3 } END { print row }' 
 have_vulkan=no
 grep -q '^row  *vulkan:0' "$scratch/list" && have_vulkan=yes
 # shellcheck disable=SC2034 # for the list
-portable_cpu=$(awk '$1 == "row" && $2 == "cpu" { row = $3 } END { print row }' "$scratch/list")
+portable_cpu=$(awk '$1 == "row" && $3 ~ "^cpu/gemm" { row = $3 } END { print row }' "$scratch/list")
+portable_conv=$(awk '$1 == "row" && $3 ~ "^cpu/conv" { row = $3 } END { print row }' "$scratch/list")
 ran=""
 
 # shellcheck source=tests/mutants.list
