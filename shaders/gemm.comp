@@ -2,16 +2,7 @@
 // are this text; DOT4 is the only difference.
 #version 450
 #extension GL_GOOGLE_include_directive : require
-#ifdef INT_DOT
-#extension GL_EXT_spirv_intrinsics : require
-// OpSDot of packed bytes; the literal is PackedVectorFormat4x8Bit.
-spirv_instruction(extensions = ["SPV_KHR_integer_dot_product"], capabilities = [6019, 6018],
-                  id = 4450) int sdot4(uint a, uint b, spirv_literal int format);
-#define DOT4(a, b) sdot4(a, b, 0)
-#else
-#define DOT4(a, b) dot4_portable(a, b)
-#endif
-#include "interface.glsl"
+#include "dot.glsl"
 
 layout(local_size_x_id = 0, local_size_y_id = 1, local_size_z = 1) in;
 
@@ -26,12 +17,15 @@ layout(std430, set = 0, binding = 1) readonly buffer PackedB
 {
     uvec4 packed_b[];
 };
-#include "output.glsl"
-
-uvec4 multiply4(uint a, uvec4 b)
+layout(push_constant) uniform Arguments
 {
-    return uvec4(ivec4(DOT4(a, b.x), DOT4(a, b.y), DOT4(a, b.z), DOT4(a, b.w)));
-}
+    OUTPUT_ARGUMENTS;
+    uint m, n, k, groups;
+    uint first_tile; // row tile of work-group y = 0
+    uint ldo;        // elements
+    uint store_n;    // columns that may be written: n, or more where the rest is padding
+};
+#include "output.glsl"
 
 void main()
 {
@@ -69,6 +63,11 @@ void main()
             acc0 += multiply4(packed_a[a].x, packed_b[b]);
     }
     const uvec4 acc[MR] = uvec4[](acc0, acc1, acc2, acc3, acc4, acc5, acc6, acc7);
-    for (uint i = 0; i < rows; i++)
-        store4(acc[i], row + i, column);
+    for (uint i = 0; i < rows; i++) {
+        const uint a_zero = (with & WITH_A_ZERO) != 0 ? load_row(ROW_A_ZERO, row + i) : 0;
+        const uint sum = (with & WITH_ROW_SUM) != 0 ? load_row(ROW_SUM, row + i) : 0;
+        const uint scale = (with & WITH_ROW_SCALE) != 0 ? load_row(ROW_SCALE, row + i) : 0;
+        store4(out_offset + (row + i) * ldo + column, min(store_n - column, 4),
+               finish4(acc[i], column, sum - k * a_zero, a_zero, scale));
+    }
 }

@@ -1,12 +1,16 @@
 // What every shader of this directory shares. The four bindings, always uint words:
 //
-//   0  source      bytes of A or B at any offset (pack), or packed A (sums, gemm)
-//   1  panels      packed A or B
+//   0  source      bytes of A or B at any offset (pack, input), or packed A, or the copy
+//   1  panels      packed A or B; the copy (input, window_sums)
 //   2  terms       arrays by column, terms_ld words each, then arrays by row, rows_ld words each
 //   3  the output
 //
 // Panels: 'tile' rows of A (columns of B) a panel, k in groups of 4, one word a row and group; so
 // group g of row i is word ((i / tile) * groups + g) * tile + i % tile. Bytes are in the s8 form.
+//
+// The copy is the input of a convolution in the s8 form with its padding written out:
+// [image][line][column][part][word], 'words' words of 4 channels in each part (group of channels),
+// zero past the last of them. So a tap is at the same distance from every output pixel.
 
 #define TERM_BIAS 0
 #define TERM_B_NEG 1
@@ -19,6 +23,14 @@
 #define ROW_SUM 0
 #define ROW_A_ZERO 1
 #define ROW_SCALE 2
+
+// Push constants of the output stage; out_offset is in elements, lo and hi are less 'zero'.
+#define OUTPUT_ARGUMENTS \
+    uint terms_ld, rows_ld, out_offset, with; \
+    int lo, hi, zero
+#define WITH_ROW_SUM 1
+#define WITH_A_ZERO 2
+#define WITH_ROW_SCALE 4
 
 // The sum of the four signed products of bytes.
 int dot4_portable(uint a, uint b)

@@ -3,16 +3,14 @@
 // Devices may flush subnormal operands and results to zero, and Vulkan 1.1 cannot forbid it. Floats
 // that may be subnormal therefore travel as bits, and steps near the subnormals are done by integer
 // arithmetic. (float)acc * scale is none of them: scale is 0 or at least 2^-126.
+//
+// The push constants of a shader that includes this begin with OUTPUT_ARGUMENTS (interface.glsl).
 
 #define U8 1
 #define S8 2
 #define S32 3
 #define F32 4
 layout(constant_id = 2) const uint OUT = S32;
-
-#define WITH_ROW_SUM 1
-#define WITH_A_ZERO 2
-#define WITH_ROW_SCALE 4
 
 layout(std430, set = 0, binding = 2) readonly buffer Terms
 {
@@ -22,17 +20,6 @@ layout(std430, set = 0, binding = 3) buffer Output
 {
     uint words[];
 };
-layout(push_constant) uniform Arguments
-{
-    uint m, n, k, groups;
-    uint first_tile; // row tile of work-group y = 0
-    uint terms_ld, rows_ld;
-    uint out_offset, ldo; // elements
-    uint store_n;         // columns that may be written: n, or more where the rest is padding
-    uint with;
-    int lo, hi, zero; // lo and hi less zero: bounds before zero is added
-};
-
 // Rounded to 24 bits as an integer, because the rounding of the conversion itself is the device's.
 float to_float(uint acc)
 {
@@ -166,41 +153,30 @@ void store_bytes(uint word, uint mask, uint bits)
     }
 }
 
-// Columns [column, column + 4) of 'row', those below store_n.
-void store4(uvec4 acc, uint row, uint column)
+// The lowest bytes of a word.
+uint byte_mask(uint count)
 {
-    acc += load_terms(TERM_BIAS, column);
-    if ((with & (WITH_ROW_SUM | WITH_A_ZERO)) != 0) {
-        uint a_zero = 0;
-        if ((with & WITH_A_ZERO) != 0) {
-            a_zero = load_row(ROW_A_ZERO, row);
-            acc -= a_zero * load_terms(TERM_COL_SUM, column);
-        }
-        if ((with & WITH_ROW_SUM) != 0)
-            acc += (load_row(ROW_SUM, row) - k * a_zero) * load_terms(TERM_B_NEG, column);
-    }
-    uvec4 value = acc;
-    if (OUT != S32) {
-        const uvec4 scale = load_terms(TERM_SCALE, column);
-        const uvec4 bias = OUT == F32 ? load_terms(TERM_BIAS_F, column) : uvec4(0);
-        const bool scaled = OUT == F32 && (with & WITH_ROW_SCALE) != 0;
-        const uint row_scale = scaled ? load_row(ROW_SCALE, row) : 0;
-        for (int j = 0; j < 4; j++) {
-            precise float x = to_float(acc[j]) * uintBitsToFloat(scale[j]);
-            if (OUT == F32) {
-                uint bits = floatBitsToUint(x);
-                if (scaled)
-                    bits = multiply(bits, row_scale);
-                value[j] = add(bits, bias[j]);
-            } else {
-                // Bounds are integers, so clamping first gives the same and stays in range.
-                value[j] = uint(int(roundEven(clamp(x, float(lo), float(hi)))) + zero);
-            }
-        }
-    }
+    return count == 0 ? 0 : 0xffffffffu >> (32 - count * 8);
+}
 
-    const uint at = out_offset + row * ldo + column;
-    const uint count = min(store_n - column, 4);
+// 'count' bytes, up to 8, from byte 'at' of the output on.
+void store_run(uint at, uint count, uint low, uint high)
+{
+    const uint first = byte_mask(min(count, 4)), second = byte_mask(count - min(count, 4));
+    const uint word = at / 4, shift = at % 4 * 8;
+    store_bytes(word, first << shift, low << shift);
+    if (shift == 0) {
+        store_bytes(word + 1, second, high);
+    } else {
+        store_bytes(word + 1, first >> (32 - shift) | second << shift,
+                    low >> (32 - shift) | high << shift);
+        store_bytes(word + 2, second >> (32 - shift), high >> (32 - shift));
+    }
+}
+
+// Elements [at, at + count) of the output.
+void store4(uint at, uint count, uvec4 value)
+{
     if (OUT == S32 || OUT == F32) {
         words[at] = value.x;
         if (count > 1)
@@ -210,11 +186,35 @@ void store4(uvec4 acc, uint row, uint column)
         if (count > 3)
             words[at + 3] = value.w;
     } else {
-        value &= 255;
-        const uint bits = value.x | value.y << 8 | value.z << 16 | value.w << 24;
-        const uint mask = 0xffffffffu >> (32 - count * 8), shift = at % 4 * 8;
-        store_bytes(at / 4, mask << shift, bits << shift);
-        if (shift != 0)
-            store_bytes(at / 4 + 1, mask >> (32 - shift), bits >> (32 - shift));
+        store_run(at, count, value.x | value.y << 8 | value.z << 16 | value.w << 24, 0);
     }
+}
+
+// Sums of 4 columns to outputs, in the lowest byte where they are of 8 bits: with the terms of the
+// columns, and row_sum, a_zero and row_scale of their row where 'with' says that they are there.
+uvec4 finish4(uvec4 acc, uint column, uint row_sum, uint a_zero, uint row_scale)
+{
+    acc += load_terms(TERM_BIAS, column);
+    if ((with & WITH_A_ZERO) != 0)
+        acc -= a_zero * load_terms(TERM_COL_SUM, column);
+    if ((with & WITH_ROW_SUM) != 0)
+        acc += row_sum * load_terms(TERM_B_NEG, column);
+    if (OUT == S32)
+        return acc;
+    const uvec4 scale = load_terms(TERM_SCALE, column);
+    const uvec4 bias = OUT == F32 ? load_terms(TERM_BIAS_F, column) : uvec4(0);
+    uvec4 value;
+    for (int j = 0; j < 4; j++) {
+        precise float x = to_float(acc[j]) * uintBitsToFloat(scale[j]);
+        if (OUT == F32) {
+            uint bits = floatBitsToUint(x);
+            if ((with & WITH_ROW_SCALE) != 0)
+                bits = multiply(bits, row_scale);
+            value[j] = add(bits, bias[j]);
+        } else {
+            // Bounds are integers, so clamping first gives the same and stays in range.
+            value[j] = uint(int(roundEven(clamp(x, float(lo), float(hi)))) + zero) & 255;
+        }
+    }
+    return value;
 }

@@ -11,6 +11,11 @@ EMBEDDED(qdot_vk_gemm_int_dot);
 EMBEDDED(qdot_vk_pack);
 EMBEDDED(qdot_vk_sums);
 EMBEDDED(qdot_vk_fold);
+EMBEDDED(qdot_vk_conv);
+EMBEDDED(qdot_vk_conv_int_dot);
+EMBEDDED(qdot_vk_depthwise);
+EMBEDDED(qdot_vk_input);
+EMBEDDED(qdot_vk_window_sums);
 
 enum { CONSTANTS = 3 }; /* work-group x, y; OUT or TILE */
 
@@ -36,6 +41,11 @@ static VkShaderModuleCreateInfo module_info(enum vk_shader shader)
         CASE(VK_SHADER_PACK, qdot_vk_pack)
         CASE(VK_SHADER_SUMS, qdot_vk_sums)
         CASE(VK_SHADER_FOLD, qdot_vk_fold)
+        CASE(VK_SHADER_CONV, qdot_vk_conv)
+        CASE(VK_SHADER_CONV_INT_DOT, qdot_vk_conv_int_dot)
+        CASE(VK_SHADER_DEPTHWISE, qdot_vk_depthwise)
+        CASE(VK_SHADER_INPUT, qdot_vk_input)
+        CASE(VK_SHADER_WINDOW_SUMS, qdot_vk_window_sums)
 #undef CASE
     }
     info.pCode = (const uint32_t *)(const void *)code; /* embedded at a word's alignment */

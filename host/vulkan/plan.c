@@ -4,6 +4,9 @@
 
 static const struct vk_row portable = {VK_SHADER_GEMM};
 static const struct vk_row int_dot = {VK_SHADER_GEMM_INT_DOT};
+static const struct vk_row depthwise = {VK_SHADER_DEPTHWISE};
+static const struct vk_row conv_int_dot = {VK_SHADER_CONV_INT_DOT};
+static const struct vk_row conv = {VK_SHADER_CONV};
 
 const struct qdot_row vk_rows[VK_ROWS] = {
     /* Signed by signed is the form that devices accelerate first. */
@@ -22,31 +25,57 @@ const struct qdot_row vk_rows[VK_ROWS] = {
      .a_form = QDOT_S8,
      .b_form = QDOT_S8,
      .impl = &portable},
+    {.name = "depthwise_4x16",
+     .op = QDOT_CONV,
+     .depthwise = true,
+     .mr = 4,
+     .nr = 16,
+     .kr = 1,
+     .a_form = QDOT_S8,
+     .b_form = QDOT_S8,
+     .impl = &depthwise},
+    {.name = "conv_8x16k4_dot",
+     .op = QDOT_CONV,
+     .needs = VK_INT_DOT,
+     .mr = 8,
+     .nr = 16,
+     .kr = 4,
+     .a_form = QDOT_S8,
+     .b_form = QDOT_S8,
+     .impl = &conv_int_dot},
+    {.name = "conv_8x16k4",
+     .op = QDOT_CONV,
+     .mr = 8,
+     .nr = 16,
+     .kr = 4,
+     .a_form = QDOT_S8,
+     .b_form = QDOT_S8,
+     .impl = &conv},
 };
 
 #define MAX_SIZE (((size_t)1 << 31) - 64) /* shaders count rows, columns and k in 32 bits */
 
 /* llvmpipe ends loops without a word after 65535 iterations, counted over all loops of a shader,
- * and may sit unseen under another driver. The loop over groups of k is the one that comes near;
- * what is left of 65535 is for the loops beside it. */
+ * and may sit unseen under another driver. The loops over groups of k and over taps are those that
+ * come near; what is left of 65535 is for the loops beside them. */
 #define MAX_GROUPS ((size_t)65000)
+
+/* Images are taken in slabs whose copy, and what else they need, is about this much. */
+#define SLAB_BYTES ((size_t)64 << 20)
 
 static size_t round_up(size_t value, size_t step)
 {
     return (value + step - 1) / step * step;
 }
 
-/* The arguments are below 2^31, the factors are a few at most, so only products of two sizes can
- * overflow. */
-bool vk_plan(const struct qdot_row *row, const struct qdot_problem *p, struct vk_plan *plan)
+static bool gemm_plan(const struct qdot_row *row, const struct qdot_problem *p,
+                      struct vk_plan *plan)
 {
     size_t *bytes = plan->bytes;
-    *plan = (struct vk_plan){0};
-    if (p->m > MAX_SIZE || p->n > MAX_SIZE || p->k > MAX_SIZE)
-        return false;
     const size_t k_pad = round_up(p->k, 4);
     plan->terms_ld = round_up(p->n, row->nr);
-    plan->a_ld = k_pad;
+    plan->rows_ld = p->m;
+    plan->a_ld = k_pad; /* rows begin at whole words */
     plan->b_ld = p->b_transposed ? k_pad : round_up(p->n, 4);
     plan->out_ld = p->out_bytes == 1 ? round_up(p->n, 4) : p->n;
 
@@ -60,25 +89,102 @@ bool vk_plan(const struct qdot_row *row, const struct qdot_problem *p, struct vk
            qdot_mul_size(p->m * p->out_bytes, plan->out_ld, &bytes[VK_OUT]);
 }
 
+/* Lines and columns as far as taps reach. The sizes of a geometry are below 2^31, so a sum of two
+ * products of two of them does not overflow. */
+static bool conv_plan(const struct qdot_row *row, const struct qdot_problem *p,
+                      struct vk_plan *plan)
+{
+    const struct qdot_geometry *g = &p->conv;
+    struct vk_copy *copy = &plan->copy;
+    struct qdot_packed packed;
+    size_t *bytes = plan->bytes, sums;
+    copy->lines = (g->oh - 1) * g->stride_h + (g->kh - 1) * g->dilation_h + 1;
+    copy->columns = (g->ow - 1) * g->stride_w + (g->kw - 1) * g->dilation_w + 1;
+    copy->parts = row->depthwise ? 1 : g->groups;
+    copy->channels = row->depthwise ? g->o : g->cg;
+    copy->multiplier = row->depthwise ? g->og : 1;
+    copy->words = (copy->channels + 3) / 4;
+    if (!qdot_packed_layout(row, p, &packed) ||
+        !qdot_mul_size(copy->lines, copy->columns, &copy->image_words) ||
+        !qdot_mul_size(copy->image_words, copy->parts * copy->words, &copy->image_words) ||
+        copy->image_words > MAX_SIZE || packed.n_pad > MAX_SIZE)
+        return false;
+    /* The sums of windows, which the depthwise kernel does without. */
+    if (!qdot_mul_size(p->unit_rows, row->depthwise ? 0 : copy->parts, &sums) || sums > MAX_SIZE)
+        return false;
+    copy->images = SLAB_BYTES / 4 / (copy->image_words + sums);
+    copy->images = copy->images < 1 ? 1 : copy->images > g->batch ? g->batch : copy->images;
+
+    plan->terms_ld = packed.n_pad;
+    plan->rows_ld = copy->images * p->unit_rows;
+    plan->a_ld = g->c;
+    plan->out_ld = p->out_bytes == 1 && !g->nchw ? round_up(p->n, 4) : p->n;
+    bytes[VK_A] = copy->images * copy->image_words * 4;
+    bytes[VK_B] = packed.panels_bytes;
+    bytes[VK_TERMS] = (plan->terms_ld * TERMS + copy->images * sums) * 4;
+    return qdot_mul_size(p->units, p->a_bytes, &bytes[VK_A_IN]) &&
+           qdot_mul_size(p->m * p->out_bytes, plan->out_ld, &bytes[VK_OUT]);
+}
+
+bool vk_plan(const struct qdot_row *row, const struct qdot_problem *p, struct vk_plan *plan,
+             char *reason, size_t reason_bytes)
+{
+    *plan = (struct vk_plan){0};
+    if (p->m <= MAX_SIZE && p->n <= MAX_SIZE && p->k <= MAX_SIZE &&
+        (p->op == QDOT_CONV ? conv_plan(row, p, plan) : gemm_plan(row, p, plan)))
+        return true;
+    if (p->op == QDOT_CONV)
+        snprintf(reason, reason_bytes,
+                 "conv: at most %zu output pixels, weights of a channel, and words of an image "
+                 "with its padding",
+                 MAX_SIZE);
+    else
+        snprintf(reason, reason_bytes, "m, n, k: at most %zu, and products below 2^63", MAX_SIZE);
+    return false;
+}
+
+/* Iterations of the loops of the kernels that sum. */
+static bool loops_fit(const struct qdot_row *row, const struct qdot_problem *p,
+                      const struct vk_plan *plan, char *reason, size_t reason_bytes)
+{
+    const struct qdot_geometry *g = &p->conv;
+    if (p->op == QDOT_GEMM) {
+        if ((p->k + 3) / 4 <= MAX_GROUPS)
+            return true;
+        snprintf(reason, reason_bytes, "k: %zu, shaders sum at most %zu", p->k, MAX_GROUPS * 4);
+        return false;
+    }
+    const size_t words = row->depthwise ? 0 : plan->copy.words; /* of a tap; k is at most 2^31 */
+    const size_t loops = g->kh * (1 + g->kw * (1 + words));
+    if (loops <= MAX_GROUPS)
+        return true;
+    snprintf(reason, reason_bytes,
+             "conv: a kernel of %zu x %zu and %zu channels takes %zu steps, shaders take at most "
+             "%zu",
+             g->kh, g->kw, g->cg, loops, MAX_GROUPS);
+    return false;
+}
+
 bool vk_fits(struct qdot_device *device, const struct qdot_row *row, const struct qdot_problem *p,
              char *reason, size_t reason_bytes)
 {
-    static const char *const names[VK_BUFFERS] = {
-        "packed A", "packed B", "terms", "A", "B", "zero points and factors of rows", "the output",
+    const char *const names[VK_BUFFERS] = {
+        p && p->op == QDOT_CONV ? "the padded input" : "packed A",
+        "packed B",
+        "terms",
+        "A",
+        "B",
+        "zero points and factors of rows",
+        "the output",
     };
     const struct vk_device *vkd = device->impl;
     const VkPhysicalDeviceLimits *limits = &vkd->limits;
     struct vk_plan plan;
     if (!p)
         return true;
-    if (!vk_plan(row, p, &plan)) {
-        snprintf(reason, reason_bytes, "m, n, k: at most %zu, and products below 2^63", MAX_SIZE);
+    if (!vk_plan(row, p, &plan, reason, reason_bytes) ||
+        !loops_fit(row, p, &plan, reason, reason_bytes))
         return false;
-    }
-    if ((p->k + 3) / 4 > MAX_GROUPS) {
-        snprintf(reason, reason_bytes, "k: %zu, shaders sum at most %zu", p->k, MAX_GROUPS * 4);
-        return false;
-    }
     uint64_t total[2] = {0, 0}; /* of the two allocations, alignment (at most 64 KiB) included */
     for (size_t i = 0; i < VK_BUFFERS; i++) {
         if (round_up(plan.bytes[i], 4) > limits->maxStorageBufferRange) {
@@ -95,8 +201,10 @@ bool vk_fits(struct qdot_device *device, const struct qdot_row *row, const struc
             return false;
         }
     }
-    /* The narrowest work-group is 16 x 4 columns. Rows take as many dispatches as they need. */
-    const size_t groups = (p->n + 63) / 64;
+    /* The narrowest work-group is 16 x 4 columns, unless one has them all; columns are counted in
+     * fours, of each part. Rows take as many dispatches as they need. */
+    const size_t parts = p->op == QDOT_CONV ? plan.copy.parts : 1;
+    const size_t groups = (p->n / parts + 3) / 4 * parts / 16 + 1;
     if (groups > limits->maxComputeWorkGroupCount[0]) {
         snprintf(reason, reason_bytes, "n: %zu work-groups, a dispatch has at most %u", groups,
                  limits->maxComputeWorkGroupCount[0]);

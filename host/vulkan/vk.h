@@ -6,7 +6,9 @@
  *   memory.c    buffers and their memory; copies between host and device
  *   pipeline.c  shader modules to pipelines, their cache
  *   plan.c      rows; sizes of one op, limits of a device
- *   gemm.c      prepare and run
+ *   op.c        prepare and run: buffers of an op, operands, dispatches
+ *   gemm.c      what a run of a GEMM records
+ *   conv.c      what a run of a convolution records
  */
 #ifndef QDOT_VULKAN_INTERNAL_H
 #define QDOT_VULKAN_INTERNAL_H
@@ -177,15 +179,20 @@ void vk_staging_destroy(struct qdot_device *device);
 
 /* ---- pipeline.c ------------------------------------------------------------------------------ */
 
-#define VK_BINDINGS 4 /* what any device of Vulkan has a stage; shaders/interface.glsl */
-#define VK_PUSH_BYTES 64
+#define VK_BINDINGS 4     /* what any device of Vulkan has a stage; shaders/interface.glsl */
+#define VK_PUSH_BYTES 128 /* likewise */
 
 enum vk_shader {
     VK_SHADER_GEMM,
     VK_SHADER_GEMM_INT_DOT,
     VK_SHADER_PACK,
     VK_SHADER_SUMS,
-    VK_SHADER_FOLD
+    VK_SHADER_FOLD,
+    VK_SHADER_CONV,
+    VK_SHADER_CONV_INT_DOT,
+    VK_SHADER_DEPTHWISE,
+    VK_SHADER_INPUT,
+    VK_SHADER_WINDOW_SUMS
 };
 
 int vk_pipelines_open(struct qdot_device *device, struct qdot_error *err);
@@ -202,7 +209,7 @@ struct vk_row {
 
 /* Buffers of an op, in bytes; 0: not needed. */
 enum vk_buffer {
-    VK_A, /* packed */
+    VK_A, /* packed; of a convolution the copy of its input (shaders/interface.glsl) */
     VK_B, /* packed */
     VK_TERMS,
     VK_FIRST_HOST,
@@ -213,28 +220,105 @@ enum vk_buffer {
     VK_BUFFERS
 };
 
-/* Arrays of VK_TERMS: shaders/interface.glsl. */
+/* Arrays of VK_TERMS: shaders/interface.glsl. A convolution has one array by row for each part. */
 enum { TERM_BIAS, TERM_B_NEG, TERM_COL_SUM, TERM_SCALE, TERM_BIAS_F, TERM_BIAS_GIVEN, TERMS };
 enum { ROW_SUM, ROW_A_ZERO, ROW_SCALE, ROW_ARRAYS };
 
+/* The copy of a convolution's input. */
+struct vk_copy {
+    size_t lines, columns;         /* of an image */
+    size_t parts, channels, words; /* channels and words of a part */
+    size_t multiplier;             /* channels for each one of the input */
+    size_t image_words;
+    size_t images; /* at a time: a slab */
+};
+
 struct vk_plan {
-    size_t terms_ld;           /* n_pad */
-    size_t a_ld, b_ld, out_ld; /* in VK_A_IN, VK_B_IN, VK_OUT: rows begin at whole words */
+    size_t terms_ld, rows_ld;  /* entries of an array by column, by row */
+    size_t a_ld, b_ld, out_ld; /* in VK_A_IN, VK_B_IN, VK_OUT */
+    struct vk_copy copy;
     size_t bytes[VK_BUFFERS];
 };
 
-enum { VK_ROWS = 2 };
+enum { VK_ROWS = 5 };
 extern const struct qdot_row vk_rows[VK_ROWS];
 
-bool vk_plan(const struct qdot_row *row, const struct qdot_problem *p, struct vk_plan *plan);
+/* False and a reason when sizes overflow what shaders count in. */
+bool vk_plan(const struct qdot_row *row, const struct qdot_problem *p, struct vk_plan *plan,
+             char *reason, size_t reason_bytes);
 bool vk_fits(struct qdot_device *device, const struct qdot_row *row, const struct qdot_problem *p,
              char *reason, size_t reason_bytes);
 
-/* ---- gemm.c ---------------------------------------------------------------------------------- */
+/* ---- op.c ------------------------------------------------------------------------------------ */
+
+#define VK_LOCAL 64 /* invocations of every work-group */
+
+/* Pipelines of an op; PACK_A and SUMS_A make the copy of a convolution and the sums over it. */
+enum vk_step { VK_PACK_A, VK_PACK_B, VK_SUMS_A, VK_SUMS_B, VK_FOLD, VK_MULTIPLY, VK_STEPS };
+enum vk_set { VK_SET_A, VK_SET_B, VK_SET_MULTIPLY, VK_SETS };
+
+struct vk_step_pipeline {
+    enum vk_shader shader;
+    uint32_t local_x, local_y, constant;
+    bool needed;
+};
+
+struct vk_op {
+    struct vk_plan plan;
+    VkBuffer buffers[VK_BUFFERS];
+    size_t offsets[VK_BUFFERS]; /* in their memory */
+    struct vk_memory memory[2]; /* under device and host buffers */
+    VkPipeline pipelines[VK_STEPS];
+    VkDescriptorPool pool;
+    VkDescriptorSet sets[VK_SETS];
+    struct vk_commands commands;
+    uint32_t local_x, local_y; /* of VK_MULTIPLY */
+};
+
+/* Push constants that begin those of shaders with an output stage: shaders/interface.glsl. */
+struct vk_output_arguments {
+    uint32_t terms_ld, rows_ld, out_offset, with;
+    int32_t lo, hi, zero;
+};
+enum { WITH_ROW_SUM = 1, WITH_A_ZERO = 2, WITH_ROW_SCALE = 4 };
+
+/* Where a matrix lies on the device: a window that a shader sees, and in it the first byte. */
+struct vk_place {
+    VkDescriptorBufferInfo window;
+    size_t offset; /* bytes */
+    size_t ld;     /* elements */
+};
+
+static inline size_t vk_divide_up(size_t a, size_t b)
+{
+    return (a + b - 1) / b;
+}
 
 int vk_prepare(struct qdot_op *op, struct qdot_error *err);
 void vk_unprepare(struct qdot_op *op);
 int vk_run(struct qdot_op *op, const struct qdot_run *run, struct qdot_error *err);
 int vk_read_packed(struct qdot_op *op, void *panels, int32_t *col_sum, struct qdot_error *err);
+
+/* Recording. Nothing here fails. */
+struct vk_output_arguments vk_output_arguments(const struct qdot_op *op);
+uint8_t *vk_mapped(const struct qdot_op *op, enum vk_buffer buffer);
+void vk_op_barrier(const struct qdot_op *op);
+/* Work-groups beyond the device's limit are left out: shaders or callers go on from there. */
+void vk_dispatch(const struct qdot_op *op, enum vk_step step, enum vk_set set,
+                 const void *arguments, size_t bytes, size_t x, size_t y);
+/* The first tile of rows of each dispatch of VK_MULTIPLY is written to *first_tile, which is among
+ * the arguments; quads are 4 columns. */
+void vk_multiply(const struct qdot_op *op, void *arguments, size_t bytes, uint32_t *first_tile,
+                 size_t tiles, size_t quads);
+
+/* ---- gemm.c, conv.c -------------------------------------------------------------------------- */
+
+/* The pipelines that the op needs; local_x and local_y are set. */
+void vk_gemm_steps(struct qdot_op *op, struct vk_step_pipeline *steps);
+void vk_gemm_record(const struct qdot_op *op, const struct qdot_run *run, const struct vk_place *a,
+                    const struct vk_place *b, const struct vk_place *out);
+void vk_conv_steps(struct qdot_op *op, struct vk_step_pipeline *steps);
+void vk_conv_record(const struct qdot_op *op, const struct qdot_run *run, const struct vk_place *a,
+                    const struct vk_place *out);
 
 #endif

@@ -4,6 +4,9 @@ find_program(QDOT_GLSLC glslc)
 find_program(QDOT_GLSLANG glslangValidator)
 find_program(QDOT_SPIRV_VAL spirv-val)
 
+set(QDOT_SHADER_INCLUDES interface.glsl dot.glsl load.glsl output.glsl tile.glsl window.glsl)
+list(TRANSFORM QDOT_SHADER_INCLUDES PREPEND ${PROJECT_SOURCE_DIR}/shaders/)
+
 # qdot_shader(target symbol file definitions...): SPIR-V of shaders/file, validated where that is
 # possible, embedded into the target.
 function(qdot_shader target symbol file)
@@ -20,8 +23,7 @@ function(qdot_shader target symbol file)
         set(validate COMMAND ${QDOT_SPIRV_VAL} --target-env vulkan1.1 ${spirv})
     endif()
     add_custom_command(OUTPUT ${spirv} COMMAND ${compile} ${validate}
-        DEPENDS ${source} ${PROJECT_SOURCE_DIR}/shaders/interface.glsl
-            ${PROJECT_SOURCE_DIR}/shaders/output.glsl VERBATIM)
+        DEPENDS ${source} ${QDOT_SHADER_INCLUDES} VERBATIM)
     qdot_embed(${target} ${spirv} ${symbol})
 endfunction()
 
@@ -38,7 +40,9 @@ else()
         host/vulkan/memory.c
         host/vulkan/pipeline.c
         host/vulkan/plan.c
-        host/vulkan/gemm.c)
+        host/vulkan/op.c
+        host/vulkan/gemm.c
+        host/vulkan/conv.c)
     target_include_directories(qdot SYSTEM PRIVATE ${VULKAN_HEADERS})
     target_compile_definitions(qdot PRIVATE QDOT_HAVE_VULKAN)
     qdot_shader(qdot qdot_vk_gemm gemm.comp)
@@ -46,4 +50,9 @@ else()
     qdot_shader(qdot qdot_vk_pack pack.comp)
     qdot_shader(qdot qdot_vk_sums sums.comp)
     qdot_shader(qdot qdot_vk_fold fold.comp)
+    qdot_shader(qdot qdot_vk_conv conv.comp)
+    qdot_shader(qdot qdot_vk_conv_int_dot conv.comp -DINT_DOT)
+    qdot_shader(qdot qdot_vk_depthwise depthwise.comp)
+    qdot_shader(qdot qdot_vk_input input.comp)
+    qdot_shader(qdot qdot_vk_window_sums window_sums.comp)
 endif()

@@ -1,0 +1,339 @@
+/*
+ * Ops: prepare and run. One command buffer a run, recorded again each time, because operands may
+ * lie anywhere: A is brought into the kernels' form on the device, then multiplied.
+ */
+#include <string.h>
+#include "vk.h"
+
+static struct vk_device *device_of(const struct qdot_op *op)
+{
+    return op->device->impl;
+}
+
+/* ---- prepare --------------------------------------------------------------------------------- */
+
+static int make_pipelines(struct qdot_op *op, struct qdot_error *err)
+{
+    struct vk_op *impl = op->impl;
+    struct vk_step_pipeline steps[VK_STEPS] = {0};
+    int status = QDOT_OK;
+    if (op->p.op == QDOT_CONV)
+        vk_conv_steps(op, steps);
+    else
+        vk_gemm_steps(op, steps);
+    for (size_t i = 0; i < VK_STEPS && status == QDOT_OK; i++)
+        if (steps[i].needed)
+            status = vk_pipeline(op->device, steps[i].shader, steps[i].local_x, steps[i].local_y,
+                                 steps[i].constant, &impl->pipelines[i], err);
+    return status;
+}
+
+static int make_sets(struct qdot_op *op, struct qdot_error *err)
+{
+    const struct vk_device *vkd = device_of(op);
+    struct vk_op *impl = op->impl;
+    const VkDescriptorPoolSize size = {VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, VK_SETS * VK_BINDINGS};
+    const VkDescriptorPoolCreateInfo pool_info = {.sType =
+                                                      VK_STRUCTURE_TYPE_DESCRIPTOR_POOL_CREATE_INFO,
+                                                  .maxSets = VK_SETS,
+                                                  .poolSizeCount = 1,
+                                                  .pPoolSizes = &size};
+    VkDescriptorPool pool;
+    int status = vk_check(vkd->vk.vkCreateDescriptorPool(vkd->device, &pool_info, NULL, &pool),
+                          "vkCreateDescriptorPool", err);
+    if (status != QDOT_OK)
+        return status;
+    impl->pool = pool;
+    const VkDescriptorSetLayout layouts[VK_SETS] = {vkd->set_layout, vkd->set_layout,
+                                                    vkd->set_layout};
+    const VkDescriptorSetAllocateInfo info = {.sType =
+                                                  VK_STRUCTURE_TYPE_DESCRIPTOR_SET_ALLOCATE_INFO,
+                                              .descriptorPool = pool,
+                                              .descriptorSetCount = VK_SETS,
+                                              .pSetLayouts = layouts};
+    return vk_check(vkd->vk.vkAllocateDescriptorSets(vkd->device, &info, impl->sets),
+                    "vkAllocateDescriptorSets", err);
+}
+
+static int make_buffers(struct qdot_op *op, struct qdot_error *err)
+{
+    struct vk_op *impl = op->impl;
+    int status = QDOT_OK;
+    for (size_t i = 0; i < VK_BUFFERS && status == QDOT_OK; i++) {
+        if (impl->plan.bytes[i] == 0)
+            continue;
+        status = vk_buffer_create(op->device, impl->plan.bytes[i], &impl->buffers[i], err);
+        if (i != VK_B && i != VK_TERMS)
+            op->workspace_bytes += impl->plan.bytes[i];
+    }
+    if (status == QDOT_OK)
+        status = vk_memory_create(op->device, VK_KIND_DEVICE, impl->buffers, VK_FIRST_HOST,
+                                  impl->offsets, &impl->memory[0], err);
+    if (status == QDOT_OK)
+        status = vk_memory_create(op->device, VK_KIND_HOST, impl->buffers + VK_FIRST_HOST,
+                                  VK_BUFFERS - VK_FIRST_HOST, impl->offsets + VK_FIRST_HOST,
+                                  &impl->memory[1], err);
+    return status;
+}
+
+static int upload(struct qdot_op *op, struct qdot_error *err)
+{
+    const struct vk_op *impl = op->impl;
+    const struct qdot_terms *t = &op->terms;
+    const size_t bytes = impl->plan.terms_ld * 4;
+    const void *const arrays[TERMS] = {t->bias, t->b_neg, t->col_sum, t->scale, t->bias_f, t->bias};
+    int status = QDOT_OK;
+    for (size_t i = 0; i < TERMS && status == QDOT_OK; i++)
+        status = vk_upload(op->device, impl->buffers[VK_TERMS], i * bytes, arrays[i], bytes, err);
+    if (status != QDOT_OK || op->p.b_at_run)
+        return status;
+    status = vk_upload(op->device, impl->buffers[VK_B], 0, qdot_packed_panels(&op->packed),
+                       op->packed.panels_bytes, err);
+    if (status == QDOT_OK) {
+        qdot_release(op->device, op->packed.blob);
+        op->packed.blob = NULL;
+    }
+    return status;
+}
+
+int vk_prepare(struct qdot_op *op, struct qdot_error *err)
+{
+    char reason[192];
+    struct vk_op *impl = qdot_alloc(op->device, sizeof(*impl));
+    if (!impl)
+        return qdot_fail(err, QDOT_NO_MEMORY, "no memory for the op");
+    op->impl = impl;
+    /* Self-test and measurement build ops without asking fits first. */
+    if (!vk_fits(op->device, op->row, &op->p, reason, sizeof(reason)) ||
+        !vk_plan(op->row, &op->p, &impl->plan, reason, sizeof(reason)))
+        return qdot_fail(err, QDOT_UNSUPPORTED, "%s: %s", op->name, reason);
+    int status = make_pipelines(op, err);
+    if (status == QDOT_OK)
+        status = make_sets(op, err);
+    if (status == QDOT_OK)
+        status = vk_commands_create(op->device, &impl->commands, err);
+    if (status == QDOT_OK)
+        status = make_buffers(op, err);
+    if (status == QDOT_OK)
+        status = upload(op, err);
+    return status;
+}
+
+void vk_unprepare(struct qdot_op *op)
+{
+    const struct vk_device *vkd = device_of(op);
+    struct vk_op *impl = op->impl;
+    if (!impl)
+        return;
+    vk_commands_destroy(op->device, &impl->commands);
+    if (impl->pool)
+        vkd->vk.vkDestroyDescriptorPool(vkd->device, impl->pool, NULL);
+    for (size_t i = 0; i < VK_BUFFERS; i++)
+        if (impl->buffers[i])
+            vkd->vk.vkDestroyBuffer(vkd->device, impl->buffers[i], NULL);
+    vk_memory_destroy(op->device, &impl->memory[0]);
+    vk_memory_destroy(op->device, &impl->memory[1]);
+    qdot_release(op->device, impl);
+    op->impl = NULL;
+}
+
+int vk_read_packed(struct qdot_op *op, void *panels, int32_t *col_sum, struct qdot_error *err)
+{
+    const struct vk_op *impl = op->impl;
+    memcpy(col_sum, op->terms.col_sum, op->packed.n_pad * sizeof(*col_sum));
+    return vk_download(op->device, impl->buffers[VK_B], 0, panels, op->packed.panels_bytes, err);
+}
+
+/* ---- operands of a run ----------------------------------------------------------------------- */
+
+uint8_t *vk_mapped(const struct qdot_op *op, enum vk_buffer buffer)
+{
+    const struct vk_op *impl = op->impl;
+    return (uint8_t *)impl->memory[1].mapped + impl->offsets[buffer];
+}
+
+static VkDescriptorBufferInfo whole(const struct vk_op *impl, enum vk_buffer buffer)
+{
+    return (VkDescriptorBufferInfo){impl->buffers[buffer], 0, VK_WHOLE_SIZE};
+}
+
+/* A matrix in the caller's buffer. Windows begin where the device allows it and end with a word,
+ * which buffers have whole. */
+static int find_place(const struct qdot_op *op, const char *name, const struct qdot_buffer *buffer,
+                      size_t offset, size_t rows, size_t columns, size_t ld, size_t bytes,
+                      struct vk_place *place, struct qdot_error *err)
+{
+    const VkPhysicalDeviceLimits *limits = &device_of(op)->limits;
+    const size_t least = (size_t)limits->minStorageBufferOffsetAlignment;
+    const size_t alignment = least > 4 ? least : 4;
+    *place = (struct vk_place){
+        {vk_handle(buffer), offset / alignment * alignment, 0}, offset % alignment, ld};
+    const size_t end = place->offset + ((rows - 1) * ld + columns) * bytes;
+    place->window.range = (end + 3) / 4 * 4;
+    if (place->window.range > limits->maxStorageBufferRange)
+        return qdot_fail(err, QDOT_UNSUPPORTED, "%s: %zu bytes, a shader sees at most %u", name,
+                         (size_t)place->window.range, limits->maxStorageBufferRange);
+    return QDOT_OK;
+}
+
+static int take_matrix(const struct qdot_op *op, const char *name, const struct qdot_input *in,
+                       enum vk_buffer buffer, size_t rows, size_t columns, size_t ld, size_t own_ld,
+                       struct vk_place *place, struct qdot_error *err)
+{
+    const struct vk_op *impl = op->impl;
+    if (in->buffer)
+        return find_place(op, name, in->buffer, in->offset_bytes, rows, columns, ld, 1, place, err);
+    *place = (struct vk_place){whole(impl, buffer), 0, own_ld};
+    uint8_t *to = vk_mapped(op, buffer);
+    if (ld == own_ld && columns == ld) {
+        memcpy(to, in->host, rows * columns);
+        return QDOT_OK;
+    }
+    for (size_t i = 0; i < rows; i++)
+        memcpy(to + i * own_ld, (const uint8_t *)in->host + i * ld, columns);
+    return QDOT_OK;
+}
+
+/* ---- recording ------------------------------------------------------------------------------- */
+
+static void update_sets(const struct qdot_op *op, const struct vk_place *a,
+                        const struct vk_place *b, const struct vk_place *out)
+{
+    const struct vk_device *vkd = device_of(op);
+    const struct vk_op *impl = op->impl;
+    const VkDescriptorBufferInfo packed_a = whole(impl, VK_A), packed_b = whole(impl, VK_B);
+    const VkDescriptorBufferInfo terms = whole(impl, VK_TERMS);
+    /* Bindings that a shader does not have are given the terms. */
+    const VkDescriptorBufferInfo windows[VK_SETS][VK_BINDINGS] = {
+        [VK_SET_A] = {a->window, packed_a, terms, terms},
+        [VK_SET_B] = {b->window, packed_b, terms, terms},
+        [VK_SET_MULTIPLY] = {packed_a, packed_b, terms, out->window},
+    };
+    VkWriteDescriptorSet writes[VK_SETS];
+    uint32_t count = 0;
+    for (size_t i = 0; i < VK_SETS; i++) {
+        if (i == VK_SET_B && !op->p.b_at_run)
+            continue;
+        writes[count++] =
+            (VkWriteDescriptorSet){.sType = VK_STRUCTURE_TYPE_WRITE_DESCRIPTOR_SET,
+                                   .dstSet = impl->sets[i],
+                                   .descriptorCount = VK_BINDINGS,
+                                   .descriptorType = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER,
+                                   .pBufferInfo = windows[i]};
+    }
+    vkd->vk.vkUpdateDescriptorSets(vkd->device, count, writes, 0, NULL);
+}
+
+static uint32_t at_most(size_t count, uint32_t limit)
+{
+    return count < limit ? (uint32_t)count : limit;
+}
+
+void vk_dispatch(const struct qdot_op *op, enum vk_step step, enum vk_set set,
+                 const void *arguments, size_t bytes, size_t x, size_t y)
+{
+    const struct vk_device *vkd = device_of(op);
+    const struct vk_op *impl = op->impl;
+    const VkCommandBuffer buffer = impl->commands.buffer;
+    const uint32_t *limits = vkd->limits.maxComputeWorkGroupCount;
+    vkd->vk.vkCmdBindPipeline(buffer, VK_PIPELINE_BIND_POINT_COMPUTE, impl->pipelines[step]);
+    vkd->vk.vkCmdBindDescriptorSets(buffer, VK_PIPELINE_BIND_POINT_COMPUTE, vkd->layout, 0, 1,
+                                    &impl->sets[set], 0, NULL);
+    vkd->vk.vkCmdPushConstants(buffer, vkd->layout, VK_SHADER_STAGE_COMPUTE_BIT, 0, (uint32_t)bytes,
+                               arguments);
+    vkd->vk.vkCmdDispatch(buffer, at_most(x, limits[0]), at_most(y, limits[1]), 1);
+}
+
+void vk_op_barrier(const struct qdot_op *op)
+{
+    const struct vk_op *impl = op->impl;
+    vk_barrier(device_of(op), impl->commands.buffer, false);
+}
+
+void vk_multiply(const struct qdot_op *op, void *arguments, size_t bytes, uint32_t *first_tile,
+                 size_t tiles, size_t quads)
+{
+    const struct vk_op *impl = op->impl;
+    const size_t most = (size_t)device_of(op)->limits.maxComputeWorkGroupCount[1] * impl->local_y;
+    for (size_t first = 0; first < tiles; first += most) {
+        const size_t count = tiles - first < most ? tiles - first : most;
+        *first_tile = (uint32_t)first;
+        vk_op_barrier(op);
+        vk_dispatch(op, VK_MULTIPLY, VK_SET_MULTIPLY, arguments, bytes,
+                    vk_divide_up(quads, impl->local_x), vk_divide_up(count, impl->local_y));
+    }
+}
+
+struct vk_output_arguments vk_output_arguments(const struct qdot_op *op)
+{
+    const struct qdot_problem *p = &op->p;
+    const struct vk_op *impl = op->impl;
+    return (struct vk_output_arguments){.terms_ld = (uint32_t)impl->plan.terms_ld,
+                                        .rows_ld = (uint32_t)impl->plan.rows_ld,
+                                        .with = (op->terms.any_b_neg ? WITH_ROW_SUM : 0u) |
+                                                (p->a_zero_per_row ? WITH_A_ZERO : 0u) |
+                                                (p->row_scale ? WITH_ROW_SCALE : 0u),
+                                        .lo = p->clamp_lo - p->out_zero,
+                                        .hi = p->clamp_hi - p->out_zero,
+                                        .zero = p->out_zero};
+}
+
+/* ---- run ------------------------------------------------------------------------------------- */
+
+static int give_output(const struct qdot_op *op, const struct qdot_run *run, struct qdot_error *err)
+{
+    struct vk_op *impl = op->impl;
+    const size_t rows = run->m * op->p.unit_rows, row_bytes = op->p.n * op->p.out_bytes;
+    int status = vk_commands_wait(op->device, &impl->commands, err);
+    if (status == QDOT_OK)
+        status = vk_memory_invalidate(op->device, &impl->memory[1], err);
+    if (status != QDOT_OK)
+        return status;
+    const uint8_t *from = vk_mapped(op, VK_OUT);
+    if (run->ldo == op->p.n && impl->plan.out_ld == op->p.n) {
+        memcpy(run->out.host, from, rows * row_bytes);
+        return QDOT_OK;
+    }
+    for (size_t i = 0; i < rows; i++)
+        memcpy((uint8_t *)run->out.host + i * run->ldo * op->p.out_bytes,
+               from + i * impl->plan.out_ld * op->p.out_bytes, row_bytes);
+    return QDOT_OK;
+}
+
+int vk_run(struct qdot_op *op, const struct qdot_run *run, struct qdot_error *err)
+{
+    struct vk_op *impl = op->impl;
+    const struct qdot_problem *p = &op->p;
+    const struct qdot_geometry *g = &p->conv;
+    const struct vk_plan *plan = &impl->plan;
+    const bool conv = p->op == QDOT_CONV;
+    struct vk_place a, b = {0}, out = {whole(impl, VK_OUT), 0, plan->out_ld};
+    /* The host's memory and the descriptors belong to the run before until it is done. */
+    int status = vk_commands_wait(op->device, &impl->commands, err);
+    if (status == QDOT_OK)
+        status = take_matrix(op, "a", &run->a, VK_A_IN, conv ? run->m * g->h * g->w : run->m,
+                             conv ? g->c : p->k, run->lda, plan->a_ld, &a, err);
+    if (status == QDOT_OK && p->b_at_run)
+        status = take_matrix(op, "b", &run->b, VK_B_IN, p->b_transposed ? p->n : p->k,
+                             p->b_transposed ? p->k : p->n, p->ldb, plan->b_ld, &b, err);
+    if (status == QDOT_OK && run->out.buffer)
+        status = find_place(op, "out", run->out.buffer, run->out.offset_bytes,
+                            run->m * p->unit_rows, p->n, run->ldo, p->out_bytes, &out, err);
+    if (status == QDOT_OK)
+        status = vk_commands_begin(op->device, &impl->commands, err);
+    if (status != QDOT_OK)
+        return status; /* nothing fails from here to the end of recording */
+    update_sets(op, &a, &b, &out);
+    if (conv)
+        vk_conv_record(op, run, &a, &out);
+    else
+        vk_gemm_record(op, run, &a, &b, &out);
+    if (!run->out.buffer)
+        vk_barrier(device_of(op), impl->commands.buffer, true);
+    status = vk_memory_flush(op->device, &impl->memory[1], err);
+    if (status == QDOT_OK)
+        status = vk_commands_submit(op->device, &impl->commands, err);
+    if (status == QDOT_OK && !run->out.buffer)
+        status = give_output(op, run, err);
+    return status;
+}
