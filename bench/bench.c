@@ -7,7 +7,8 @@
 #include "runner.h"
 #include "save.h"
 
-#define DEFAULT_SUITES "resnet50,mobilenet_v2,bert_base,llama2_7b"
+#define DEFAULT_SUITES \
+    "resnet50,mobilenet_v2,mobilenet_v1,efficientnet_lite0,yolov8n,bert_base,llama2_7b"
 
 enum { MAX_DEVICES = 64, MAX_THREADS = 16, MAX_SHAPES = 256 };
 
@@ -22,7 +23,7 @@ struct options {
 static const struct opt options[] = {
     {"--suite", "S[,S]", OPT_TEXT, AT(suite), 0, 0,
      "Layers of networks: resnet50, mobilenet_v2, mobilenet_v1, efficientnet_lite0, yolov8n,\n"
-     "bert_base, llama2_7b, deepbench, smoke. Default: " DEFAULT_SUITES "."},
+     "bert_base, llama2_7b (the default: all of these), deepbench, smoke."},
     {"--shape", "MxNxK[,...]", OPT_TEXT, AT(shape), 0, 0,
      "Products of these sizes, instead of the default suites or in addition to --suite."},
     {"--conv", "SPEC[,...]", OPT_TEXT, AT(conv), 0, 0,

@@ -6,7 +6,7 @@
 #include "peak.h"
 
 enum {
-    TURNS = 2,
+    TURNS = 4,
     SAMPLES = 64,    /* kept by a contestant; a sample is a batch of runs */
     MIN_SAMPLES = 3, /* a median of fewer says little */
 };

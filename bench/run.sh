@@ -1,6 +1,7 @@
 #!/bin/sh
 # From a bare Debian to the numbers: installs what is missing, builds into build/, lists the
-# devices, and benchmarks the layers of real networks on each of them, every result verified.
+# devices, and benchmarks the layers of real networks on each of them, every result verified, at
+# most 15 s a network and device (on a slow one with shorter samples, or not all of the layers).
 # Arguments go to 'qdot bench'; without any, other libraries that are here are measured beside it.
 #   sh bench/run.sh
 #   sh bench/run.sh --suite resnet50 --device cpu --peer all
@@ -42,4 +43,4 @@ fi
 echo
 # An option given twice: the last one counts.
 [ $# -gt 0 ] || set -- --peer all
-exec "$build/qdot" bench --budget 30 --json "$build/bench.json" "$@"
+exec "$build/qdot" bench --budget 15 --json "$build/bench.json" "$@"
