@@ -66,6 +66,17 @@ bool conv_strides(const struct geometry *g, size_t index, struct random *r, stru
     c->out_gap = index & 2 ? PICK(r, 1, 3, 7, 64, 129) : 0;
     c->a_zero = make_zero(r);
     c->b_zero = make_zero(r);
+    if (index / 4 % 4 == 0 && !g->depthwise) { /* what a row may read where it lies */
+        struct qdot_conv *v = &c->conv;
+        geometry_square(v, random_between(r, 2, 3), random_between(r, 1, 2), 0);
+        geometry_channels(v, 1, 4 * random_between(r, 1, 9), v->out_channels);
+        v->height = random_between(r, 3, 8);
+        v->width = random_between(r, 3, 8);
+        v->dilation_h = v->dilation_w = 1;
+        v->transposed = 0;
+        v->output_pad_h = v->output_pad_w = 0;
+        c->b_zero = ZERO_NONE;
+    }
     c->place = random_below(r, 2) ? PLACE_HOST_END : PLACE_HOST_START;
     return true;
 }
