@@ -42,6 +42,33 @@ static inline struct qdot_device *api_open(void)
     return device;
 }
 
+/* An allocator that counts, fills with rubbish, and fails at will. */
+struct api_counter {
+    size_t calls, live;
+    size_t fail_at; /* the number of a call; 0: never */
+};
+
+static inline void *api_counted_alloc(void *ctx, size_t bytes, size_t alignment)
+{
+    struct api_counter *c = (struct api_counter *)ctx;
+    if (++c->calls == c->fail_at)
+        return NULL;
+    assert_int_equal(alignment & (alignment - 1), 0);
+    void *memory = aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
+    assert_non_null(memory);
+    memset(memory, 0xAA, bytes);
+    c->live++;
+    return memory;
+}
+
+static inline void api_counted_release(void *ctx, void *memory)
+{
+    struct api_counter *c = (struct api_counter *)ctx;
+    assert_non_null(memory);
+    c->live--;
+    free(memory);
+}
+
 /* A failure has a status, one line of text, and the text names the culprit. */
 static inline void api_expect(const char *what, int status, int expected,
                               const struct qdot_error *err, const char *field)

@@ -4,34 +4,8 @@
 
 enum { M = 37, N = 130, K = 65 };
 
-struct counter {
-    size_t calls, live;
-    size_t fail_at; /* 0: never */
-};
-
-static void *counted_alloc(void *ctx, size_t bytes, size_t alignment)
-{
-    struct counter *c = ctx;
-    if (++c->calls == c->fail_at)
-        return NULL;
-    assert_int_equal(alignment & (alignment - 1), 0);
-    void *memory = aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
-    assert_non_null(memory);
-    memset(memory, 0xAA, bytes);
-    c->live++;
-    return memory;
-}
-
-static void counted_release(void *ctx, void *memory)
-{
-    struct counter *c = ctx;
-    assert_non_null(memory);
-    c->live--;
-    free(memory);
-}
-
 struct fixture {
-    struct counter counter;
+    struct api_counter counter;
     uint8_t a[M * K], b[K * N];
     int32_t zeros[N];
     float scale[N];
@@ -44,11 +18,12 @@ struct fixture {
 
 static struct qdot_device_desc device_desc(struct fixture *f)
 {
-    return (struct qdot_device_desc){.size = sizeof(struct qdot_device_desc),
-                                     .device = api_device(),
-                                     .cache_dir = "",
-                                     .thread_count = 2,
-                                     .allocator = {&f->counter, counted_alloc, counted_release}};
+    return (struct qdot_device_desc){
+        .size = sizeof(struct qdot_device_desc),
+        .device = api_device(),
+        .cache_dir = "",
+        .thread_count = 2,
+        .allocator = {&f->counter, api_counted_alloc, api_counted_release}};
 }
 
 static struct qdot_op_desc op_desc(struct fixture *f)
@@ -215,7 +190,7 @@ static void test_failing_create(void **state)
  * against the row: the next op gets the row that it would have got. */
 static int step_first_create(struct fixture *f, struct qdot_error *err)
 {
-    struct counter counter = f->counter;
+    struct api_counter counter = f->counter;
     f->counter.fail_at = 0;
     f->device = open_counted(f);
     f->counter.fail_at = counter.fail_at;

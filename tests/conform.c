@@ -514,7 +514,7 @@ static int run(struct session *s)
     }
     if (s->report.count == 0 && !o->require)
         return options_usage(o->kernel ? "--kernel" : "--device", o->kernel ? o->kernel : o->device,
-                             "a row that 'qdot conform --list' shows");
+                             "a row that 'qdot conform --list' shows, with such groups of cases");
     check_required(s);
     return finish(s);
 }

@@ -108,7 +108,7 @@ struct conform_group {
     const char *about;
     /* The index-th case of this group; false past the last. */
     bool (*make)(const struct geometry *g, size_t index, struct random *r, struct conform_case *c);
-    size_t cpu, gpu; /* at most so many cases, spread over the group; 0: all */
+    size_t cpu, gpu; /* at most so many cases of a row, spread over the group; 0: all */
     bool cpu_only;   /* what it tries is documented for the CPU alone */
     bool wraps;      /* buffers over host memory: documented for the CPU and OpenCL */
 };

@@ -42,7 +42,7 @@ selfcheck() {
 api_in() {
     : >"$1/tap"
     failed=0
-    for name in rules conv memory packed threads select; do
+    for name in rules conv conv_memory memory packed threads select; do
         QDOT_TEST_DEVICE=$2 CMOCKA_MESSAGE_OUTPUT=TAP "$1/api_$name" >"$1/tap.one" 2>&1
         status=$?
         cat "$1/tap.one"
@@ -65,10 +65,18 @@ api() {
     api_in "$build" "$1"
 }
 
+# The last rows of a backend's table, of each kind of op, which need nothing of the device.
+last_rows() {
+    "$build/qdot" conform --list | awk -v b="$1" '
+        $1 == "row" && index($3, b "/gemm_") == 1 { gemm = $3 }
+        $1 == "row" && index($3, b "/conv_") == 1 { conv = $3 }
+        END { print (gemm ? gemm : b "/gemm_*") "," (conv ? conv : b "/conv_*") }'
+}
+
 # The rows that this processor must be able to run, by what the kernel says of it.
 cpu_rows() {
     flags=$(sed -n '/^flags/{p;q}' /proc/cpuinfo)
-    rows=$("$build/qdot" conform --list | awk '$1 == "row" && $2 == "cpu" { row = $3 } END { print row }')
+    rows=$(last_rows cpu)
     case " $flags " in *" avx2 "*) rows="$rows,cpu/*_avx2" ;; esac
     case " $flags " in *" avx_vnni "*) rows="$rows,cpu/*_avxvnni" ;; esac
     case " $flags " in *" avx512_vnni "*) rows="$rows,cpu/*_avx512vnni" ;; esac
@@ -80,20 +88,14 @@ conform_cpu() {
         --json "$build/cpu.json" --junit "$build/cpu.xml"
 }
 
-# The last row of a backend's table needs nothing of the device.
-last_row() {
-    "$build/qdot" conform --list | awk -v b="$1" '$1 == "row" && index($2, b ":") == 1 { row = $3 }
-                                                  END { print row ? row : b "/*" }'
-}
-
 conform_opencl() {
-    "$build/qdot" conform --device opencl --require "$(last_row opencl),opencl/*clblast,reference/*" \
+    "$build/qdot" conform --device opencl --require "$(last_rows opencl),opencl/depthwise_*,opencl/*clblast,reference/*" \
         --json "$build/opencl.json" --junit "$build/opencl.xml"
 }
 
 conform_vulkan() {
-    "$build/qdot" conform --device vulkan --require 'vulkan/*' \
-        --json "$build/vulkan.json" --junit "$build/vulkan.xml"
+    "$build/qdot" conform --device vulkan \
+        --require 'vulkan/gemm_*,vulkan/conv_*,vulkan/depthwise_*' --json "$build/vulkan.json" --junit "$build/vulkan.xml"
 }
 
 # qdot gemm on files, against NumPy, on every device. Debian's Python: another may lack NumPy.
@@ -130,7 +132,7 @@ thread_sanitizer() {
 # Races between work-items and accesses out of bounds. oclgrind leaves with 0 whatever it finds.
 oclgrind_races() {
     oclgrind --data-races "$build/qdot" conform --device opencl --small --cases 10 --timeout 200 \
-        --require "$(last_row opencl),reference/*" >"$build/oclgrind.out" 2>"$build/oclgrind.err"
+        --require "$(last_rows opencl),reference/*" >"$build/oclgrind.out" 2>"$build/oclgrind.err"
     status=$?
     cat "$build/oclgrind.out"
     [ -s "$build/oclgrind.err" ] || return $status
@@ -141,7 +143,7 @@ oclgrind_races() {
 
 few() { # a short run; only what is not a pass is printed
     "$build/qdot" conform --cases 2 --group edge,output --timeout 120 \
-        --require "reference/*,$(last_row opencl),$(last_row vulkan)" >"$build/few.$1" 2>&1
+        --require "reference/*,$(last_rows opencl),$(last_rows vulkan)" >"$build/few.$1" 2>&1
     status=$?
     grep -v -E '^pass|passed,|not_run' "$build/few.$1"
     if [ $status -eq 0 ]; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
