@@ -15,23 +15,29 @@ int source_of(uint at, int pad, uint insert, uint size)
     return source < size ? (int) source : -1;
 }
 
-/* Up to 4 channels of a pixel; zeros past 'depth'. Each input channel serves 'multiplier' channels
- * of the copy. */
+/* Each channel of the input serves 'multiplier' of the copy. Most often 1: the division is worth a
+ * branch. */
+uint channel_of(uint channel, uint multiplier)
+{
+    return multiplier == 1 ? channel : channel / multiplier;
+}
+
+/* Up to 4 channels of a pixel; zeros past 'depth'. */
 uchar4 load_channels(global const uchar *pixel, ulong step, uint channel, uint multiplier, int depth)
 {
     uchar4 bytes = 0;
     if (depth > 0)
-        bytes.x = pixel[channel / multiplier * step];
+        bytes.x = pixel[channel_of(channel, multiplier) * step];
     if (depth > 1)
-        bytes.y = pixel[(channel + 1) / multiplier * step];
+        bytes.y = pixel[channel_of(channel + 1, multiplier) * step];
     if (depth > 2)
-        bytes.z = pixel[(channel + 2) / multiplier * step];
+        bytes.z = pixel[channel_of(channel + 2, multiplier) * step];
     if (depth > 3)
-        bytes.w = pixel[(channel + 3) / multiplier * step];
+        bytes.w = pixel[channel_of(channel + 3, multiplier) * step];
     return bytes;
 }
 
-#define SEGMENT 4 /* words a work-item */
+#define SEGMENT 16 /* words a work-item */
 
 /*
  * One work-item writes SEGMENT words of one group of one pixel. A byte's value in the operand form
@@ -56,15 +62,16 @@ kernel void copy_input(global const uchar *source, ulong offset, ulong image_ste
     if (inside)
         pixel += (begin + y / lines) * image_step + line * line_step + column * pixel_step;
     global a_group *to = copy + ((ulong) y * columns * groups + cell) * words + first;
-    if (first * 4 + 16 <= channels && channel_step == 1 && multiplier == 1) {
-        int16 v = zero;
-        if (inside)
-            v = convert_int16(vload16(0, pixel + channel + first * 4) ^ (uchar16) ((uchar) flip)) -
-                sign;
-        STORE_A4(v, to);
-        return;
-    }
-    for (uint i = first; i < last; i++, to++) {
+    uint i = first;
+    if (channel_step == 1 && multiplier == 1)
+        for (; i + 4 <= last && i * 4 + 16 <= channels; i += 4, to += 4) {
+            int16 v = zero;
+            if (inside)
+                v = convert_int16(vload16(0, pixel + channel + i * 4) ^ (uchar16) ((uchar) flip)) -
+                    sign;
+            STORE_A4(v, to);
+        }
+    for (; i < last; i++, to++) {
         const int depth = (int) channels - (int) (i * 4);
         int4 v = zero;
         if (inside) {

@@ -7,30 +7,30 @@
  * weight less its zero point is at most 255 in magnitude, an input of the form s8 at most 128.
  */
 #define POINT(i)                                                                                   \
-    global const char *a##i = (global const char *) (input + input_at(&s, p) * words) + column;    \
+    global const char16 *a##i = input + input_at(&s, p) * cell + panel;                            \
     if (first + i < last)                                                                          \
         p = next_point(&s, p);
-#define STEP(i) acc##i += as_uint16(convert_int16(convert_short16(vload16(0, a##i + at)) * w));
+#define STEP(i) acc##i += as_uint16(convert_int16(convert_short16(a##i[at]) * w));
 #define MULTIPLY(ROWS)                                                                             \
     for (uint i = 0; i < kh; i++)                                                                  \
-        for (uint j = 0; j < kw; j++, b += NR) {                                                   \
-            const short16 w = convert_short16(vload16(0, b)) + b_neg;                              \
-            const ulong at = (ulong) (i * tap_h + j * tap_w) * words * 4;                          \
+        for (uint j = 0; j < kw; j++, b++) {                                                       \
+            const short16 w = convert_short16(*b) + b_neg;                                         \
+            const ulong at = (ulong) (i * tap_h + j * tap_w) * cell;                               \
             ROWS(STEP)                                                                             \
         }
 
-kernel void depthwise(global const uint *input, global const char *packed_b, SLIDE_PARAMETERS,
+kernel void depthwise(global const char16 *input, global const char16 *packed_b, SLIDE_PARAMETERS,
                       STAGE_PARAMETERS)
 {
     const uint panel = get_global_id(0) % panels, first = get_global_id(0) / panels * MR;
     if (first >= pixels)
         return;
-    const uint column = panel * NR, last = pixels - 1;
+    const uint column = panel * NR, cell = words / 4, last = pixels - 1;
     const struct slide s = SLIDE;
     const struct point begins = point_of(&s, first);
     struct point p = begins;
     const short16 b_neg = convert_short16(vload16(0, terms + TERM_B_NEG * terms_ld + column));
-    global const char *b = packed_b + (ulong) panel * kh * kw * NR;
+    global const char16 *b = packed_b + (ulong) panel * kh * kw;
     ROWS_8(POINT)
     uint16 acc0 = 0, acc1 = 0, acc2 = 0, acc3 = 0, acc4 = 0, acc5 = 0, acc6 = 0, acc7 = 0;
     const uint rows = min(pixels - first, (uint) MR);

@@ -14,7 +14,7 @@ typedef float4 a_group;
 #else
 typedef uint a_group;
 #define MAKE_A(v) as_uint(convert_uchar4(v & 255))
-#define STORE_A4(v, to) vstore16(convert_uchar16(v & 255), 0, (global uchar *) (to))
+#define STORE_A4(v, to) vstore4(as_uint4(convert_uchar16(v & 255)), 0, to)
 #endif
 
 #if ROW == 2

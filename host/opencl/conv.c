@@ -4,7 +4,7 @@
  */
 #include "opencl.h"
 
-#define SEGMENT 4 /* words that a work-item copies: conv_input.cl */
+#define SEGMENT 16 /* words that a work-item copies: conv_input.cl */
 
 /* ---- the padded copy ------------------------------------------------------------------------- */
 
@@ -14,7 +14,13 @@ static int copy_input(struct qdot_op *op, const struct ocl_slab *s, struct qdot_
     struct ocl_op *impl = op->impl;
     struct ocl_kernel *kernel = &impl->kernels[OCL_COPY_INPUT];
     const struct qdot_geometry *g = &op->p.conv;
-    const struct ocl_copy *c = &impl->plan.copy;
+    struct ocl_copy copy = impl->plan.copy, *c = &copy;
+    if (c->channels % 4 == 0) { /* words of its groups lie as those of one group */
+        c->channels *= c->groups;
+        c->words *= c->groups;
+        c->line_cells /= c->groups;
+        c->groups = 1;
+    }
     const size_t pixel = g->nchw ? 1 : s->a.ld, channel = g->nchw ? g->h * g->w : 1;
     const size_t image = g->h * g->w * (g->nchw ? g->c : pixel);
     ARGUMENT(cl_mem, s->a.memory);
