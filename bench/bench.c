@@ -27,8 +27,7 @@ static const struct opt options[] = {
     {"--shape", "MxNxK[,...]", OPT_TEXT, AT(shape), 0, 0,
      "Products of these sizes, instead of the default suites or in addition to --suite."},
     {"--conv", "SPEC[,...]", OPT_TEXT, AT(conv), 0, 0,
-     "Convolutions likewise: \"1x56x56x64 64x3x3 s1 p1 g1\" is an input of 1 x 56 x 56 x 64 "
-     "(NHWC),\n"
+     "Convolutions likewise: \"1x56x56x64 64x3x3 s1 p1 g1\" is NHWC input of 1 x 56 x 56 x 64,\n"
      "64 output channels of 3x3, stride 1, padding 1, one group. s, p, d (dilation) and g may be\n"
      "left out; s2x1 is height x width, p0x0x1x1 top x left x bottom x right."},
     {"--types", "AB[,AB]", OPT_TEXT, AT(types), 0, 0,
@@ -51,7 +50,7 @@ static const struct opt options[] = {
     {"--min-time", "SECONDS", OPT_REAL, AT(min_time), 0, 3600,
      "Samples of a line, at least, 0 to 3600. Default: 0.2."},
     {"--repeat", "N", OPT_INT, AT(repeat), 1, 1000,
-     "Lines a product, each with samples of its own, 1 to 1000: how much the machine varies.\n"
+     "Lines a layer, each with samples of its own, 1 to 1000: how much the machine varies.\n"
      "Totals take their mean. Default: 1."},
     {"--budget", "SECONDS", OPT_REAL, AT(budget), 0, 1000000,
      "Time for a device and network; lines take shorter samples, and layers that do not fit are\n"
@@ -66,7 +65,7 @@ static const struct opt_page page = {
     "bench",
     "throughput on every device, each result verified before it is timed",
     "[--suite S | --shape MxNxK | --conv SPEC] [options]",
-    "Computes each product on each device, proves the result, then times it. An int32 result is\n"
+    "Computes each layer on each device, proves the result, then times it. An int32 result is\n"
     "proven by whole rows against plain 64-bit sums and in full by Freivalds' check modulo 2^32;\n"
     "other outputs are recomputed, every value, from the proven accumulators. After the timing\n"
     "the output that the last run left is checked again. B is packed once, before the timing.\n"

@@ -7,9 +7,12 @@
 
 enum {
     TURNS = 4,
-    SAMPLES = 64,    /* kept by a contestant; a sample is a batch of runs */
+    SAMPLES = 256,   /* kept by a contestant; a sample is a batch of runs */
     MIN_SAMPLES = 3, /* a median of fewer says little */
 };
+/* At most, of a batch: shorter than what the scheduler gives a process, so that another process
+ * breaks into few samples, which the median drops, instead of into each. */
+#define SAMPLE_NS 2e6
 #define SETTLE_NS 2000000     /* a look at what runs */
 #define SETTLE_IDLE_NS 100000 /* of processor time in that: nothing runs */
 enum { SETTLE_LOOKS = 60 };   /* then whatever runs is there to stay */
@@ -117,7 +120,8 @@ static void summarise(struct contestant *c, struct state *s)
 
 int measure(struct contestant *contestants, size_t count, double seconds, struct qdot_error *err)
 {
-    const double total_ns = seconds * 1e9, sample_ns = total_ns / 16;
+    const double total_ns = seconds * 1e9;
+    const double sample_ns = total_ns / 16 < SAMPLE_NS ? total_ns / 16 : SAMPLE_NS;
     int status = QDOT_OK;
     if (count == 0)
         return QDOT_OK;

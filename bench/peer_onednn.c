@@ -461,7 +461,7 @@ static const char *onednn_how(void *work)
 const struct peer peer_onednn = {
     .name = "onednn",
     .backend = "cpu",
-    .quantised = true,
+    .quantised = DNNL_VERSION_MAJOR < 3,
     .present = onednn_present,
     .open = onednn_open,
     .close = onednn_close,
