@@ -23,11 +23,11 @@ layout(std430, set = 0, binding = 1) readonly buffer PackedB
 #define ROWS_1(F) F(0)
 #define ROWS_4(F) F(0) F(1) F(2) F(3)
 #define ROWS_8(F) ROWS_4(F) F(4) F(5) F(6) F(7)
-#define STEP(i) acc[i] += multiply4(copy[window[i] + at], w);
+#define STEP(i) acc[i] += multiply4(copy[windows[i] + at], w);
 #define MULTIPLY(ROWS)                                  \
     for (uint i = 0; i < kernel_h; i++) {               \
         for (uint j = 0; j < kernel_w; j++) {           \
-            const uint tap = i * tap_h + j * tap_w;     \
+            const uint tap = part * part_words + i * tap_h + j * tap_w;     \
             for (uint at = tap; at < tap + part_words; at++) { \
                 const uvec4 w = packed_b[b];            \
                 ROWS(STEP)                              \
@@ -45,12 +45,11 @@ void main()
     const uint column = quad % part_quads * 4, padded = part * part_pad + column;
     const uint rows = min(pixels - pixel, MR);
     uint b = padded / NR * kernel_h * kernel_w * part_words * (NR / 4) + padded % NR / 4;
-    uint window[MR];
+    uint windows[MR];
     uvec4 acc[MR];
-    for (int i = 0; i < MR; i++) {
-        window[i] = window_at(min(pixel + i, pixels - 1)) + part * part_words;
+    find_windows(pixel, rows, windows);
+    for (int i = 0; i < MR; i++)
         acc[i] = uvec4(0);
-    }
     if (rows > 4) {
         MULTIPLY(ROWS_8)
     } else if (rows > 1) {

@@ -37,18 +37,17 @@ void main()
     const uint rows = min(pixels - pixel, MR);
     const ivec4 b_neg = ivec4(load_terms(TERM_B_NEG, column));
     uint b = column / NR * kernel_h * kernel_w * (NR / 4) + column % NR / 4;
-    uint window[MR];
+    uint windows[MR];
     uvec4 acc[MR];
-    for (int i = 0; i < MR; i++) {
-        window[i] = window_at(min(pixel + i, pixels - 1)) + quad;
+    find_windows(pixel, rows, windows);
+    for (int i = 0; i < MR; i++)
         acc[i] = uvec4(0);
-    }
     for (uint i = 0; i < kernel_h; i++) {
         for (uint j = 0; j < kernel_w; j++) {
-            const uint tap = i * tap_h + j * tap_w;
+            const uint tap = quad + i * tap_h + j * tap_w;
             const ivec4 w = signed4(packed_b[b]) + b_neg;
             for (int r = 0; r < MR; r++)
-                acc[r] += uvec4(signed4(copy[window[r] + tap]) * w);
+                acc[r] += uvec4(signed4(copy[windows[r] + tap]) * w);
             b += NR / 4;
         }
     }

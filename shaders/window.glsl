@@ -9,7 +9,8 @@ layout(push_constant) uniform Arguments
     uint part_words;                         // of a part in the copy
     uint parts, part_quads, part_pad;        // of columns: quads are 4 columns
     uint store_n;                            // columns of a part that may be written
-    uint out_image, out_pixel, out_column;   // elements of the output between neighbours
+    uint out_pixel;                          // elements of the output between pixels: NHWC
+    uint out_image, out_column;              // between images, between columns; 1 for NHWC
     uint first_tile;                         // of work-group y = 0
 };
 

@@ -23,7 +23,8 @@ struct conv_arguments {
     uint32_t part_words;
     uint32_t parts, part_quads, part_pad;
     uint32_t store_n;
-    uint32_t out_image, out_pixel, out_column;
+    uint32_t out_pixel;
+    uint32_t out_image, out_column;
     uint32_t first_tile;
 };
 _Static_assert(sizeof(struct input_arguments) <= VK_PUSH_BYTES, "the layout has room for them");
@@ -43,28 +44,18 @@ void vk_conv_steps(struct qdot_op *op, struct vk_step_pipeline *steps)
 {
     struct vk_op *impl = op->impl;
     const struct vk_row *row = op->row->impl;
-    /* As many columns as there are share the words of A of a tile of pixels. */
+    /* Invocations of a work-group side by side share the words of A of a tile of pixels; there are
+     * few widths, because each is a pipeline of its own. */
     const size_t quads = part_quads(op) * op->packed.parts;
-    impl->local_x = 1;
-    while (impl->local_x < quads && impl->local_x < VK_LOCAL)
-        impl->local_x *= 2;
+    impl->local_x = quads <= VK_LOCAL / 16                           ? VK_LOCAL / 16
+                    : quads % VK_LOCAL == 0 || quads >= 2 * VK_LOCAL ? VK_LOCAL
+                                                                     : VK_LOCAL / 4;
     impl->local_y = VK_LOCAL / impl->local_x;
     steps[VK_PACK_A] = (struct vk_step_pipeline){VK_SHADER_INPUT, VK_LOCAL, 1, 0, true};
     steps[VK_SUMS_A] =
         (struct vk_step_pipeline){VK_SHADER_WINDOW_SUMS, VK_LOCAL, 1, 0, sums_windows(op)};
     steps[VK_MULTIPLY] =
         (struct vk_step_pipeline){row->shader, impl->local_x, impl->local_y, op->p.out_type, true};
-}
-
-/* One invocation for each of 'count', in as many lines of work-groups as the device needs. */
-static void dispatch_all(const struct qdot_op *op, enum vk_step step, const void *arguments,
-                         size_t bytes, size_t count)
-{
-    const struct vk_device *vkd = op->device->impl;
-    const size_t groups = vk_divide_up(count, VK_LOCAL);
-    vk_op_barrier(op);
-    vk_dispatch(op, step, VK_SET_A, arguments, bytes, groups,
-                vk_divide_up(groups, vkd->limits.maxComputeWorkGroupCount[0]));
 }
 
 /* Images [begin, begin + images) of the run. Numbers that do not fit in 32 bits are distances that
@@ -99,7 +90,20 @@ static void copy_input(const struct qdot_op *op, const struct vk_place *a, size_
         .flip = qdot_flip(p->a_type, op->row->a_form) * 0x01010101u,
         .zero = zero * 0x01010101u,
     };
-    dispatch_all(op, VK_PACK_A, &arguments, sizeof(arguments), images * copy->image_words);
+    vk_op_barrier(op);
+    vk_dispatch(op, VK_PACK_A, VK_SET_A, &arguments, sizeof(arguments),
+                vk_divide_up(copy->image_words / copy->lines, VK_LOCAL), images * copy->lines);
+}
+
+/* One invocation for each window and part, in as many lines of work-groups as the device needs. */
+static void sum_windows(const struct qdot_op *op, const struct conv_arguments *arguments)
+{
+    const struct vk_device *vkd = op->device->impl;
+    const size_t sums = (size_t)arguments->pixels * arguments->parts;
+    const size_t groups = vk_divide_up(sums, VK_LOCAL);
+    vk_op_barrier(op);
+    vk_dispatch(op, VK_SUMS_A, VK_SET_A, arguments, sizeof(*arguments), groups,
+                vk_divide_up(groups, vkd->limits.maxComputeWorkGroupCount[0]));
 }
 
 static void multiply(const struct qdot_op *op, const struct vk_place *out, size_t begin,
@@ -110,7 +114,9 @@ static void multiply(const struct qdot_op *op, const struct vk_place *out, size_
     const struct vk_plan *plan = &((const struct vk_op *)op->impl)->plan;
     const struct vk_copy *copy = &plan->copy;
     const size_t pixel = copy->parts * copy->words, line = copy->columns * pixel;
-    const size_t out_image = g->nchw ? p->n * p->unit_rows : p->unit_rows * out->ld;
+    /* Images of one pixel are the same in both layouts. */
+    const bool planes = g->nchw && p->unit_rows > 1;
+    const size_t out_image = p->unit_rows * (planes ? p->n : out->ld);
     struct conv_arguments arguments = {
         .output = vk_output_arguments(op),
         .pixels = (uint32_t)(images * p->unit_rows),
@@ -128,16 +134,15 @@ static void multiply(const struct qdot_op *op, const struct vk_place *out, size_
         .part_quads = (uint32_t)part_quads(op),
         .part_pad = (uint32_t)op->packed.part_pad,
         .store_n = (uint32_t)(whole_words ? plan->out_ld : op->packed.part_columns),
+        .out_pixel = (uint32_t)out->ld,
         .out_image = (uint32_t)out_image,
-        .out_pixel = (uint32_t)(g->nchw ? 1 : out->ld),
-        .out_column = (uint32_t)(g->nchw ? p->unit_rows : 1),
+        .out_column = (uint32_t)(planes ? p->unit_rows : 1),
     };
     arguments.output.out_offset = (uint32_t)(out->offset / p->out_bytes + begin * out_image);
-    if (!sums_windows(op))
-        arguments.output.with = 0;
+    if (sums_windows(op))
+        sum_windows(op, &arguments);
     else
-        dispatch_all(op, VK_SUMS_A, &arguments, sizeof(arguments),
-                     images * p->unit_rows * copy->parts);
+        arguments.output.with = 0;
     vk_multiply(op, &arguments, sizeof(arguments), &arguments.first_tile,
                 vk_divide_up(arguments.pixels, op->row->mr), part_quads(op) * op->packed.parts);
 }
