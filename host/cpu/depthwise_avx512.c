@@ -28,9 +28,17 @@
 #define TARGET __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")))
 #define INLINE static inline __attribute__((always_inline)) TARGET
 #define NR 64
+#define OUTPUTS 8        /* at a time, of half the channels: 16 registers of sums */
 #define QUAD 256         /* bytes: 4 points of NR channels */
 #define RING_BYTES 20480 /* wanted: with the weights and the lines it is made of it stays in L1 */
 #define KERNEL_MAX 4096  /* larger ones have no room anyway */
+
+/* c += a * b, four products a lane. gcc would rather load b for each product and copy c around. */
+#if defined(__clang__)
+#define DOT(c, a, b) c = _mm512_dpbusd_epi32(c, a, b)
+#else
+#define DOT(c, a, b) __asm__("vpdpbusd %2, %1, %0" : "+v"(c) : "v"(a), "v"(b))
+#endif
 
 /* Dilated kernels fall into phases: outputs whose windows share no point with those of other
  * phases. Within a phase, points counted in steps of the dilation, it is 1. */
@@ -53,7 +61,7 @@ static struct axis axis_of(size_t stride, size_t dilation)
 struct plan {
     size_t shared; /* outputs that a quad serves: 2 when the stride is 1, else 1 */
     size_t groups; /* of taps, a quad each, in a line of the kernel */
-    size_t block;  /* outputs at a time, a multiple of 4 */
+    size_t block;  /* outputs at a time, a multiple of OUTPUTS */
     size_t ahead;  /* quads from a group's to the next one's */
     size_t quads;  /* in a line of the ring */
 };
@@ -79,8 +87,8 @@ static struct plan plan_of(size_t kh, size_t kw, size_t stride, size_t columns)
         p.block = room / p.groups;
     else
         p.block = room > extra ? (room - extra) * p.shared : 0;
-    p.block = p.block < 4 ? 4 : p.block / 4 * 4;
-    p.block = min(p.block, round_up(columns, 4));
+    p.block = p.block < OUTPUTS ? OUTPUTS : p.block / OUTPUTS * OUTPUTS;
+    p.block = min(p.block, round_up(columns, OUTPUTS));
     p.ahead = stride > 2 ? p.block : 2;
     p.quads = stride > 2 ? p.block * p.groups : p.block / p.shared + extra;
     return p;
@@ -94,7 +102,7 @@ struct work {
     const __m512i *weights; /* [terms][shared][4] */
     const __m512i *ones;    /* likewise: 1 under every tap; when b_neg is wanted */
     const __m512i *bias, *b_neg;
-    const __m512 *scale;
+    const __m512 *scale, *bias_f;
     __mmask64 channels;
 };
 
@@ -269,60 +277,70 @@ static TARGET void place_ones(size_t kh, size_t kw, const struct plan *plan, __m
 
 /* ---- sums ------------------------------------------------------------------------------------ */
 
-/* Adds the products of 'outputs' neighbouring outputs' windows and weights to c. 'at' is where the
- * first one's quad lies, from the line's first. */
+/* Adds the products of 'outputs' neighbouring outputs' windows and weights to c, for half the
+ * channels: registers 2 * half and the next. 'at' is where the first output's quad lies, from the
+ * line's first. */
 INLINE void add_products(const struct line *l, size_t at, const __m512i *weights, size_t terms,
-                         const int shared, const int outputs, __m512i (*c)[4])
+                         const int half, const int shared, const int outputs, __m512i (*c)[2])
 {
     const uint8_t *const *quads = l->quads, *const *const end = quads + terms;
-    for (; quads != end; quads++, weights += 4 * shared) {
-        const uint8_t *quad = *quads + at;
-        UNROLL(4)
-        for (int j = 0; j < 4; j++) {
+    weights += 2 * half;
+    at += (size_t)half * 128;
+    do { /* there is one at least: else gcc copies all sums to and fro */
+        const uint8_t *quad = *quads++ + at;
+        UNROLL(2)
+        for (int j = 0; j < 2; j++) {
             const __m512i w0 = weights[j], w1 = weights[4 * shared - 4 + j];
-            UNROLL(4)
+            UNROLL(8)
             for (int q = 0; q < outputs; q += shared) {
                 const __m512i a = _mm512_load_si512(quad + q / shared * QUAD + j * 64);
-                c[q][j] = _mm512_dpbusd_epi32(c[q][j], a, w0);
+                DOT(c[q][j], a, w0);
                 if (shared == 2)
-                    c[q + 1][j] = _mm512_dpbusd_epi32(c[q + 1][j], a, w1);
+                    DOT(c[q + 1][j], a, w1);
             }
         }
+        weights += 4 * shared;
+    } while (quads != end);
+    UNROLL(8)
+    for (int q = 0; q < outputs; q++) {
+        OWN_REGISTER(c[q][0]); /* else clang moves products behind the branches that follow */
+        OWN_REGISTER(c[q][1]);
     }
 }
 
 /* bias + b_neg * the window's sum, where sums begin when there are zero points of weights. */
 INLINE void window_sums(const struct work *w, const struct line *l, size_t at, const int shared,
-                        const int outputs, __m512i (*start)[4])
+                        __m512i (*start)[4])
 {
-    __m512i c[4][4];
-    UNROLL(4)
-    for (int q = 0; q < outputs; q++) {
-        UNROLL(4)
-        for (int j = 0; j < 4; j++) {
-            c[q][j] = _mm512_setzero_si512();
-            OWN_REGISTER(c[q][j]);
+    for (int half = 0; half < 2; half++) {
+        __m512i c[OUTPUTS][2];
+        UNROLL(8)
+        for (int q = 0; q < OUTPUTS; q++) {
+            c[q][0] = c[q][1] = _mm512_setzero_si512();
+            OWN_REGISTER(c[q][0]);
+            OWN_REGISTER(c[q][1]);
         }
-    }
-    add_products(l, at, w->ones, w->terms, shared, outputs, c);
-    UNROLL(4)
-    for (int q = 0; q < outputs; q++) {
-        UNROLL(4)
-        for (int j = 0; j < 4; j++)
-            start[q][j] = _mm512_add_epi32(w->bias[j], _mm512_mullo_epi32(c[q][j], w->b_neg[j]));
+        add_products(l, at, w->ones, w->terms, half, shared, OUTPUTS, c);
+        UNROLL(8)
+        for (int q = 0; q < OUTPUTS; q++) {
+            UNROLL(2)
+            for (int j = 0; j < 2; j++)
+                start[q][2 * half + j] = _mm512_add_epi32(
+                    w->bias[2 * half + j], _mm512_mullo_epi32(c[q][j], w->b_neg[2 * half + j]));
+        }
     }
 }
 
 static __attribute__((noinline)) TARGET void
 window_sums_1(const struct work *w, const struct line *l, size_t at, __m512i (*start)[4])
 {
-    window_sums(w, l, at, 1, 4, start);
+    window_sums(w, l, at, 1, start);
 }
 
 static __attribute__((noinline)) TARGET void
 window_sums_2(const struct work *w, const struct line *l, size_t at, __m512i (*start)[4])
 {
-    window_sums(w, l, at, 2, 4, start);
+    window_sums(w, l, at, 2, start);
 }
 
 /* ---- outputs --------------------------------------------------------------------------------- */
@@ -330,7 +348,7 @@ window_sums_2(const struct work *w, const struct line *l, size_t at, __m512i (*s
 /* In registers: stores of bytes could alias where they come from. */
 struct narrowing {
     __m512i zero, lo, hi; /* of 16, 8 and 8 bits */
-    __m512 scale[4];
+    const __m512 *scale;
     __mmask64 channels;
 };
 
@@ -342,110 +360,118 @@ struct narrowing {
  * above ('bounded' is false) it is cut off at a value beyond all outputs. Both conversions round to
  * nearest even, the mode cpu.c sets.
  */
-INLINE void store_narrow(const struct narrowing *n, const enum qdot_type type, const bool bounded,
-                         const __m512i *c, uint8_t *out)
+INLINE __m512i to_words(const struct narrowing *n, const int half, const bool bounded,
+                        const __m512i *c)
 {
-    __m512i v[4], bytes;
-    UNROLL(4)
-    for (int j = 0; j < 4; j++) {
-        __m512 x = _mm512_mul_ps(_mm512_cvtepi32_ps(c[j]), n->scale[j]);
+    __m512i v[2];
+    UNROLL(2)
+    for (int j = 0; j < 2; j++) {
+        __m512 x = _mm512_mul_ps(_mm512_cvtepi32_ps(c[j]), n->scale[2 * half + j]);
         if (!bounded)
             x = _mm512_min_ps(x, _mm512_set1_ps(65536.0f));
         v[j] = _mm512_cvtps_epi32(x);
     }
-    v[0] = _mm512_adds_epi16(_mm512_packs_epi32(v[0], v[1]), n->zero);
-    v[2] = _mm512_adds_epi16(_mm512_packs_epi32(v[2], v[3]), n->zero);
-    if (type == QDOT_U8)
-        bytes = _mm512_min_epu8(_mm512_max_epu8(_mm512_packus_epi16(v[0], v[2]), n->lo), n->hi);
-    else
-        bytes = _mm512_min_epi8(_mm512_max_epi8(_mm512_packs_epi16(v[0], v[2]), n->lo), n->hi);
-    _mm512_mask_storeu_epi8(out, n->channels, bytes);
+    return _mm512_adds_epi16(_mm512_packs_epi32(v[0], v[1]), n->zero);
 }
 
-INLINE void store_wide(const struct work *w, const enum qdot_type type, const __m512i *c,
-                       uint8_t *out)
+INLINE __m512i to_bytes(const struct narrowing *n, const enum qdot_type type, __m512i a, __m512i b)
 {
-    __m512i v[4];
-    UNROLL(4)
-    for (int j = 0; j < 4; j++) {
+    if (type == QDOT_U8)
+        return _mm512_min_epu8(_mm512_max_epu8(_mm512_packus_epi16(a, b), n->lo), n->hi);
+    return _mm512_min_epi8(_mm512_max_epi8(_mm512_packs_epi16(a, b), n->lo), n->hi);
+}
+
+/* Half of 64 outputs of 32 bits: of each 16 channels the first or the last 8. */
+INLINE void store_wide(const struct work *w, const int half, const enum qdot_type type,
+                       const __m512i *c, uint8_t *out)
+{
+    __m512i v[2], pieces[2];
+    UNROLL(2)
+    for (int j = 0; j < 2; j++) {
         v[j] = c[j];
         if (type == QDOT_F32)
-            v[j] = _mm512_castps_si512(_mm512_mul_ps(_mm512_cvtepi32_ps(c[j]), w->scale[j]));
+            v[j] = _mm512_castps_si512(
+                _mm512_add_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(c[j]), w->scale[2 * half + j]),
+                              w->bias_f[2 * half + j]));
     }
-    reorder(v);
+    pieces[0] = _mm512_permutex2var_epi64(v[0], _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11), v[1]);
+    pieces[1] =
+        _mm512_permutex2var_epi64(v[0], _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15), v[1]);
     UNROLL(4)
-    for (int j = 0; j < 4; j++) {
-        if (type == QDOT_F32)
-            v[j] = _mm512_castps_si512(_mm512_add_ps(_mm512_castsi512_ps(v[j]),
-                                                     _mm512_loadu_ps(w->output->bias_f + 16 * j)));
-        _mm512_mask_storeu_epi32(out + j * 64, (__mmask16)(w->channels >> 16 * j), v[j]);
+    for (int i = 0; i < 4; i++) {
+        const __m256i piece = i % 2 ? _mm512_extracti64x4_epi64(pieces[i / 2], 1)
+                                    : _mm512_castsi512_si256(pieces[i / 2]);
+        const int channel = 16 * i + 8 * half;
+        _mm256_mask_storeu_epi32(out + 4 * channel, (__mmask8)(w->channels >> channel), piece);
     }
 }
 
 /* 'outputs' neighbouring outputs, of which 'count' exist. */
 INLINE void some_outputs(const struct work *w, const struct line *l, const struct narrowing *n,
-                         size_t at, uint8_t *out, size_t count, const size_t terms,
-                         const int shared, const int outputs, const enum qdot_type type,
-                         const bool bounded)
+                         size_t at, uint8_t *out, size_t count, const int shared, const int outputs,
+                         const enum qdot_type type, const bool bounded)
 {
-    __m512i c[4][4], start[4][4];
-    const __m512i *from = w->bias;
+    __m512i start[OUTPUTS][4], words[OUTPUTS];
     if (w->b_neg) {
         if (shared == 2)
             window_sums_2(w, l, at, start);
         else
             window_sums_1(w, l, at, start);
-        from = start[0];
     }
-    UNROLL(4)
-    for (int q = 0; q < outputs; q++) {
-        UNROLL(4)
-        for (int j = 0; j < 4; j++) {
-            c[q][j] = from[j];
-            OWN_REGISTER(c[q][j]);
+    UNROLL(2)
+    for (int half = 0; half < 2; half++) {
+        __m512i c[OUTPUTS][2];
+        UNROLL(8)
+        for (int q = 0; q < outputs; q++) {
+            UNROLL(2)
+            for (int j = 0; j < 2; j++) {
+                c[q][j] = w->b_neg ? start[q][2 * half + j] : w->bias[2 * half + j];
+                OWN_REGISTER(c[q][j]);
+            }
         }
-        from += w->b_neg ? 4 : 0;
-    }
-    add_products(l, at, w->weights, terms ? terms : w->terms, shared, outputs, c);
-    UNROLL(4)
-    for (int q = 0; q < outputs; q++) {
-        if ((size_t)q < count) {
-            if (type == QDOT_S32 || type == QDOT_F32)
-                store_wide(w, type, c[q], out);
+        add_products(l, at, w->weights, w->terms, half, shared, outputs, c);
+        uint8_t *to = out;
+        UNROLL(8)
+        for (int q = 0; q < outputs; q++, to += l->out_step) {
+            if (type != QDOT_S32 && type != QDOT_F32 && half == 0)
+                words[q] = to_words(n, half, bounded, c[q]);
+            else if ((size_t)q >= count)
+                break;
+            else if (type == QDOT_S32 || type == QDOT_F32)
+                store_wide(w, half, type, c[q], to);
             else
-                store_narrow(n, type, bounded, c[q], out);
+                _mm512_mask_storeu_epi8(
+                    to, n->channels, to_bytes(n, type, words[q], to_words(n, half, bounded, c[q])));
         }
-        out += l->out_step;
     }
 }
 
-INLINE void whole_line(const struct work *w, const struct line *l, const size_t terms,
-                       const int shared, const enum qdot_type type, const bool bounded)
+INLINE void whole_line(const struct work *w, const struct line *l, const int shared,
+                       const enum qdot_type type, const bool bounded)
 {
     const struct cpu_output *o = w->output;
     const struct narrowing n = {
         .zero = _mm512_set1_epi16((int16_t)o->zero),
         .lo = _mm512_set1_epi8((char)o->clamp_lo),
         .hi = _mm512_set1_epi8((char)o->clamp_hi),
-        .scale = {w->scale[0], w->scale[1], w->scale[2], w->scale[3]},
+        .scale = w->scale,
         .channels = w->channels,
     };
-    const size_t step = (size_t)(4 / shared) * QUAD;
+    const size_t step = (size_t)(OUTPUTS / shared) * QUAD;
     uint8_t *out = l->out;
     size_t at = 0, left = l->count;
-    for (; left > 2; at += step, out += 4 * l->out_step, left -= min(left, 4))
-        some_outputs(w, l, &n, at, out, left, terms, shared, 4, type, bounded);
-    if (left)
-        some_outputs(w, l, &n, at, out, left, terms, shared, 2, type, bounded);
+    for (; left > 4; at += step, out += OUTPUTS * l->out_step, left -= min(left, OUTPUTS))
+        some_outputs(w, l, &n, at, out, left, shared, OUTPUTS, type, bounded);
+    if (left > 2)
+        some_outputs(w, l, &n, at, out, left, shared, 4, type, bounded);
+    else if (left)
+        some_outputs(w, l, &n, at, out, left, shared, 2, type, bounded);
 }
 
 #define LINE(name, shared, type, bounded)                                          \
     static TARGET void name##_##shared(const struct work *w, const struct line *l) \
     {                                                                              \
-        if (w->terms == 3)                                                         \
-            whole_line(w, l, 3, shared, type, bounded);                            \
-        else                                                                       \
-            whole_line(w, l, 0, shared, type, bounded);                            \
+        whole_line(w, l, shared, type, bounded);                                   \
     }
 #define LINES(name, type, bounded) LINE(name, 1, type, bounded) LINE(name, 2, type, bounded)
 LINES(line_u8, QDOT_U8, false)
@@ -483,7 +509,7 @@ static struct layout layout_of(const struct plan *plan, size_t kh)
 {
     const size_t table = kh * plan->groups * plan->shared * QUAD;
     struct layout at = {.ones = table, .terms = 2 * table};
-    at.slots = at.terms + 3 * QUAD;
+    at.slots = at.terms + 4 * QUAD;
     at.ring = round_up(at.slots + 2 * kh * plan->groups * sizeof(uint8_t *), 64);
     at.end = at.ring + kh * plan->quads * QUAD;
     return at;
@@ -575,15 +601,17 @@ static TARGET void run_depthwise(const struct cpu_depthwise *d)
     place_weights(d, &w.plan, (__m512i *)(void *)scratch);
     reorder_array(o->bias, terms);
     reorder_array(o->scale, terms + 4);
+    reorder_array(o->bias_f, terms + 8);
     w.weights = (__m512i *)(void *)scratch;
     w.bias = terms;
     w.scale = (__m512 *)(void *)(terms + 4);
+    w.bias_f = (__m512 *)(void *)(terms + 8);
     if (o->b_neg) {
         __m512i *ones = (__m512i *)(void *)(scratch + at.ones);
         place_ones(d->kh, d->kw, &w.plan, ones);
-        reorder_array(o->b_neg, terms + 8);
+        reorder_array(o->b_neg, terms + 12);
         w.ones = ones;
-        w.b_neg = terms + 8;
+        w.b_neg = terms + 12;
     }
     line_fn *line = line_of(o, w.plan.shared);
     for (size_t y = 0; y < v.phases && y < d->lines; y++)
@@ -601,9 +629,9 @@ static TARGET void run_depthwise(const struct cpu_depthwise *d)
                 .out_line = v.phases * out_line,
                 .out_step = h.phases * out_step,
             };
-            /* Equal blocks, whole fours. */
+            /* Equal blocks, whole eights. */
             const size_t blocks = (p.columns + w.plan.block - 1) / w.plan.block;
-            const size_t block = round_up((p.columns + blocks - 1) / blocks, 4);
+            const size_t block = round_up((p.columns + blocks - 1) / blocks, OUTPUTS);
             for (size_t first = 0; first < p.columns; first += block)
                 run_block(&w, d, &p, first, min(p.columns - first, block), line,
                           (const uint8_t **)(void *)(scratch + at.slots), scratch + at.ring);
