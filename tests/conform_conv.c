@@ -104,8 +104,8 @@ bool conv_large(const struct geometry *g, size_t index, struct random *r, struct
     bool wrapping = index % 5 == 0;
     size_t sum = random_between(r, 2000, 5000);
     sum = index % 5 == 1 ? sum / 9 * 9 : sum;
-    sum = wrapping ? 70000 + index : sum; /* 70020 is 9 * 7780 */
-    sum = index == 8 ? 9 * 40000 : index == 28 ? 200000 : sum;
+    sum = wrapping ? 70000 + index : sum;                      /* 70020 is 9 * 7780 */
+    sum = index == 8 ? 9 * 27000 : index == 28 ? 200000 : sum; /* shaders end loops at 65,535 */
     if (g->depthwise)
         sum = index % 2 ? 30 : sum; /* every other 31x31 */
     if (g->small)

@@ -131,7 +131,13 @@ void geometry_any(const struct geometry *g, struct random *r, struct qdot_conv *
     case 2:
         geometry_square(v, 1, 1, 0);
         break;
-    case 3: /* 1-D */
+    case 3: /* no padding, whole words of channels: what a row may read where it lies */
+        geometry_square(v, random_between(r, 2, 3), PICK(r, 1, 1, 2), 0);
+        v->dilation_h = v->dilation_w = 1;
+        if (!g->depthwise)
+            geometry_channels(v, 1, 4 * random_between(r, 1, 16), v->out_channels);
+        break;
+    case 4: /* 1-D */
         v->height = v->kernel_h = v->stride_h = v->dilation_h = 1;
         v->pad_top = v->pad_bottom = v->output_pad_h = 0;
         break;
