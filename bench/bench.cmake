@@ -16,8 +16,10 @@ elseif(QDOT_COMMAND)
         bench/save.c
         bench/progress.c
         bench/npy.c
+        bench/files.c
         bench/devices.c
         bench/gemm.c
+        bench/conv.c
         bench/explain.c
         bench/bench.c
         bench/runner.c

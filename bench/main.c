@@ -12,16 +12,17 @@ static const struct {
 } verbs[] = {
     {"devices", devices_main, "every device of every backend, its rows, and why a row is refused"},
     {"gemm", gemm_main, "one matrix product on real data, .npy in and out"},
+    {"conv", conv_main, "one convolution on real data, .npy in and out"},
     {"bench", bench_main, "throughput on every device, each result verified before it is timed"},
     {"conform", conform_main, "the device conformance run: is every row of every device right?"},
-    {"explain", explain_main, "what the dispatcher would choose for one product, and why"},
+    {"explain", explain_main, "what the dispatcher would choose for one op, and why"},
 };
 enum { VERBS = sizeof(verbs) / sizeof(verbs[0]) };
 
 static void print_help(void)
 {
-    printf("qdot - int8 matrix multiplication on whatever is in the machine, the same bits "
-           "everywhere\n"
+    printf("qdot - int8 matrix multiplication and convolution on whatever is in the machine, the "
+           "same bits everywhere\n"
            "\n"
            "SYNOPSIS\n"
            "    qdot VERB [options]\n"
@@ -66,7 +67,8 @@ static int run_verb(const char *name, int argc, char **argv)
     for (size_t i = 0; i < VERBS; i++)
         if (strcmp(verbs[i].name, name) == 0)
             return verbs[i].run(argc, argv);
-    fprintf(stderr, "qdot: verb '%s': expected devices, gemm, bench, conform, explain or help\n",
+    fprintf(stderr,
+            "qdot: verb '%s': expected devices, gemm, conv, bench, conform, explain or help\n",
             name);
     return EXIT_USAGE;
 }
@@ -89,7 +91,8 @@ int main(int argc, char **argv)
     int status;
     signal(SIGXFSZ, SIG_IGN); /* past a file size limit: a failed write, not a half file */
     if (argc < 2) {
-        fprintf(stderr, "qdot: no verb: expected devices, gemm, bench, conform, explain or help\n");
+        fprintf(stderr,
+                "qdot: no verb: expected devices, gemm, conv, bench, conform, explain or help\n");
         return EXIT_USAGE;
     }
     if (strcmp(argv[1], "--version") == 0) {

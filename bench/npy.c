@@ -137,8 +137,9 @@ static bool parse_shape(struct header *h, struct npy *array)
         unsigned long long size = strtoull(h->at, &end, 10);
         if (errno || size > SIZE_MAX)
             return fail(h->reason, "a shape whose dimension %zu overflows", array->dims);
-        if (array->dims == 2)
-            return fail(h->reason, "a shape of more than 2 dimensions: expected at most 2");
+        if (array->dims == NPY_DIMS)
+            return fail(h->reason, "a shape of more than %d dimensions: expected at most %d",
+                        NPY_DIMS, NPY_DIMS);
         array->shape[array->dims++] = (size_t)size;
         h->at = end;
         more = take(h, ',');
@@ -146,8 +147,7 @@ static bool parse_shape(struct header *h, struct npy *array)
     array->count = 1;
     for (size_t i = 0; i < array->dims; i++)
         if (__builtin_mul_overflow(array->count, array->shape[i], &array->count))
-            return fail(h->reason, "a shape of %zu x %zu elements, which overflows",
-                        array->shape[0], array->shape[1]);
+            return fail(h->reason, "a shape whose number of elements overflows");
     return true;
 }
 
@@ -255,11 +255,20 @@ static bool read_header(int fd, struct header *h, struct npy *array, size_t *byt
 
 static void to_c_order(const struct npy *array, const char *from, char *to)
 {
-    const size_t rows = array->shape[0], columns = array->shape[1];
     const size_t item = npy_item_bytes(array->type);
-    for (size_t i = 0; i < rows; i++)
-        for (size_t j = 0; j < columns; j++)
-            memcpy(to + (i * columns + j) * item, from + (j * rows + i) * item, item);
+    size_t index[NPY_DIMS] = {0}, step[NPY_DIMS];
+    for (size_t i = 0; i < array->dims; i++)
+        step[i] = i == 0 ? item : step[i - 1] * array->shape[i - 1];
+    for (size_t n = 0; n < array->count; n++) {
+        memcpy(to + n * item, from, item);
+        for (size_t i = array->dims; i-- > 0;) {
+            from += step[i];
+            if (++index[i] < array->shape[i])
+                break;
+            from -= step[i] * array->shape[i];
+            index[i] = 0;
+        }
+    }
 }
 
 static bool read_data(int fd, struct npy *array, bool fortran, size_t header_bytes, size_t file,
@@ -318,9 +327,21 @@ void npy_free(struct npy *array)
     *array = (struct npy){0};
 }
 
-void npy_header(enum qdot_type type, size_t rows, size_t columns, char header[NPY_HEADER])
+/* The dimensions with a mark of at most 2 characters between them. A size has at most 20 digits, so
+ * that NPY_DIMS of them fit. */
+static void put_shape(char text[NPY_SHAPE - 2], size_t dims, const size_t *shape, const char *mark)
+{
+    size_t length = 0;
+    text[0] = '\0';
+    for (size_t i = 0; i < dims; i++)
+        length += (size_t)snprintf(text + length, NPY_SHAPE - 2 - length, "%s%zu", i ? mark : "",
+                                   shape[i]);
+}
+
+void npy_header(enum qdot_type type, size_t dims, const size_t *shape, char header[NPY_HEADER])
 {
     const char *descr = "";
+    char text[NPY_HEADER - 10], sizes[NPY_SHAPE - 2];
     for (size_t i = 0; i < TYPES; i++)
         if (types[i].type == type)
             descr = types[i].descr;
@@ -328,12 +349,19 @@ void npy_header(enum qdot_type type, size_t rows, size_t columns, char header[NP
     memcpy(header, magic, sizeof(magic));
     header[6] = 1;
     header[7] = 0;
-    header[8] = NPY_HEADER - 10;
+    header[8] = (char)(unsigned char)(NPY_HEADER - 10);
     header[9] = 0;
-    char text[NPY_HEADER - 10];
-    int length = snprintf(text, sizeof(text),
-                          "{'descr': '%s', 'fortran_order': False, 'shape': (%zu, %zu), }", descr,
-                          rows, columns);
+    put_shape(sizes, dims, shape, ", ");
+    int length =
+        snprintf(text, sizeof(text), "{'descr': '%s', 'fortran_order': False, 'shape': (%s%s), }",
+                 descr, sizes, dims == 1 ? "," : "");
     memcpy(header + 10, text, (size_t)length);
     header[NPY_HEADER - 1] = '\n';
+}
+
+void npy_shape_text(const struct npy *array, char text[NPY_SHAPE])
+{
+    char sizes[NPY_SHAPE - 2];
+    put_shape(sizes, array->dims, array->shape, ",");
+    snprintf(text, NPY_SHAPE, "[%s]", sizes);
 }

@@ -73,6 +73,24 @@ bool opt_shape(const char *text, size_t shape[3])
     return true;
 }
 
+size_t opt_numbers(const char *text, int64_t lo, int64_t hi, int64_t *values, size_t capacity)
+{
+    for (size_t count = 0; count < capacity; count++) {
+        char number[24];
+        const size_t length = strcspn(text, ",");
+        if (length >= sizeof(number))
+            return 0;
+        memcpy(number, text, length);
+        number[length] = '\0';
+        if (!opt_integer(number, lo, hi, &values[count]))
+            return 0;
+        if (!text[length])
+            return count + 1;
+        text += length + 1;
+    }
+    return 0;
+}
+
 static void print_indented(const char *text, int indent)
 {
     while (*text) {

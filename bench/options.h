@@ -56,6 +56,9 @@ int opt_error(const char *verb, const char *format, ...) __attribute__((format(p
 bool opt_integer(const char *text, int64_t lo, int64_t hi, int64_t *value);
 bool opt_real(const char *text, double *value);
 bool opt_shape(const char *text, size_t shape[3]);
+/* Whole numbers in [lo, hi] with commas between them: how many, or 0 when it is something else or
+ * more than 'capacity'. */
+size_t opt_numbers(const char *text, int64_t lo, int64_t hi, int64_t *values, size_t capacity);
 
 /* The status of a failed library call, with its line on stderr: EXIT_USAGE where the request was
  * wrong, EXIT_WRONG where the machine failed. */
@@ -65,6 +68,7 @@ int opt_failed(const char *verb, const struct qdot_error *error);
 /* The verbs; argv[0] is the verb's name. */
 int bench_main(int argc, char **argv);
 int conform_main(int argc, char **argv);
+int conv_main(int argc, char **argv);
 int devices_main(int argc, char **argv);
 int explain_main(int argc, char **argv);
 int gemm_main(int argc, char **argv);
