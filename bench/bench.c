@@ -45,8 +45,9 @@ static const struct opt options[] = {
      "dispatcher's row for each shape and device."},
     {"--all-rows", NULL, OPT_FLAG, AT(all_rows), 0, 0, "Every row that is admitted."},
     {"--peer", "P[,P]|all", OPT_TEXT, AT(peer), 0, 0,
-     "Other libraries on the same layers and devices: clblast (float, OpenCL; plain products),\n"
-     "onednn (CPU; products and convolutions, s32, u8 and s8 outputs); all: those that are here."},
+     "Other libraries on the same layers and devices: clblast (float, OpenCL; products and 1x1\n"
+     "convolutions, s32), onednn (CPU; products and convolutions; s32, u8, s8); all: those that\n"
+     "are here."},
     {"--min-time", "SECONDS", OPT_REAL, AT(min_time), 0, 3600,
      "Samples of a line, at least, 0 to 3600. Default: 0.2."},
     {"--repeat", "N", OPT_INT, AT(repeat), 1, 1000,

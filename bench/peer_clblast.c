@@ -1,4 +1,5 @@
-/* CLBlast's float sgemm on the same OpenCL device: what 8-bit data cost when computed as float. */
+/* CLBlast's float sgemm on the same OpenCL device: what 8-bit data cost when computed as float. Of
+ * convolutions, those that are products. */
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,7 +10,7 @@
 
 #ifdef BENCH_OPENCL
 
-enum { ROW_MAJOR = 101, NO_TRANSPOSE = 111 }; /* CLBlast's C interface */
+enum { ROW_MAJOR = 101, NO_TRANSPOSE = 111, TRANSPOSE = 112 }; /* CLBlast's C interface */
 typedef int sgemm_function(int layout, int a_transpose, int b_transpose, size_t m, size_t n,
                            size_t k, float alpha, cl_mem a, size_t a_offset, size_t a_ld, cl_mem b,
                            size_t b_offset, size_t b_ld, float beta, cl_mem c, size_t c_offset,
@@ -23,6 +24,7 @@ struct clblast {
 struct work {
     struct clblast *peer;
     size_t m, n, k;
+    bool b_transposed;
     cl_mem a, b, c;
 };
 
@@ -124,8 +126,9 @@ static int clblast_run(void *work, size_t runs, struct qdot_error *err)
     struct opencl_device *cl = &w->peer->cl;
     for (size_t i = 0; i < runs; i++) {
         const int code =
-            w->peer->sgemm(ROW_MAJOR, NO_TRANSPOSE, NO_TRANSPOSE, w->m, w->n, w->k, 1.0f, w->a, 0,
-                           w->k, w->b, 0, w->n, 0.0f, w->c, 0, w->n, &cl->queue, NULL);
+            w->peer->sgemm(ROW_MAJOR, NO_TRANSPOSE, w->b_transposed ? TRANSPOSE : NO_TRANSPOSE,
+                           w->m, w->n, w->k, 1.0f, w->a, 0, w->k, w->b, 0,
+                           w->b_transposed ? w->k : w->n, 0.0f, w->c, 0, w->n, &cl->queue, NULL);
         if (code != 0)
             return bench_fail(err, QDOT_DEVICE_FAILED, "CLBlastSgemm: %d", code);
     }
@@ -138,12 +141,13 @@ static int clblast_prepare(void *peer, const struct product *p, void **work, str
     struct clblast *c = peer;
     const size_t m = p->shape.m, n = p->shape.n, k = p->shape.k;
     *work = NULL;
-    if (p->shape.kind != QDOT_GEMM || p->out_type != QDOT_S32)
+    if (!shape_is_product(&p->shape) || p->out_type != QDOT_S32)
         return bench_fail(err, QDOT_UNSUPPORTED, "only plain products");
     struct work *w = calloc(1, sizeof(*w));
     if (!w)
         return bench_fail(err, QDOT_NO_MEMORY, "no memory for clblast");
-    *w = (struct work){.peer = c, .m = m, .n = n, .k = k};
+    *w = (struct work){
+        .peer = c, .m = m, .n = n, .k = k, .b_transposed = p->shape.kind == QDOT_CONV};
     w->a = upload(&c->cl, p->a, p->a_type == QDOT_S8, m * k);
     w->b = upload(&c->cl, p->b, p->b_type == QDOT_S8, k * n);
     w->c = upload(&c->cl, NULL, false, m * n);

@@ -150,6 +150,14 @@ size_t shape_inputs(const struct shape *s)
     return s->kind == QDOT_GEMM ? s->m * s->k : c->batch * c->height * c->width * c->channels;
 }
 
+bool shape_is_product(const struct shape *s)
+{
+    const struct qdot_conv *c = &s->conv;
+    return s->kind == QDOT_GEMM ||
+           (c->kernel_h == 1 && c->kernel_w == 1 && c->stride_h == 1 && c->stride_w == 1 &&
+            !c->pad_top && !c->pad_left && !c->pad_bottom && !c->pad_right && c->groups == 1);
+}
+
 double shape_ops(const struct shape *s)
 {
     return 2.0 * (double)s->m * (double)s->n * (double)s->k;

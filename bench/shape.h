@@ -26,6 +26,8 @@ bool shape_parse_conv(const char *text, struct shape *shape);
 /* That text, or "MxNxK". */
 void shape_text(const struct shape *shape, char *text, size_t bytes);
 size_t shape_inputs(const struct shape *shape); /* elements of A */
+/* A matrix product, or a convolution that is one of its input [m,k] and its weights [n,k]. */
+bool shape_is_product(const struct shape *shape);
 /* A multiply-add is 2. Taps in the padding count, as they do in everybody's figures. */
 double shape_ops(const struct shape *shape);
 /* The part of them that is in the padding, 0 to 1. */
