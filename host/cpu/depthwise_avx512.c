@@ -94,6 +94,10 @@ static struct plan plan_of(size_t kh, size_t kw, size_t stride, size_t columns)
     return p;
 }
 
+/* Where a block has at most 32 channels, the upper half of each register has them too, of an output
+ * half a line further on. */
+#define HALF 32
+
 /* What the lines of one call have in common. Vectors are in the order of a quad. */
 struct work {
     struct plan plan;
@@ -112,6 +116,8 @@ struct line {
     uint8_t *out;
     size_t out_step; /* bytes between its outputs */
     size_t count;
+    size_t apart; /* bytes to the outputs of the upper halves; 0: they are channels 32 to 63 */
+    size_t count_apart; /* of those */
 };
 typedef void line_fn(const struct work *w, const struct line *l);
 
@@ -121,20 +127,43 @@ typedef void line_fn(const struct work *w, const struct line *l);
 struct points {
     const uint8_t *line; /* at point 'left'; NULL: all padding */
     size_t left, right, point_bytes;
+    size_t apart; /* points to that of the upper halves; 0: they are channels 32 to 63 */
     __mmask64 channels;
     __m512i flips, fills;
 };
 
-INLINE __m512i load_inside(const struct points *p, size_t x, const bool flip)
+/* The channels of one point, or of one and the one apart. */
+INLINE __m512i load_inside(const struct points *p, size_t x, const bool flip, const bool halves)
 {
-    const __m512i v =
-        _mm512_maskz_loadu_epi8(p->channels, p->line + (x - p->left) * p->point_bytes);
+    const uint8_t *from = p->line + (x - p->left) * p->point_bytes;
+    __m512i v;
+    if (halves)
+        v = _mm512_inserti64x4(
+            _mm512_castsi256_si512(_mm256_maskz_loadu_epi8((__mmask32)p->channels, from)),
+            _mm256_maskz_loadu_epi8((__mmask32)p->channels, from + p->apart * p->point_bytes), 1);
+    else
+        v = _mm512_maskz_loadu_epi8(p->channels, from);
     return flip ? _mm512_xor_si512(v, p->flips) : v;
 }
 
+/* The same where either may be padding. */
 INLINE __m512i load_point(const struct points *p, size_t x)
 {
-    return x >= p->left && x < p->right ? load_inside(p, x, true) : p->fills;
+    const size_t y = x + p->apart;
+    const bool inside = x >= p->left && x < p->right;
+    if (p->apart == 0)
+        return inside ? load_inside(p, x, true, false) : p->fills;
+    const __mmask32 channels = (__mmask32)p->channels;
+    __m256i low = _mm512_castsi512_si256(p->fills), high = low;
+    if (inside)
+        low = _mm256_xor_si256(
+            _mm256_maskz_loadu_epi8(channels, p->line + (x - p->left) * p->point_bytes),
+            _mm512_castsi512_si256(p->flips));
+    if (y >= p->left && y < p->right)
+        high = _mm256_xor_si256(
+            _mm256_maskz_loadu_epi8(channels, p->line + (y - p->left) * p->point_bytes),
+            _mm512_castsi512_si256(p->flips));
+    return _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
 }
 
 struct pair {
@@ -156,13 +185,15 @@ INLINE void store_quad(uint8_t *quad, struct pair a, struct pair b)
 
 /* 'count' quads that lie inside: of points x, x + step, ..., and on, 'advance' steps each. */
 INLINE void inside_quads(const struct points *p, size_t x, size_t step, size_t advance,
-                         size_t count, uint8_t *quads, const bool flip)
+                         size_t count, uint8_t *quads, const bool flip, const bool halves)
 {
     if (advance == 2) {
-        struct pair a = pair_of(load_inside(p, x, flip), load_inside(p, x + step, flip));
+        struct pair a =
+            pair_of(load_inside(p, x, flip, halves), load_inside(p, x + step, flip, halves));
         for (size_t i = 0; i < count; i++) {
             x += 2 * step;
-            const struct pair b = pair_of(load_inside(p, x, flip), load_inside(p, x + step, flip));
+            const struct pair b =
+                pair_of(load_inside(p, x, flip, halves), load_inside(p, x + step, flip, halves));
             store_quad(quads + i * QUAD, a, b);
             a = b;
         }
@@ -170,8 +201,9 @@ INLINE void inside_quads(const struct points *p, size_t x, size_t step, size_t a
     }
     for (size_t i = 0; i < count; i++, x += advance * step)
         store_quad(quads + i * QUAD,
-                   pair_of(load_inside(p, x, flip), load_inside(p, x + step, flip)),
-                   pair_of(load_inside(p, x + 2 * step, flip), load_inside(p, x + 3 * step, flip)));
+                   pair_of(load_inside(p, x, flip, halves), load_inside(p, x + step, flip, halves)),
+                   pair_of(load_inside(p, x + 2 * step, flip, halves),
+                           load_inside(p, x + 3 * step, flip, halves)));
 }
 
 static TARGET void make_quads(const struct points *p, size_t x, size_t step, size_t advance,
@@ -185,12 +217,16 @@ static TARGET void make_quads(const struct points *p, size_t x, size_t step, siz
     for (size_t i = 0; i < count;) {
         const size_t last = x + 3 * step;
         size_t some = 1;
-        if (x >= p->left && last < p->right) {
-            some = min(count - i, (p->right - 1 - last) / (advance * step) + 1);
-            if (flip)
-                inside_quads(p, x, step, advance, some, quads + i * QUAD, true);
+        if (x >= p->left && last + p->apart < p->right) {
+            some = min(count - i, (p->right - 1 - last - p->apart) / (advance * step) + 1);
+            if (p->apart && flip)
+                inside_quads(p, x, step, advance, some, quads + i * QUAD, true, true);
+            else if (p->apart)
+                inside_quads(p, x, step, advance, some, quads + i * QUAD, false, true);
+            else if (flip)
+                inside_quads(p, x, step, advance, some, quads + i * QUAD, true, false);
             else
-                inside_quads(p, x, step, advance, some, quads + i * QUAD, false);
+                inside_quads(p, x, step, advance, some, quads + i * QUAD, false, false);
         } else {
             store_quad(quads + i * QUAD, pair_of(load_point(p, x), load_point(p, x + step)),
                        pair_of(load_point(p, x + 2 * step), load_point(p, last)));
@@ -215,12 +251,13 @@ INLINE void reorder(__m512i v[4])
     v[3] = _mm512_shuffle_i32x4(c, d, 0xdd);
 }
 
-INLINE void reorder_array(const void *from, __m512i *to)
+/* The same of an array by channel; of few channels, both halves have them. */
+INLINE void reorder_array(const void *from, __m512i *to, bool few)
 {
     __m512i v[4];
     UNROLL(4)
     for (int j = 0; j < 4; j++)
-        v[j] = _mm512_loadu_si512((const uint8_t *)from + j * 64);
+        v[j] = _mm512_loadu_si512((const uint8_t *)from + (few ? j % 2 : j) * 64);
     reorder(v);
     UNROLL(4)
     for (int j = 0; j < 4; j++)
@@ -232,6 +269,7 @@ INLINE void reorder_array(const void *from, __m512i *to)
 static TARGET void place_weights(const struct cpu_depthwise *d, const struct plan *plan,
                                  __m512i *to)
 {
+    const bool few = d->channels <= HALF;
     for (size_t i = 0; i < d->kh; i++) {
         const uint8_t *line = d->weights + i * d->run_groups * QUAD;
         __m512i before[4], now[4], later[4];
@@ -241,8 +279,9 @@ static TARGET void place_weights(const struct cpu_depthwise *d, const struct pla
         for (size_t g = 0; g < plan->groups; g++) {
             UNROLL(4)
             for (int j = 0; j < 4; j++)
-                now[j] = g < d->run_groups ? _mm512_loadu_si512(line + g * QUAD + j * 64)
-                                           : _mm512_setzero_si512();
+                now[j] = g < d->run_groups
+                             ? _mm512_loadu_si512(line + g * QUAD + (few ? j % 2 : j) * 64)
+                             : _mm512_setzero_si512();
             reorder(now);
             UNROLL(4)
             for (int j = 0; j < 4; j++) {
@@ -381,9 +420,22 @@ INLINE __m512i to_bytes(const struct narrowing *n, const enum qdot_type type, __
     return _mm512_min_epi8(_mm512_max_epi8(_mm512_packs_epi16(a, b), n->lo), n->hi);
 }
 
+INLINE void store_narrow(const struct narrowing *n, const struct line *l, __m512i bytes,
+                         uint8_t *out, bool high)
+{
+    const __mmask32 channels = (__mmask32)n->channels;
+    if (l->apart == 0) {
+        _mm512_mask_storeu_epi8(out, n->channels, bytes);
+        return;
+    }
+    _mm256_mask_storeu_epi8(out, channels, _mm512_castsi512_si256(bytes));
+    if (high)
+        _mm256_mask_storeu_epi8(out + l->apart, channels, _mm512_extracti64x4_epi64(bytes, 1));
+}
+
 /* Half of 64 outputs of 32 bits: of each 16 channels the first or the last 8. */
-INLINE void store_wide(const struct work *w, const int half, const enum qdot_type type,
-                       const __m512i *c, uint8_t *out)
+INLINE void store_wide(const struct work *w, const struct line *l, const int half,
+                       const enum qdot_type type, const __m512i *c, uint8_t *out, bool high)
 {
     __m512i v[2], pieces[2];
     UNROLL(2)
@@ -401,15 +453,18 @@ INLINE void store_wide(const struct work *w, const int half, const enum qdot_typ
     for (int i = 0; i < 4; i++) {
         const __m256i piece = i % 2 ? _mm512_extracti64x4_epi64(pieces[i / 2], 1)
                                     : _mm512_castsi512_si256(pieces[i / 2]);
-        const int channel = 16 * i + 8 * half;
-        _mm256_mask_storeu_epi32(out + 4 * channel, (__mmask8)(w->channels >> channel), piece);
+        const bool upper = l->apart && i >= 2;
+        const int channel = 16 * i + 8 * half - (upper ? HALF : 0);
+        if (!upper || high)
+            _mm256_mask_storeu_epi32(out + (upper ? l->apart : 0) + 4 * channel,
+                                     (__mmask8)(w->channels >> channel), piece);
     }
 }
 
-/* 'outputs' neighbouring outputs, of which 'count' exist. */
+/* 'outputs' neighbouring outputs, of which 'count' exist and, apart, 'high'. */
 INLINE void some_outputs(const struct work *w, const struct line *l, const struct narrowing *n,
-                         size_t at, uint8_t *out, size_t count, const int shared, const int outputs,
-                         const enum qdot_type type, const bool bounded)
+                         size_t at, uint8_t *out, size_t count, size_t high, const int shared,
+                         const int outputs, const enum qdot_type type, const bool bounded)
 {
     __m512i start[OUTPUTS][4], words[OUTPUTS];
     if (w->b_neg) {
@@ -438,10 +493,10 @@ INLINE void some_outputs(const struct work *w, const struct line *l, const struc
             else if ((size_t)q >= count)
                 break;
             else if (type == QDOT_S32 || type == QDOT_F32)
-                store_wide(w, half, type, c[q], to);
+                store_wide(w, l, half, type, c[q], to, (size_t)q < high);
             else
-                _mm512_mask_storeu_epi8(
-                    to, n->channels, to_bytes(n, type, words[q], to_words(n, half, bounded, c[q])));
+                store_narrow(n, l, to_bytes(n, type, words[q], to_words(n, half, bounded, c[q])),
+                             to, (size_t)q < high);
         }
     }
 }
@@ -459,13 +514,16 @@ INLINE void whole_line(const struct work *w, const struct line *l, const int sha
     };
     const size_t step = (size_t)(OUTPUTS / shared) * QUAD;
     uint8_t *out = l->out;
-    size_t at = 0, left = l->count;
-    for (; left > 4; at += step, out += OUTPUTS * l->out_step, left -= min(left, OUTPUTS))
-        some_outputs(w, l, &n, at, out, left, shared, OUTPUTS, type, bounded);
+    size_t at = 0, left = l->count, high = l->count_apart;
+    for (; left > 4; at += step, out += OUTPUTS * l->out_step) {
+        some_outputs(w, l, &n, at, out, left, high, shared, OUTPUTS, type, bounded);
+        left -= min(left, OUTPUTS);
+        high -= min(high, OUTPUTS);
+    }
     if (left > 2)
-        some_outputs(w, l, &n, at, out, left, shared, 4, type, bounded);
+        some_outputs(w, l, &n, at, out, left, high, shared, 4, type, bounded);
     else if (left)
-        some_outputs(w, l, &n, at, out, left, shared, 2, type, bounded);
+        some_outputs(w, l, &n, at, out, left, high, shared, 2, type, bounded);
 }
 
 #define LINE(name, shared, type, bounded)                                          \
@@ -534,6 +592,7 @@ struct phase {
     size_t y, x, line_step, point_step; /* its first point, and points between its own */
     size_t line_stride, stride;
     size_t lines, columns;
+    size_t half; /* columns: the upper halves do those from here on; 0: there are none */
     uint8_t *out;
     size_t out_line, out_step; /* bytes between outputs */
 };
@@ -549,6 +608,7 @@ static TARGET void run_block(const struct work *w, const struct cpu_depthwise *d
         .left = d->left,
         .right = d->right,
         .point_bytes = d->point_bytes,
+        .apart = p->half * p->stride * p->point_step,
         .channels = w->channels,
         .flips = _mm512_set1_epi8((char)d->flip),
         .fills = _mm512_set1_epi8((char)d->fill),
@@ -578,6 +638,8 @@ static TARGET void run_block(const struct work *w, const struct cpu_depthwise *d
             .out = p->out + y * p->out_line + first * p->out_step,
             .out_step = p->out_step,
             .count = count,
+            .apart = p->half * p->out_step,
+            .count_apart = p->columns > p->half + first ? p->columns - p->half - first : 0,
         };
         line(w, &l);
     }
@@ -594,14 +656,15 @@ static TARGET void run_depthwise(const struct cpu_depthwise *d)
         .output = o,
         .channels = d->channels >= NR ? ~(__mmask64)0 : ((__mmask64)1 << d->channels) - 1,
     };
+    const bool few = d->channels <= HALF;
     w.terms = d->kh * w.plan.groups;
     const struct layout at = layout_of(&w.plan, d->kh);
     uint8_t *scratch = d->scratch;
     __m512i *terms = (__m512i *)(void *)(scratch + at.terms);
     place_weights(d, &w.plan, (__m512i *)(void *)scratch);
-    reorder_array(o->bias, terms);
-    reorder_array(o->scale, terms + 4);
-    reorder_array(o->bias_f, terms + 8);
+    reorder_array(o->bias, terms, few);
+    reorder_array(o->scale, terms + 4, few);
+    reorder_array(o->bias_f, terms + 8, few);
     w.weights = (__m512i *)(void *)scratch;
     w.bias = terms;
     w.scale = (__m512 *)(void *)(terms + 4);
@@ -609,14 +672,14 @@ static TARGET void run_depthwise(const struct cpu_depthwise *d)
     if (o->b_neg) {
         __m512i *ones = (__m512i *)(void *)(scratch + at.ones);
         place_ones(d->kh, d->kw, &w.plan, ones);
-        reorder_array(o->b_neg, terms + 12);
+        reorder_array(o->b_neg, terms + 12, few);
         w.ones = ones;
         w.b_neg = terms + 12;
     }
     line_fn *line = line_of(o, w.plan.shared);
     for (size_t y = 0; y < v.phases && y < d->lines; y++)
         for (size_t x = 0; x < h.phases && x < d->columns; x++) {
-            const struct phase p = {
+            struct phase p = {
                 .y = y * d->stride_h,
                 .x = x * d->stride_w,
                 .line_step = v.point_step,
@@ -629,11 +692,14 @@ static TARGET void run_depthwise(const struct cpu_depthwise *d)
                 .out_line = v.phases * out_line,
                 .out_step = h.phases * out_step,
             };
+            if (few && p.columns > 1)
+                p.half = (p.columns + 1) / 2;
             /* Equal blocks, whole eights. */
-            const size_t blocks = (p.columns + w.plan.block - 1) / w.plan.block;
-            const size_t block = round_up((p.columns + blocks - 1) / blocks, OUTPUTS);
-            for (size_t first = 0; first < p.columns; first += block)
-                run_block(&w, d, &p, first, min(p.columns - first, block), line,
+            const size_t columns = p.half ? p.half : p.columns;
+            const size_t blocks = (columns + w.plan.block - 1) / w.plan.block;
+            const size_t block = round_up((columns + blocks - 1) / blocks, OUTPUTS);
+            for (size_t first = 0; first < columns; first += block)
+                run_block(&w, d, &p, first, min(columns - first, block), line,
                           (const uint8_t **)(void *)(scratch + at.slots), scratch + at.ring);
         }
 }
