@@ -84,6 +84,7 @@ step conform-opencl 400 conform_opencl
 step conform-vulkan 400 conform_vulkan
 step cache 300 cache
 step gemm-numpy 300 gemm_numpy
+step conv-numpy 300 conv_numpy
 step sanitize 400 sanitize
 step threads 400 thread_sanitizer
 step oclgrind 300 oclgrind_races

@@ -103,6 +103,10 @@ gemm_numpy() {
     /usr/bin/python3 "$source/tests/gemm_numpy.py" "$build/qdot" --cases 60
 }
 
+conv_numpy() {
+    /usr/bin/python3 "$source/tests/conv_numpy.py" "$build/qdot" --cases 60
+}
+
 # Address and undefined-behaviour sanitizers over the library and the tests, on the CPU.
 sanitize() {
     to=$build-asan
