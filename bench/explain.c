@@ -1,4 +1,4 @@
-/* qdot explain: what the dispatcher would choose for one product, and why not the others. */
+/* qdot explain: what the dispatcher would choose for one op, and why not the others. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,23 +7,37 @@
 #include "progress.h"
 #include "qdot.h"
 #include "save.h"
+#include "shape.h"
 
 struct options {
-    const char *shape, *types, *out, *device, *kernel, *json;
+    const char *shape, *conv, *layout, *output_pad, *types, *out, *device, *kernel, *json;
     int64_t budget;
-    bool b_transposed, one_shot;
+    bool transposed, b_transposed, one_shot;
 };
 
 #define AT(field) offsetof(struct options, field)
 static const struct opt options[] = {
     {"--shape", "MxNxK", OPT_TEXT, AT(shape), 0, 0,
-     "A is [M,K], B is [K,N]; each at least 1. Needed."},
+     "A matrix product: A is [M,K], B is [K,N]; each at least 1."},
+    {"--conv", "SPEC", OPT_TEXT, AT(conv), 0, 0,
+     "Or a convolution: \"1x56x56x64 64x3x3 s1 p1 d1 g1\" is an input of 1 x 56 x 56 x 64\n"
+     "(batch, height, width, channels), 64 output channels of 3x3, stride 1, padding 1,\n"
+     "dilation 1, one group. s, p, d and g may be left out; s2x1 is height x width,\n"
+     "p0x0x1x1 top x left x bottom x right. 1-D: a height of 1."},
+    {"--layout", "NAME", OPT_TEXT, AT(layout), 0, 0,
+     "With --conv, how input, weights and output lie in memory: nhwc (default) or nchw."},
+    {"--transposed", NULL, OPT_FLAG, AT(transposed), 0, 0,
+     "With --conv: transposed convolution, as ONNX's ConvTranspose."},
+    {"--output-pad", "H,W", OPT_TEXT, AT(output_pad), 0, 0,
+     "With --transposed: rows and columns that the output has more at its end; one number\n"
+     "where H = W. Default: 0."},
     {"--types", "AB", OPT_TEXT, AT(types), 0, 0,
      "Types of A and B: u8s8 (default), s8s8, u8u8 or s8u8."},
     {"--out", "TYPE", OPT_TEXT, AT(out), 0, 0, "The output: s32 (default), f32, s8 or u8."},
-    {"--b-transposed", NULL, OPT_FLAG, AT(b_transposed), 0, 0, "B is given as [N,K]."},
+    {"--b-transposed", NULL, OPT_FLAG, AT(b_transposed), 0, 0,
+     "With --shape: B is given as [N,K]."},
     {"--one-shot", NULL, OPT_FLAG, AT(one_shot), 0, 0,
-     "B is given with each run, so that packing it is part of the time."},
+     "With --shape: B is given with each run, so that packing it is part of the time."},
     {"--device", "D", OPT_TEXT, AT(device), 0, 0,
      "cpu, opencl:N, vulkan:N, a backend's name (its first device), or auto (default)."},
     {"--kernel", "ROW", OPT_TEXT, AT(kernel), 0, 0,
@@ -37,23 +51,25 @@ static const struct opt options[] = {
 
 static const struct opt_page page = {
     "explain",
-    "what the dispatcher would choose for one product, and why not the others",
-    "--shape MxNxK [options]",
-    "Asks the dispatcher for every candidate, device and row, for a product of this shape, and\n"
+    "what the dispatcher would choose for one op, and why not the others",
+    "--shape MxNxK | --conv SPEC [options]",
+    "Asks the dispatcher for every candidate, device and row, for an op of this shape, and\n"
     "measures as creating the op would. With --device auto the fastest is chosen and remembered\n"
     "in the tuning file, for this device, driver and version; a later call shows what was\n"
     "remembered. On one device the first admitted row that fits the shape is chosen.",
     options,
     "A line a candidate: '*' marks the chosen one; device, row, time of a run with copies to\n"
     "and from the device ('-': not measured), and why it was refused or how it was chosen.\n"
-    "JSON: {qdot, shape, types, out, b_transposed, one_shot, candidates: [{device, kernel,\n"
-    "chosen, seconds (absent when not measured), reason}]}.",
+    "JSON: {qdot, shape, types, out, b_transposed, one_shot (of a product), layout, transposed,\n"
+    "output_pad (of a convolution), candidates: [{device, kernel, chosen, seconds (absent when\n"
+    "not measured), reason}]}.",
     "0  one candidate was chosen\n"
-    "1  none serves this product, or a device failed\n"
+    "1  none serves this op, or a device failed\n"
     "2  bad usage; one line on stderr names the argument and what was expected",
     "qdot explain --shape 1024x1024x1024\n"
     "qdot explain --shape 1x4096x4096 --types u8s8 --out f32 --device cpu\n"
-    "qdot explain --shape 196x256x1152 --device opencl:0 --json why.json",
+    "qdot explain --shape 196x256x1152 --device opencl:0 --json why.json\n"
+    "qdot explain --conv '1x112x112x32 32x3x3 p1 g32' --out u8",
 };
 
 struct named {
@@ -82,38 +98,89 @@ static const struct named *find(const struct named four[4], const char *name)
     return NULL;
 }
 
-/* The descriptor, with a B of any values unless one-shot; *b is the caller's to free. */
-static int describe(const struct options *o, struct qdot_op_desc *d, unsigned char **b)
+static int describe_product(const struct options *o, struct shape *shape, struct qdot_op_desc *d)
 {
-    size_t shape[3];
-    ptrdiff_t bytes;
-    if (!o->shape)
-        return opt_error("explain", "--shape: expected, such as 1024x1024x1024");
-    if (!opt_shape(o->shape, shape))
+    size_t sizes[3];
+    char reason[80];
+    if (o->layout || o->transposed || o->output_pad)
+        return opt_error("explain", "%s: expected only with --conv",
+                         o->layout       ? "--layout"
+                         : o->transposed ? "--transposed"
+                                         : "--output-pad");
+    if (!opt_shape(o->shape, sizes))
         return opt_error("explain", "--shape '%s': expected MxNxK, three numbers from 1 up",
                          o->shape);
+    *shape = (struct shape){.kind = QDOT_GEMM, .m = sizes[0], .n = sizes[1], .k = sizes[2]};
+    if (!shape_complete(shape, reason, sizeof(reason)))
+        return opt_error("explain", "--shape '%s': %s", o->shape, reason);
+    d->m = shape->m;
+    d->n = shape->n;
+    d->k = shape->k;
+    d->b_transposed = o->b_transposed;
+    return EXIT_OK;
+}
+
+static int describe_conv(const struct options *o, struct shape *shape, struct qdot_op_desc *d)
+{
+    struct qdot_conv *c = &shape->conv;
+    char reason[512];
+    if (o->b_transposed || o->one_shot)
+        return opt_error("explain", "%s: expected only with --shape",
+                         o->b_transposed ? "--b-transposed" : "--one-shot");
+    if (!shape_parse_conv(o->conv, shape))
+        return opt_error("explain",
+                         "--conv '%s': expected BxHxWxC OxKHxKW and perhaps s, p, d, g, as in "
+                         "\"1x56x56x64 64x3x3 s1 p1 g1\"",
+                         o->conv);
+    if (o->layout && strcmp(o->layout, "nhwc") != 0 && strcmp(o->layout, "nchw") != 0)
+        return opt_error("explain", "--layout '%s': expected nhwc or nchw", o->layout);
+    c->layout = o->layout && strcmp(o->layout, "nchw") == 0 ? QDOT_NCHW : QDOT_NHWC;
+    c->transposed = o->transposed;
+    if (o->output_pad) {
+        int64_t v[2];
+        const size_t count = opt_numbers(o->output_pad, 0, INT32_MAX, v, 2);
+        if (!o->transposed)
+            return opt_error("explain", "--output-pad: expected none without --transposed");
+        if (count == 0)
+            return opt_error("explain",
+                             "--output-pad '%s': expected H,W or one number from 0 to %d",
+                             o->output_pad, INT32_MAX);
+        c->output_pad_h = (size_t)v[0];
+        c->output_pad_w = (size_t)v[count - 1];
+    }
+    if (!shape_complete(shape, reason, sizeof(reason))) {
+        static const char prefix[] = "conv."; /* of the library's fields */
+        const size_t skip = strncmp(reason, prefix, strlen(prefix)) == 0 ? strlen(prefix) : 0;
+        return opt_error("explain", "--conv '%s': %s", o->conv, reason + skip);
+    }
+    d->kind = QDOT_CONV;
+    d->conv = *c;
+    return EXIT_OK;
+}
+
+/* The descriptor, with a B of any values unless one-shot; *b is the caller's to free. */
+static int describe(const struct options *o, struct shape *shape, struct qdot_op_desc *d,
+                    unsigned char **b)
+{
+    if (!o->shape == !o->conv)
+        return opt_error("explain", "--shape, --conv: expected one of them, such as --shape "
+                                    "1024x1024x1024");
     const struct named *pair = find(type_pairs, o->types), *out = find(outputs, o->out);
     if (!pair)
         return opt_error("explain", "--types '%s': expected u8s8, s8s8, u8u8 or s8u8", o->types);
     if (!out)
         return opt_error("explain", "--out '%s': expected s32, f32, s8 or u8", o->out);
-    *d = (struct qdot_op_desc){.m = shape[0],
-                               .n = shape[1],
-                               .k = shape[2],
-                               .a_type = pair->first,
-                               .b_type = pair->second,
-                               .out_type = out->first,
-                               .b_transposed = o->b_transposed,
-                               .kernel = o->kernel};
-    if (o->one_shot)
-        return EXIT_OK;
-    if (__builtin_mul_overflow(shape[1], shape[2], &bytes))
-        return opt_error("explain", "--shape '%s': expected N x K below 2^63", o->shape);
-    *b = malloc((size_t)bytes);
+    *d = (struct qdot_op_desc){
+        .a_type = pair->first, .b_type = pair->second, .out_type = out->first, .kernel = o->kernel};
+    const int status = o->conv ? describe_conv(o, shape, d) : describe_product(o, shape, d);
+    if (status != EXIT_OK || o->one_shot)
+        return status;
+    const size_t bytes = shape->n * shape->k;
+    *b = malloc(bytes);
     if (!*b)
-        return opt_error("explain", "--shape '%s': out of memory for %td bytes of B", o->shape,
-                         bytes);
-    for (ptrdiff_t i = 0; i < bytes; i++)
+        return opt_error("explain", "%s: out of memory for %zu bytes of %s",
+                         o->conv ? "--conv" : "--shape", bytes, o->conv ? "weights" : "B");
+    for (size_t i = 0; i < bytes; i++)
         (*b)[i] = (unsigned char)(i * 37 % 251);
     d->b = *b;
     return EXIT_OK;
@@ -183,16 +250,27 @@ static void print_candidates(const struct qdot_candidate *candidates, size_t cou
     }
 }
 
-static cJSON *to_json(const struct options *o, const struct qdot_candidate *candidates,
-                      size_t count)
+static cJSON *to_json(const struct options *o, const struct shape *shape,
+                      const struct qdot_candidate *candidates, size_t count)
 {
+    const struct qdot_conv *conv = &shape->conv;
+    char text[SHAPE_TEXT];
     cJSON *root = cJSON_CreateObject();
+    shape_text(shape, text, sizeof(text));
     cJSON_AddStringToObject(root, "qdot", qdot_version());
-    cJSON_AddStringToObject(root, "shape", o->shape);
+    cJSON_AddStringToObject(root, "shape", text);
     cJSON_AddStringToObject(root, "types", o->types);
     cJSON_AddStringToObject(root, "out", o->out);
-    cJSON_AddBoolToObject(root, "b_transposed", o->b_transposed);
-    cJSON_AddBoolToObject(root, "one_shot", o->one_shot);
+    if (shape->kind == QDOT_CONV) {
+        cJSON_AddStringToObject(root, "layout", conv->layout == QDOT_NCHW ? "nchw" : "nhwc");
+        cJSON_AddBoolToObject(root, "transposed", conv->transposed);
+        cJSON *pads = cJSON_AddArrayToObject(root, "output_pad");
+        cJSON_AddItemToArray(pads, cJSON_CreateNumber((double)conv->output_pad_h));
+        cJSON_AddItemToArray(pads, cJSON_CreateNumber((double)conv->output_pad_w));
+    } else {
+        cJSON_AddBoolToObject(root, "b_transposed", o->b_transposed);
+        cJSON_AddBoolToObject(root, "one_shot", o->one_shot);
+    }
     cJSON *list = cJSON_AddArrayToObject(root, "candidates");
     for (size_t i = 0; i < count; i++) {
         const struct qdot_candidate *c = &candidates[i];
@@ -208,10 +286,11 @@ static cJSON *to_json(const struct options *o, const struct qdot_candidate *cand
     return root;
 }
 
-static int save(const struct options *o, const struct qdot_candidate *candidates, size_t count)
+static int save(const struct options *o, const struct shape *shape,
+                const struct qdot_candidate *candidates, size_t count)
 {
     struct save file;
-    if (!save_json(&file, "explain", "--json", o->json, to_json(o, candidates, count)))
+    if (!save_json(&file, "explain", "--json", o->json, to_json(o, shape, candidates, count)))
         return EXIT_USAGE;
     const bool good = save_commit(&file, "explain", "--json");
     save_discard(&file);
@@ -225,8 +304,9 @@ int explain_main(int argc, char **argv)
     if (parsed != OPT_RUN)
         return parsed == OPT_HELP ? EXIT_OK : EXIT_USAGE;
     struct qdot_op_desc d;
+    struct shape shape;
     unsigned char *b = NULL;
-    int status = describe(&o, &d, &b);
+    int status = describe(&o, &shape, &d, &b);
     if (status != EXIT_OK)
         return status;
     size_t count = 0;
@@ -241,10 +321,11 @@ int explain_main(int argc, char **argv)
     for (size_t i = 0; i < count; i++)
         chosen |= candidates[i].chosen != 0;
     if (o.json)
-        status = save(&o, candidates, count);
+        status = save(&o, &shape, candidates, count);
     free(candidates);
     if (status == EXIT_OK && !chosen) {
-        opt_error("explain", "--shape %s: no row of '%s' serves it", o.shape, o.device);
+        opt_error("explain", "%s %s: no row of '%s' serves it", o.conv ? "--conv" : "--shape",
+                  o.conv ? o.conv : o.shape, o.device);
         status = EXIT_WRONG;
     }
     return status;

@@ -306,6 +306,25 @@ def refusals(check, cpu_rows):
     check.refuse("-o in no directory", "-o", ["conv", x, w, "-o", "/nonexistent/y.npy"])
     check.refuse("-o a full device", "-o '/dev/full'", ["conv", x, w, "-o", "/dev/full"])
 
+    def explain(name, named, *arguments):
+        check.refuse("explain " + name, named, ["explain", *arguments])
+
+    spec = "1x5x6x4 6x3x2 p1"
+    done = check.run("explain", "--device", "cpu", "--conv", spec, "--layout", "nchw")
+    chosen = [line for line in done.stdout.splitlines() if line.startswith("* cpu  ")]
+    check.result("explain --conv", (done.returncode or len(chosen) != 1) and done.stdout + done.stderr)
+    for bad in ("1x5x6", "1x5x6x4", "1x5x6x4 6x3", "1x5x6x4 6x3x2 q1", "1x5x6x4 6x3x2 p1,1", "x y"):
+        explain("--conv " + bad, "--conv '%s'" % bad, "--conv", bad)
+    explain("groups", "groups: ", "--conv", spec + " g3")
+    explain("an empty output", "the output is empty", "--conv", "1x5x6x4 6x9x2")
+    explain("a shape and a convolution", "--conv", "--conv", spec, "--shape", "2x2x2")
+    explain("--layout", "--layout 'hwcn'", "--conv", spec, "--layout", "hwcn")
+    explain("--layout of a product", "--layout", "--shape", "2x2x2", "--layout", "nchw")
+    explain("--transposed of a product", "--transposed", "--shape", "2x2x2", "--transposed")
+    explain("--one-shot of a convolution", "--one-shot", "--conv", spec, "--one-shot")
+    explain("--output-pad, not transposed", "--transposed", "--conv", spec, "--output-pad", "1")
+    explain("--output-pad", "output_pad", "--conv", spec, "--transposed", "--output-pad", "1")
+
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])

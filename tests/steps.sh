@@ -98,7 +98,7 @@ conform_vulkan() {
         --require 'vulkan/gemm_*,vulkan/conv_*,vulkan/depthwise_*' --json "$build/vulkan.json" --junit "$build/vulkan.xml"
 }
 
-# qdot gemm on files, against NumPy, on every device. Debian's Python: another may lack NumPy.
+# qdot gemm and qdot conv on files, against NumPy, on every device. Debian's Python: another may lack NumPy.
 gemm_numpy() {
     /usr/bin/python3 "$source/tests/gemm_numpy.py" "$build/qdot" --cases 60
 }
