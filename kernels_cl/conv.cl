@@ -1,8 +1,8 @@
 /*
- * Convolution from the padded copy (conv_input.cl) and packed panels: a work-item computes MR output
- * pixels of 16 channels. Pixels are counted over images, lines and columns, so that a tile crosses
- * the ends of lines; where each of its rows lies in the copy is computed once, and a tap is at the
- * same distance from all of them.
+ * Convolution from the padded copy (conv_input.cl) and packed panels: a work-item computes MR
+ * pixels of 16 output channels. Pixels are counted over images, lines and columns, so that a tile
+ * crosses the ends of lines; where each of its rows lies in the copy is found once, and a tap is at
+ * the same distance from all of them.
  */
 
 /* Sums over the channels of every (pixel, group) of the copy, for zero points of B. */
@@ -36,16 +36,16 @@ kernel void conv(global const a_group *input, global const uint *packed_b, globa
                  uint part_panels, SLIDE_PARAMETERS, STAGE_PARAMETERS)
 {
     const uint panel = get_global_id(0) % panels, first = get_global_id(0) / panels * MR;
-    if (first >= pixels)
+    if (first >= m)
         return;
-    const uint part = panel / part_panels, column = panel % part_panels * NR, last = pixels - 1;
+    const uint part = panel / part_panels, column = panel % part_panels * NR, last = m - 1;
     const struct slide s = SLIDE;
     const struct point begins = point_of(&s, first);
     struct point p = begins;
     global const uint *b = packed_b + (ulong) panel * kh * kw * words * NR;
     ROWS_8(POINT)
     uint16 acc0 = 0, acc1 = 0, acc2 = 0, acc3 = 0, acc4 = 0, acc5 = 0, acc6 = 0, acc7 = 0;
-    const uint rows = min(pixels - first, (uint) MR);
+    const uint rows = min(m - first, (uint) MR);
     if (rows > 4) {
         MULTIPLY(ROWS_8)
     } else if (rows > 1) {

@@ -23,7 +23,8 @@ uint channel_of(uint channel, uint multiplier)
 }
 
 /* Up to 4 channels of a pixel; zeros past 'depth'. */
-uchar4 load_channels(global const uchar *pixel, ulong step, uint channel, uint multiplier, int depth)
+uchar4 load_channels(global const uchar *pixel, ulong step, uint channel, uint multiplier,
+                     int depth)
 {
     uchar4 bytes = 0;
     if (depth > 0)
@@ -41,7 +42,7 @@ uchar4 load_channels(global const uchar *pixel, ulong step, uint channel, uint m
 
 /*
  * One work-item writes SEGMENT words of one group of one pixel. A byte's value in the operand form
- * is (byte ^ flip) - sign, as in pack.cl; zero is the zero point's. Steps are in bytes of the source.
+ * is (byte ^ flip) - sign, as in pack.cl; zero is the zero point's. Steps are in bytes.
  */
 kernel void copy_input(global const uchar *source, ulong offset, ulong image_step, ulong line_step,
                        ulong pixel_step, ulong channel_step, uint height, uint width, uint begin,
@@ -75,8 +76,8 @@ kernel void copy_input(global const uchar *source, ulong offset, ulong image_ste
         const int depth = (int) channels - (int) (i * 4);
         int4 v = zero;
         if (inside) {
-            const uchar4 bytes = load_channels(pixel, channel_step, channel + i * 4, multiplier,
-                                               depth);
+            const uchar4 bytes =
+                load_channels(pixel, channel_step, channel + i * 4, multiplier, depth);
             v = convert_int4(bytes ^ (uchar4) ((uchar) flip)) - sign;
         }
         v &= (int4) (0, 1, 2, 3) < (int4) depth;

@@ -23,9 +23,9 @@ kernel void depthwise(global const char16 *input, global const char16 *packed_b,
                       STAGE_PARAMETERS)
 {
     const uint panel = get_global_id(0) % panels, first = get_global_id(0) / panels * MR;
-    if (first >= pixels)
+    if (first >= m)
         return;
-    const uint column = panel * NR, cell = words / 4, last = pixels - 1;
+    const uint column = panel * NR, cell = words / 4, last = m - 1;
     const struct slide s = SLIDE;
     const struct point begins = point_of(&s, first);
     struct point p = begins;
@@ -33,7 +33,7 @@ kernel void depthwise(global const char16 *input, global const char16 *packed_b,
     global const char16 *b = packed_b + (ulong) panel * kh * kw;
     ROWS_8(POINT)
     uint16 acc0 = 0, acc1 = 0, acc2 = 0, acc3 = 0, acc4 = 0, acc5 = 0, acc6 = 0, acc7 = 0;
-    const uint rows = min(pixels - first, (uint) MR);
+    const uint rows = min(m - first, (uint) MR);
     if (rows > 4) {
         MULTIPLY(ROWS_8)
     } else if (rows > 1) {

@@ -26,7 +26,7 @@ enum { WITH_ROW_SUM = 1, WITH_A_ZERO = 2, WITH_ROW_SCALE = 4 };
 
 #define STAGE_PARAMETERS                                                                           \
     global out_t *out, ulong out_offset, ulong ldo, uint m, uint n, uint k, uint with,             \
-        global const int *terms, ulong terms_ld, global const uint *row_sum,                        \
+        global const int *terms, ulong terms_ld, global const uint *row_sum,                       \
         global const int *a_zero, ulong a_zero_offset, global const float *row_scale,              \
         ulong row_scale_offset, int lo, int hi, int zero
 #define STAGE                                                                                      \
@@ -126,8 +126,8 @@ float16 add16(float16 x, float16 y)
 #endif
 #endif
 
-/* 16 sums of one row to the output type; column counts the terms. Sums are unsigned: signed overflow
- * is undefined in OpenCL C too. */
+/* 16 sums of one row to the output type; 'column' is that of the terms. Sums are unsigned: signed
+ * overflow is undefined in OpenCL C too. */
 out16_t output16(const struct stage *s, uint16 acc, uint sum, uint row, uint column)
 {
     global const int *term = s->terms + column;

@@ -4,9 +4,9 @@
  * cells: one group of one pixel, of 'words' words.
  */
 #define SLIDE_PARAMETERS                                                                           \
-    uint panels, uint pixels, uint begin, uint out_lines, uint out_columns, uint words,            \
-        uint image_cells, uint y_cells, uint x_cells, uint kh, uint kw, uint tap_h, uint tap_w,    \
-        ulong out_image, ulong channel_step
+    uint panels, uint begin, uint out_lines, uint out_columns, uint words, uint image_cells,       \
+        uint y_cells, uint x_cells, uint kh, uint kw, uint tap_h, uint tap_w, ulong out_image,     \
+        ulong channel_step
 #define SLIDE {begin, out_lines, out_columns, image_cells, y_cells, x_cells, out_image, ldo}
 
 struct slide {

@@ -76,7 +76,6 @@ static void set_slide(const struct qdot_op *op, const struct ocl_slab *s, struct
     const struct ocl_copy *c = &impl->plan.copy;
     const size_t out_pixels = g->oh * g->ow;
     ARGUMENT(cl_uint, (cl_uint)(op->packed.n_pad / op->row->nr));
-    ARGUMENT(cl_uint, (cl_uint)((s->end - s->begin) * out_pixels));
     ARGUMENT(cl_uint, (cl_uint)s->begin);
     ARGUMENT(cl_uint, (cl_uint)g->oh);
     ARGUMENT(cl_uint, (cl_uint)g->ow);
