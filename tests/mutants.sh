@@ -34,8 +34,8 @@ conform() {
 cpu() { # cpu ROW-PATTERN GROUPS
     conform --device cpu --kernel "$1" --require "$1" --group "$2"
 }
-opencl() { # opencl GROUPS, the portable row
-    conform --device opencl:0 --kernel "$portable" --require "$portable" --group "$1"
+opencl() { # opencl ROW-PATTERN GROUPS
+    conform --device opencl:0 --kernel "$1" --require "$1" --group "$2"
 }
 # A race between work-items may give right values on a CPU: oclgrind looks for the race itself.
 opencl_races() {
@@ -153,7 +153,9 @@ if ! cmake -S "$tree" -B "$build" -DCMAKE_BUILD_TYPE=Release >"$scratch/build.lo
 fi
 "$build/qdot" conform --list >"$scratch/list"
 awk '$1 == "row" && $4 == "admitted" { print $3 }' "$scratch/list" >"$scratch/rows"
-portable=$(awk '$1 == "row" && $2 == "opencl:0" { row = $3 } END { print row }' "$scratch/list")
+portable=$(awk '$1 == "row" && $3 ~ "^opencl/gemm" { row = $3 } END { print row }' "$scratch/list")
+# shellcheck disable=SC2034 # for the list
+opencl_conv=$(awk '$1 == "row" && $3 ~ "^opencl/conv" { row = $3 } END { print row }' "$scratch/list")
 have_vulkan=no
 grep -q '^row  *vulkan:0' "$scratch/list" && have_vulkan=yes
 # shellcheck disable=SC2034 # for the list
