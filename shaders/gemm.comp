@@ -63,11 +63,12 @@ void main()
             acc0 += multiply4(packed_a[a].x, packed_b[b]);
     }
     const uvec4 acc[MR] = uvec4[](acc0, acc1, acc2, acc3, acc4, acc5, acc6, acc7);
+    const columns4 columns = load_columns(column);
     for (uint i = 0; i < rows; i++) {
         const uint a_zero = (with & WITH_A_ZERO) != 0 ? load_row(ROW_A_ZERO, row + i) : 0;
         const uint sum = (with & WITH_ROW_SUM) != 0 ? load_row(ROW_SUM, row + i) : 0;
         const uint scale = (with & WITH_ROW_SCALE) != 0 ? load_row(ROW_SCALE, row + i) : 0;
         store4(out_offset + (row + i) * ldo + column, min(store_n - column, 4),
-               finish4(acc[i], column, sum - k * a_zero, a_zero, scale));
+               finish4(acc[i], columns, sum - k * a_zero, a_zero, scale));
     }
 }

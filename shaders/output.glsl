@@ -190,27 +190,36 @@ void store4(uint at, uint count, uvec4 value)
     }
 }
 
+// The terms of 4 columns, as far as they are needed.
+struct columns4 {
+    uvec4 bias, col_sum, b_neg, scale, bias_f;
+};
+
+columns4 load_columns(uint column)
+{
+    const uvec4 none = uvec4(0);
+    return columns4(load_terms(TERM_BIAS, column),
+                    (with & WITH_A_ZERO) != 0 ? load_terms(TERM_COL_SUM, column) : none,
+                    (with & WITH_ROW_SUM) != 0 ? load_terms(TERM_B_NEG, column) : none,
+                    OUT != S32 ? load_terms(TERM_SCALE, column) : none,
+                    OUT == F32 ? load_terms(TERM_BIAS_F, column) : none);
+}
+
 // Sums of 4 columns to outputs, in the lowest byte where they are of 8 bits: with the terms of the
 // columns, and row_sum, a_zero and row_scale of their row where 'with' says that they are there.
-uvec4 finish4(uvec4 acc, uint column, uint row_sum, uint a_zero, uint row_scale)
+uvec4 finish4(uvec4 acc, columns4 columns, uint row_sum, uint a_zero, uint row_scale)
 {
-    acc += load_terms(TERM_BIAS, column);
-    if ((with & WITH_A_ZERO) != 0)
-        acc -= a_zero * load_terms(TERM_COL_SUM, column);
-    if ((with & WITH_ROW_SUM) != 0)
-        acc += row_sum * load_terms(TERM_B_NEG, column);
+    acc += columns.bias - a_zero * columns.col_sum + row_sum * columns.b_neg;
     if (OUT == S32)
         return acc;
-    const uvec4 scale = load_terms(TERM_SCALE, column);
-    const uvec4 bias = OUT == F32 ? load_terms(TERM_BIAS_F, column) : uvec4(0);
     uvec4 value;
     for (int j = 0; j < 4; j++) {
-        precise float x = to_float(acc[j]) * uintBitsToFloat(scale[j]);
+        precise float x = to_float(acc[j]) * uintBitsToFloat(columns.scale[j]);
         if (OUT == F32) {
             uint bits = floatBitsToUint(x);
             if ((with & WITH_ROW_SCALE) != 0)
                 bits = multiply(bits, row_scale);
-            value[j] = add(bits, bias[j]);
+            value[j] = add(bits, columns.bias_f[j]);
         } else {
             // Bounds are integers, so clamping first gives the same and stays in range.
             value[j] = uint(int(roundEven(clamp(x, float(lo), float(hi)))) + zero) & 255;

@@ -31,10 +31,11 @@ uint sum_of(uint part, uint pixel)
 // Columns lie side by side: NHWC.
 void store_pixels(uvec4 acc[MR], uint pixel, uint rows, uint part, uint column)
 {
-    const uint padded = part * part_pad + column, count = min(store_n - column, 4);
+    const uint count = min(store_n - column, 4);
+    const columns4 columns = load_columns(part * part_pad + column);
     uint at = out_offset + pixel * out_pixel + part * store_n + column;
     for (uint i = 0; i < rows; i++, at += out_pixel)
-        store4(at, count, finish4(acc[i], padded, sum_of(part, pixel + i), 0, 0));
+        store4(at, count, finish4(acc[i], columns, sum_of(part, pixel + i), 0, 0));
 }
 
 // Pixels lie side by side, as far as an image goes: NCHW. Bytes are gathered from neighbouring
@@ -42,13 +43,14 @@ void store_pixels(uvec4 acc[MR], uint pixel, uint rows, uint part, uint column)
 void store_planes(uvec4 acc[MR], uint pixel, uint rows, uint part, uint column)
 {
     const bool wide = OUT == S32 || OUT == F32;
-    const uint padded = part * part_pad + column, count = min(store_n - column, 4);
+    const uint count = min(store_n - column, 4);
+    const columns4 columns = load_columns(part * part_pad + column);
     uint in_plane = pixel % plane, gathered = 0;
     uint at = out_offset + pixel / plane * out_image + in_plane +
               (part * store_n + column) * out_column; // of the first pixel gathered
     uvec4 low = uvec4(0), high = uvec4(0);
     for (uint i = 0; i < rows; i++) {
-        const uvec4 value = finish4(acc[i], padded, sum_of(part, pixel + i), 0, 0);
+        const uvec4 value = finish4(acc[i], columns, sum_of(part, pixel + i), 0, 0);
         if (gathered < 4)
             low |= value << gathered * 8;
         else

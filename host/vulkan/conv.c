@@ -100,7 +100,7 @@ static void sum_windows(const struct qdot_op *op, const struct conv_arguments *a
 {
     const struct vk_device *vkd = op->device->impl;
     const size_t sums = (size_t)arguments->pixels * arguments->parts;
-    const size_t groups = vk_divide_up(sums, VK_LOCAL);
+    const size_t groups = vk_divide_up(sums, VK_LOCAL); /* at most 2^31 / 64 */
     vk_op_barrier(op);
     vk_dispatch(op, VK_SUMS_A, VK_SET_A, arguments, sizeof(*arguments), groups,
                 vk_divide_up(groups, vkd->limits.maxComputeWorkGroupCount[0]));
