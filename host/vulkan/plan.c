@@ -133,13 +133,16 @@ bool vk_plan(const struct qdot_row *row, const struct qdot_problem *p, struct vk
     if (p->m <= MAX_SIZE && p->n <= MAX_SIZE && p->k <= MAX_SIZE &&
         (p->op == QDOT_CONV ? conv_plan(row, p, plan) : gemm_plan(row, p, plan)))
         return true;
-    if (p->op == QDOT_CONV)
+    const struct vk_copy *copy = &plan->copy;
+    if (copy->lines > 0)
         snprintf(reason, reason_bytes,
-                 "conv: at most %zu output pixels, weights of a channel, and words of an image "
-                 "with its padding",
-                 MAX_SIZE);
+                 "conv: %zu x %zu pixels of %zu channels with the padding, at most %zu words, and "
+                 "as many windows",
+                 copy->lines, copy->columns, copy->parts * copy->channels, MAX_SIZE);
     else
-        snprintf(reason, reason_bytes, "m, n, k: at most %zu, and products below 2^63", MAX_SIZE);
+        snprintf(reason, reason_bytes,
+                 "m, n, k = %zu, %zu, %zu: at most %zu, and products below 2^63", p->m, p->n, p->k,
+                 MAX_SIZE);
     return false;
 }
 
@@ -154,8 +157,9 @@ static bool loops_fit(const struct qdot_row *row, const struct qdot_problem *p,
         snprintf(reason, reason_bytes, "k: %zu, shaders sum at most %zu", p->k, MAX_GROUPS * 4);
         return false;
     }
-    const size_t words = row->depthwise ? 0 : plan->copy.words; /* of a tap; k is at most 2^31 */
-    const size_t loops = g->kh * (1 + g->kw * (1 + words));
+    /* Each loop takes one more, to find that it is at its end; k is at most 2^31. */
+    const size_t tap = row->depthwise ? 1 : plan->copy.words + 2;
+    const size_t loops = g->kh * (g->kw * tap + 2) + 1;
     if (loops <= MAX_GROUPS)
         return true;
     snprintf(reason, reason_bytes,
