@@ -205,7 +205,10 @@ class Check:
         said = " ".join([os.path.basename(self.qdot), *arguments])
         if done.returncode != 0:
             return self.result(name, "exit status %d: %s: %s" % (done.returncode, done.stderr, said))
-        got = np.load(out)
+        try:
+            got = np.load(out)
+        except ValueError as error:
+            return self.result(name, "NumPy cannot read its output: %s: %s" % (error, said))
         want = np.ascontiguousarray(case.expected)
         problem = None
         if got.dtype != want.dtype or got.shape != want.shape:
