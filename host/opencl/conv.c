@@ -104,7 +104,7 @@ static int multiply(struct qdot_op *op, const struct ocl_slab *s, struct qdot_er
     ARGUMENT(cl_mem, impl->memory[OCL_A]);
     ARGUMENT(cl_mem, impl->memory[OCL_B]);
     if (!op->row->depthwise) {
-        ARGUMENT(cl_mem, impl->memory[OCL_ROW_SUM]);
+        ARGUMENT(cl_mem, ocl_row_sums(impl));
         ARGUMENT(cl_uint, (cl_uint)(packed->part_pad / op->row->nr));
     } else {
         stage.with = 0; /* zero points of B are in the product */

@@ -22,7 +22,7 @@ static int pack_a(struct qdot_op *op, const struct ocl_slab *s, struct qdot_erro
     ARGUMENT(cl_uint, (cl_uint)op->p.k);
     ocl_set_form(ocl, kernel, op->p.a_type, op->row->a_form);
     ARGUMENT(cl_mem, impl->memory[OCL_A]);
-    ARGUMENT(cl_mem, impl->memory[OCL_ROW_SUM]);
+    ARGUMENT(cl_mem, ocl_row_sums(impl));
     ARGUMENT(cl_ulong, 0);
     ARGUMENT(cl_uint, op->terms.any_b_neg);
     return ocl_launch(ocl, kernel, padded, (impl->plan.groups + SEGMENT - 1) / SEGMENT, err);

@@ -66,6 +66,11 @@ void ocl_set_form(const struct ocl_device *ocl, struct ocl_kernel *kernel, enum 
     ARGUMENT(cl_int, (cl_int)sign);
 }
 
+cl_mem ocl_row_sums(const struct ocl_op *impl)
+{
+    return impl->memory[impl->memory[OCL_ROW_SUM] ? OCL_ROW_SUM : OCL_TERMS];
+}
+
 void ocl_set_stage(const struct qdot_op *op, const struct ocl_slab *s, size_t m, size_t n,
                    struct ocl_kernel *kernel)
 {
@@ -81,7 +86,7 @@ void ocl_set_stage(const struct qdot_op *op, const struct ocl_slab *s, size_t m,
     ARGUMENT(cl_uint, s->with);
     ARGUMENT(cl_mem, impl->memory[OCL_TERMS]);
     ARGUMENT(cl_ulong, impl->plan.terms_ld);
-    ARGUMENT(cl_mem, impl->memory[OCL_ROW_SUM]);
+    ARGUMENT(cl_mem, ocl_row_sums(impl));
     ARGUMENT(cl_mem, s->a_zero.memory);
     ARGUMENT(cl_ulong, s->a_zero.offset);
     ARGUMENT(cl_mem, s->row_scale.memory);

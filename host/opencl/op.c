@@ -1,7 +1,7 @@
 /*
- * Ops: prepare, run. One slab at a time, of rows of A or of images, is brought into the kernels' form
- * on the device and multiplied, all in one in-order queue, so that a slab's buffers are used again
- * without waiting.
+ * Ops: prepare, run. One slab at a time, of rows of A or of images, is brought into the kernels'
+ * form on the device and multiplied, all in one in-order queue, so that a slab's buffers are used
+ * again without waiting.
  */
 #include <stdio.h>
 #include <string.h>
@@ -137,7 +137,7 @@ int ocl_prepare(struct qdot_op *op, struct qdot_error *err)
 
     for (enum ocl_memory i = 0; i < OCL_MEMORIES && status == QDOT_OK; i++) {
         const size_t bytes = impl->plan.bytes[i];
-        if (bytes == 0)
+        if (bytes == 0 || (i == OCL_ROW_SUM && !op->terms.any_b_neg))
             continue;
         status = make_memory(op, i, bytes, err);
         if (i != OCL_B && i != OCL_TERMS)

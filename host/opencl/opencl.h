@@ -225,6 +225,8 @@ void ocl_argument(const struct ocl_device *ocl, struct ocl_kernel *kernel, size_
 /* The value of a byte is (byte ^ flip) - sign in the operand's form. */
 void ocl_set_form(const struct ocl_device *ocl, struct ocl_kernel *kernel, enum qdot_type type,
                   enum qdot_type form);
+/* The buffer of row sums, or, where none are needed, any other: the kernels do not look at it. */
+cl_mem ocl_row_sums(const struct ocl_op *impl);
 /* STAGE_PARAMETERS of output.cl; n columns and up to row m. */
 void ocl_set_stage(const struct qdot_op *op, const struct ocl_slab *s, size_t m, size_t n,
                    struct ocl_kernel *kernel);

@@ -57,9 +57,9 @@ const struct qdot_row ocl_rows[OCL_ROWS] = {
      .impl = &portable},
 };
 
-#define SLAB_BYTES \
-    ((size_t)64 << 20)                    /* bounds the memory of packed A whatever m is,
-                                           and of padded images but for the first */
+/* Bounds the memory of packed A whatever m is, and of padded images, of which one at least is there
+ * at a time. */
+#define SLAB_BYTES ((size_t)64 << 20)
 #define MAX_SIZE (((size_t)1 << 31) - 64) /* kernels count rows, columns and k in 32 bits */
 
 static size_t round_up(size_t value, size_t step)
@@ -141,7 +141,9 @@ bool ocl_plan(const struct qdot_row *row, const struct qdot_problem *p, struct o
 {
     struct qdot_packed packed;
     *plan = (struct ocl_plan){0};
-    snprintf(reason, reason_bytes, "m, n, k: at most %zu, and products below 2^63", MAX_SIZE);
+    snprintf(reason, reason_bytes, "%s = %zu, %zu, %zu: at most %zu, and products below 2^63",
+             p->op == QDOT_CONV ? "output pixels, channels, taps" : "m, n, k", p->m, p->n, p->k,
+             MAX_SIZE);
     if (p->m > MAX_SIZE || p->n > MAX_SIZE || p->k > MAX_SIZE ||
         !qdot_packed_layout(row, p, &packed) || packed.n_pad > MAX_SIZE ||
         !qdot_mul_size(p->units, p->a_bytes, &plan->bytes[OCL_A_IN]) ||
@@ -173,7 +175,8 @@ bool ocl_fits(struct qdot_device *device, const struct qdot_row *row, const stru
     for (size_t i = 0; i < OCL_MEMORIES; i++) {
         if (plan.bytes[i] > ocl->max_alloc) {
             snprintf(reason, reason_bytes, "%s: %zu bytes, the device allocates at most %llu",
-                     names[i], plan.bytes[i], (unsigned long long)ocl->max_alloc);
+                     i == OCL_A && p->op == QDOT_CONV ? "the padded input" : names[i],
+                     plan.bytes[i], (unsigned long long)ocl->max_alloc);
             return false;
         }
     }
