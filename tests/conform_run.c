@@ -91,6 +91,8 @@ static enum verdict create(struct job *job, struct qdot_device **device)
             return refused(job, "qdot_device_info", &err);
         struct qdot_device_desc open = {
             .size = sizeof(open), .device = info.name, .cache_dir = "", .thread_count = c->threads};
+        if (job->target->tasks)
+            open.threads = (struct qdot_threads){c->threads, NULL, conform_parallel_for};
         if (qdot_open(&open, &job->own, &err))
             return refused(job, "qdot_open", &err);
         *device = job->own;
