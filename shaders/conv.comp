@@ -24,16 +24,16 @@ layout(std430, set = 0, binding = 1) readonly buffer PackedB
 #define ROWS_4(F) F(0) F(1) F(2) F(3)
 #define ROWS_8(F) ROWS_4(F) F(4) F(5) F(6) F(7)
 #define STEP(i) acc[i] += multiply4(copy[windows[i] + at], w);
-#define MULTIPLY(ROWS)                                  \
-    for (uint i = 0; i < kernel_h; i++) {               \
-        for (uint j = 0; j < kernel_w; j++) {           \
-            const uint tap = part * part_words + i * tap_h + j * tap_w;     \
-            for (uint at = tap; at < tap + part_words; at++) { \
-                const uvec4 w = packed_b[b];            \
-                ROWS(STEP)                              \
-                b += NR / 4;                            \
-            }                                           \
-        }                                               \
+#define MULTIPLY(ROWS)                                                  \
+    for (uint i = 0; i < kernel_h; i++) {                               \
+        for (uint j = 0; j < kernel_w; j++) {                           \
+            const uint tap = part * part_words + i * tap_h + j * tap_w; \
+            for (uint at = tap; at < tap + part_words; at++) {          \
+                const uvec4 w = packed_b[b];                            \
+                ROWS(STEP)                                              \
+                b += NR / 4;                                            \
+            }                                                           \
+        }                                                               \
     }
 
 void main()

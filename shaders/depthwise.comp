@@ -28,6 +28,8 @@ ivec4 signed4(uint word)
                  v >> 24);
 }
 
+#define STEP(i) acc[i] += uvec4(signed4(copy[windows[i] + tap]) * w);
+
 void main()
 {
     const uint quad = gl_GlobalInvocationID.x, column = quad * 4;
@@ -46,8 +48,10 @@ void main()
         for (uint j = 0; j < kernel_w; j++) {
             const uint tap = quad + i * tap_h + j * tap_w;
             const ivec4 w = signed4(packed_b[b]) + b_neg;
-            for (int r = 0; r < MR; r++)
-                acc[r] += uvec4(signed4(copy[windows[r] + tap]) * w);
+            STEP(0)
+            STEP(1)
+            STEP(2)
+            STEP(3)
             b += NR / 4;
         }
     }

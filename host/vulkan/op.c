@@ -63,8 +63,10 @@ static int make_buffers(struct qdot_op *op, struct qdot_error *err)
         if (impl->plan.bytes[i] == 0)
             continue;
         status = vk_buffer_create(op->device, impl->plan.bytes[i], &impl->buffers[i], err);
-        if (i != VK_B && i != VK_TERMS)
-            op->workspace_bytes += impl->plan.bytes[i];
+        /* Packed B and the terms of columns do not count. */
+        if (i != VK_B)
+            op->workspace_bytes +=
+                impl->plan.bytes[i] - (i == VK_TERMS ? impl->plan.terms_ld * TERMS * 4 : 0);
     }
     if (status == QDOT_OK)
         status = vk_memory_create(op->device, VK_KIND_DEVICE, impl->buffers, VK_FIRST_HOST,
