@@ -162,11 +162,17 @@ out16_t output16(const struct stage *s, uint16 acc, uint sum, uint row, uint col
 #endif
 }
 
-/* The first 'count' of 16 columns, 'step' elements apart. */
+/* The first 'count' of 16 columns, 'step' elements apart. Where bytes are aligned they are stored as
+ * words: compilers store a vector of bytes that need not be byte by byte. */
 void put16(global out_t *out, ulong step, out16_t value, uint count)
 {
     if (count >= 16 && step == 1) {
-        vstore16(value, 0, out);
+#if OUT == 1 || OUT == 2
+        if (((size_t) out & 3) == 0)
+            vstore4(as_uint4(value), 0, (global uint *) out);
+        else
+#endif
+            vstore16(value, 0, out);
     } else {
         out_t values[16];
         vstore16(value, 0, values);
