@@ -151,12 +151,14 @@ out16_t output16(const struct stage *s, uint16 acc, uint sum, uint row, uint col
         x = multiply16(x, s->row_scale[row]);
     return add16(x, vload16(0, (global const float *) (term + TERM_BIAS_F * ld)));
 #else
-    /* Bounds are integers, so clamping first gives the same and keeps the conversion in range. */
-    x = rint(clamp(x, (float16) ((float) s->lo), (float16) ((float) s->hi)));
+    /* Bounds are integers, so clamping first gives the same. Floats from 2^23 to 2^24 are the
+     * integers, so that adding 1.5 * 2^23 rounds as rint does, and the result is in the low bits. */
+    x = clamp(x, (float16) ((float) s->lo), (float16) ((float) s->hi)) + 0x1.8p23f;
+    const int16 rounded = as_int16(x) - (as_int(0x1.8p23f) - s->zero);
 #if OUT == 1
-    return convert_uchar16(convert_int16(x) + s->zero);
+    return convert_uchar16(rounded);
 #else
-    return convert_char16(convert_int16(x) + s->zero);
+    return convert_char16(rounded);
 #endif
 #endif
 #endif
