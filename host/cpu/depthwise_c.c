@@ -64,7 +64,6 @@ void cpu_depthwise_by_taps(const struct cpu_depthwise *d, cpu_windows_fn *window
     struct taps taps = {.list = d->scratch};
     taps.padding = (uint8_t *)(taps.list + count + 1);
     taps.copies = (uint8_t(*)[NR])(taps.padding + NR);
-    taps.list[count] = taps.padding;
     memset(taps.padding, d->fill ^ d->flip, NR);
     memset(taps.copies, 0, count * NR);
     for (size_t y = 0; y < d->lines; y++) {
@@ -78,6 +77,7 @@ void cpu_depthwise_by_taps(const struct cpu_depthwise *d, cpu_windows_fn *window
                 .pixel = y * d->columns + x,
             };
             find_taps(d, &taps, y, x);
+            taps.list[count] = taps.list[count - 1];
             windows(&w);
             x += w.count;
         }

@@ -7,7 +7,8 @@
 #define CPU_TAPS_NR 16
 
 /* Neighbouring outputs of a line whose taps are at the same distances: output q has NR channels of
- * tap t, still to be flipped, at taps[t] + q * step. Behind the last tap there is one of padding. */
+ * tap t, still to be flipped, at taps[t] + q * step. The last tap is there twice,
+ * for kernels that take pairs. */
 struct cpu_windows {
     const struct cpu_depthwise *d;
     const uint8_t *const *taps;
