@@ -29,21 +29,22 @@ struct taps {
 
 static void find_taps(const struct cpu_depthwise *d, const struct taps *taps, size_t y, size_t x)
 {
-    for (size_t i = 0, t = 0; i < d->kh; i++) {
-        const size_t point_y = y * d->stride_h + i * d->dilation_h;
-        const bool inside = point_y >= d->top && point_y < d->bottom;
-        for (size_t j = 0; j < d->kw; j++, t++) {
-            const size_t point_x = x * d->stride_w + j * d->dilation_w;
-            taps->list[t] = taps->padding;
-            if (!inside || point_x < d->left || point_x >= d->right)
-                continue;
-            taps->list[t] = d->input + (point_y - d->top) * d->line_bytes +
-                            (point_x - d->left) * d->point_bytes;
-            if (d->channels < NR) {
-                memcpy(taps->copies[t], taps->list[t], d->channels);
-                taps->list[t] = taps->copies[t];
-            }
+    const size_t height = d->bottom - d->top, width = d->right - d->left;
+    const uint8_t **tap = taps->list;
+    for (size_t i = 0; i < d->kh; i++) {
+        /* Of input lines and points; those before the first are huge. */
+        const size_t line = y * d->stride_h + i * d->dilation_h - d->top;
+        size_t point = x * d->stride_w - d->left;
+        const size_t end = line < height ? width : 0;
+        const ptrdiff_t start = (ptrdiff_t)line * (ptrdiff_t)d->line_bytes;
+        for (size_t j = 0; j < d->kw; j++, point += d->dilation_w) {
+            const ptrdiff_t at = start + (ptrdiff_t)point * (ptrdiff_t)d->point_bytes;
+            *tap++ = point < end ? d->input + at : taps->padding;
         }
+    }
+    for (size_t t = 0; d->channels < NR && t < d->kh * d->kw; t++) {
+        memcpy(taps->copies[t], taps->list[t], d->channels);
+        taps->list[t] = taps->copies[t];
     }
 }
 
@@ -65,7 +66,8 @@ void cpu_depthwise_by_taps(const struct cpu_depthwise *d, cpu_windows_fn *window
     taps.padding = (uint8_t *)(taps.list + count + 1);
     taps.copies = (uint8_t(*)[NR])(taps.padding + NR);
     memset(taps.padding, d->fill ^ d->flip, NR);
-    memset(taps.copies, 0, count * NR);
+    if (d->channels < NR)
+        memset(taps.copies, 0, count * NR);
     for (size_t y = 0; y < d->lines; y++) {
         for (size_t x = 0; x < d->columns;) {
             const size_t inside = d->channels == NR ? outputs_inside(d, y, x) : 0;
