@@ -393,11 +393,11 @@ static bool same_geometry(const struct geometry *a, const struct geometry *b)
            a->kr == b->kr;
 }
 
-/* Does --group have cases of this row's kind? "one_shot" has none for convolutions. */
-static bool has_group(const struct session *s, const struct geometry *g)
+/* Does --group have cases for this row? "one_shot" has none for convolutions. */
+static bool has_group(const struct session *s, const struct geometry *g, const char *backend)
 {
     for (size_t i = 0; i < conform_group_count; i++)
-        if (conform_groups[i].kind == g->kind &&
+        if (conform_group_applies(&conform_groups[i], g, backend) &&
             group_selected(s->options.group, conform_groups[i].name))
             return true;
     return false;
@@ -405,7 +405,9 @@ static bool has_group(const struct session *s, const struct geometry *g)
 
 static bool row_named(const struct session *s, const struct row *row)
 {
-    return matches(s->options.kernel, row->kernel) && has_group(s, &row->geometry);
+    char backend[64];
+    snprintf(backend, sizeof(backend), "%.*s", (int)strcspn(row->kernel, "/"), row->kernel);
+    return matches(s->options.kernel, row->kernel) && has_group(s, &row->geometry, backend);
 }
 
 static bool row_wanted(const struct session *s, const struct row *row)
@@ -424,7 +426,7 @@ static void run_references(struct session *s)
     }
     for (size_t i = 0; i < s->row_count; i++) {
         const struct geometry *mine = &s->rows[i].geometry;
-        bool seen = !row_wanted(s, &s->rows[i]);
+        bool seen = !row_wanted(s, &s->rows[i]) || !has_group(s, mine, "reference");
         for (size_t j = 0; j < i && !seen; j++)
             seen = row_wanted(s, &s->rows[j]) && same_geometry(&s->rows[j].geometry, mine);
         if (!seen)

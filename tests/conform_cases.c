@@ -227,7 +227,7 @@ bool conform_group_applies(const struct conform_group *group, const struct geome
     if (group->kind != g->kind)
         return false;
     if (group->cpu_only)
-        return strcmp(backend, "cpu") == 0 || strcmp(backend, "reference") == 0;
+        return strcmp(backend, "cpu") == 0;
     if (group->wraps)
         return strcmp(backend, "opencl") == 0 || strcmp(backend, "cpu") == 0 ||
                strcmp(backend, "reference") == 0;

@@ -225,38 +225,42 @@ bool conv_packed(const struct geometry *g, size_t index, struct random *r, struc
     return true;
 }
 
-/* Dimensions as they are, but for 'small'. */
-static void network_layer(const struct geometry *g, size_t height, size_t width, size_t kernel,
-                          size_t stride, struct qdot_conv *v)
-{
-    v->height = g->small ? smaller(height, 5) : height;
-    v->width = g->small ? smaller(width, 7) : width;
-    geometry_square(v, kernel, stride, kernel / 2);
-    if (g->small)
-        geometry_fit(g, v);
-}
-
+/* Millions of products each: work enough that all threads take part. Height, width, groups,
+ * channels and output channels of a group, kernel, stride, batch, NCHW? */
 bool conv_threads(const struct geometry *g, size_t index, struct random *r, struct conform_case *c)
 {
-    static const size_t threads[3] = {1, 2, 5};
-    enum { SHAPES = 8 };
-    if (index >= 3 * SHAPES)
+    enum { THREADS = 3, SHAPES = 6 };
+    static const size_t threads[THREADS] = {1, 2, 5};
+    static const size_t all[SHAPES][9] = {
+        {40, 41, 1, 64, 96, 1, 1, 1, 0}, {28, 29, 1, 33, 41, 3, 1, 1, 0},
+        {56, 57, 7, 5, 9, 3, 1, 1, 0},   {41, 43, 1, 64, 40, 3, 2, 1, 1},
+        {1, 997, 1, 64, 48, 3, 1, 1, 0}, {14, 14, 1, 16, 64, 3, 1, 6, 0},
+    };
+    static const size_t depthwise[SHAPES][9] = {
+        {56, 57, 161, 1, 1, 3, 1, 1, 0},  {57, 59, 320, 1, 1, 3, 2, 1, 0},
+        {9, 11, 960, 1, 1, 3, 1, 9, 0},   {56, 57, 160, 1, 1, 3, 1, 1, 1},
+        {1, 4097, 200, 1, 1, 3, 1, 1, 0}, {31, 37, 70, 1, 4, 5, 1, 1, 0},
+    };
+    if (index >= THREADS * SHAPES)
         return false;
-    size_t shape = index / 3, many = 5 * g->nr + 1;
+    size_t shape = index / THREADS;
+    const size_t *s = g->depthwise ? depthwise[shape] : all[shape];
     struct qdot_conv *v = &c->conv;
-    *v = geometry_single(shape % 4 == 3 ? QDOT_NCHW : QDOT_NHWC);
-    if (g->depthwise)
-        geometry_channels(v, shape % 2 ? many : 24, 1, 1);
-    else if (shape % 4 == 2)
-        geometry_channels(v, 7, 5, 9);
-    else
-        geometry_channels(v, 1, shape % 2 ? 5 : 64, shape % 2 ? smaller(many, 200) : 24);
-    network_layer(g, shape < 4 ? 14 : 1, shape < 4 ? 15 : 37, shape % 4 == 0 ? 1 : 3,
-                  1 + shape % 4 / 3, v);
-    v->batch = shape >= 6 ? 4 : 1;
-    make_types(c, shape * 5 + index % 3);
+    *v = geometry_single(s[8] ? QDOT_NCHW : QDOT_NHWC);
+    geometry_channels(v, s[2], s[3], s[4]);
+    geometry_square(v, s[5], s[6], s[5] / 2);
+    v->height = s[0];
+    v->width = s[1];
+    v->batch = s[7];
+    if (s[0] == 1) {
+        v->kernel_h = 1;
+        v->pad_top = v->pad_bottom = 0;
+    }
+    if (g->small)
+        geometry_fit(g, v);
+    make_types(c, shape * 5 + index % THREADS);
     make_rest(r, c);
-    c->threads = threads[index % 3];
+    c->threads = threads[index % THREADS];
     c->runs = 2;
     return true;
 }
@@ -326,10 +330,9 @@ bool conv_layers(const struct geometry *g, size_t index, struct random *r, struc
     struct qdot_conv *v = &c->conv;
     *v = geometry_single(QDOT_NHWC);
     geometry_channels(v, l[3], l[1], l[2]);
-    network_layer(g, l[0], l[0], l[4], l[5], v);
+    geometry_square(v, l[4], l[5], l[6] ? 1 : l[4] / 2);
+    v->height = v->width = l[0];
     v->transposed = l[6] != 0;
-    if (v->transposed)
-        geometry_square(v, l[4], l[5], 1);
     make_types(c, (index & 1) + 4 * (index % 4));
     c->a_fill = c->b_fill = FILL_ANY;
     c->a_zero = c->a_type == QDOT_U8 ? ZERO_ONE : ZERO_NONE;
