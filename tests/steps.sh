@@ -65,12 +65,13 @@ api() {
     api_in "$build" "$1"
 }
 
-# The last rows of a backend's table, of each kind of op, which need nothing of the device.
+# The last row of a backend's table of each sort, which needs nothing of the device.
 last_rows() {
     "$build/qdot" conform --list | awk -v b="$1" '
-        $1 == "row" && index($3, b "/gemm_") == 1 { gemm = $3 }
-        $1 == "row" && index($3, b "/conv_") == 1 { conv = $3 }
-        END { print (gemm ? gemm : b "/gemm_*") "," (conv ? conv : b "/conv_*") }'
+        $1 == "row" { for (i = 1; i <= 3; i++) if (index($3, b "/" sort[i] "_") == 1) last[i] = $3 }
+        BEGIN { split("gemm conv depthwise", sort) }
+        END { for (i = 1; i <= 3; i++)
+                  printf "%s%s", i > 1 ? "," : "", last[i] ? last[i] : b "/" sort[i] "_*" }'
 }
 
 # The rows that this processor must be able to run, by what the kernel says of it.
@@ -89,7 +90,7 @@ conform_cpu() {
 }
 
 conform_opencl() {
-    "$build/qdot" conform --device opencl --require "$(last_rows opencl),opencl/depthwise_*,opencl/*clblast,reference/*" \
+    "$build/qdot" conform --device opencl --require "$(last_rows opencl),opencl/*clblast,reference/*" \
         --json "$build/opencl.json" --junit "$build/opencl.xml"
 }
 
