@@ -71,7 +71,7 @@ last_rows() {
         $1 == "row" { for (i = 1; i <= 3; i++) if (index($3, b "/" sort[i] "_") == 1) last[i] = $3 }
         BEGIN { split("gemm conv depthwise", sort) }
         END { for (i = 1; i <= 3; i++)
-                  printf "%s%s", i > 1 ? "," : "", last[i] ? last[i] : b "/" sort[i] "_*" }'
+                  printf("%s%s", (i > 1 ? "," : ""), (last[i] ? last[i] : b "/" sort[i] "_*")) }'
 }
 
 # The rows that this processor must be able to run, by what the kernel says of it.
