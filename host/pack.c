@@ -262,6 +262,16 @@ void qdot_pack_b(const struct qdot_row *row, const struct qdot_problem *p,
     }
 }
 
+void qdot_sum_runs(const struct qdot_row *row, const struct qdot_packed *packed, const void *panels,
+                   int32_t *sums)
+{
+    const size_t run_bytes = packed->run_groups * row->kr * row->nr;
+    for (size_t i = 0; i < packed->n_pad / row->nr; i++)
+        for (size_t r = 0; r < packed->runs; r++)
+            sum_panel(row, (const uint8_t *)panels + i * packed->panel_bytes + r * run_bytes,
+                      packed->run_groups, sums + r * packed->n_pad + i * row->nr);
+}
+
 void qdot_fold_bias(const struct qdot_row *row, const struct qdot_problem *p,
                     const int32_t *bias_in, const int32_t *b_neg, const int32_t *col_sum,
                     int32_t *bias_out, size_t begin, size_t end)

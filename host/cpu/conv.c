@@ -12,229 +12,24 @@
  *   gather     where not even a few pixels' strip fits into the scratch: tile by tile, a cut of K at
  *              a time, each row of the tile is put together
  *
- * A tile's rows are neighbouring output pixels, over the ends of lines as well. Depthwise rows do one
+ * A tile's rows are neighbouring output pixels, over the ends of lines as well. Where whole lines of
+ * taps lie above or below the input, those runs are left out, and what they add to the sum, the zero
+ * point times their weights, comes with the bias. Depthwise rows do one
  * block of nr channels at a time, in place as well where padding is reached: they know where it is.
  * Outputs in NCHW go through a buffer of one panel.
  */
 #include <stdio.h>
 #include <string.h>
-#include "cpu.h"
+#include "conv.h"
 
 #define SCRATCH_MAX (((size_t)1 << 20) - 65536) /* of one thread: 1 MiB with all the rest */
 #define BLOCK_PIXELS 240  /* wanted in an item: a panel of B serves them all */
 #define LINE_PIXELS 1024  /* an item of a longer line is a part of it */
 #define GATHER_BYTES 8192 /* of one row of a gathered tile */
 
-enum way { WAY_IN_PLACE, WAY_STRIP, WAY_GATHER };
-
-struct conv_op {
-    size_t threads;
-    bool may_lie;       /* in place is possible, run's pixel distance permitting */
-    bool gathers;       /* no strip fits */
-    size_t lines;       /* of output in an item, at most */
-    size_t columns;     /* likewise; less than all only where lines is 1 */
-    size_t line_bytes;  /* of the strip */
-    size_t point_bytes; /* of the strip: of one point's channels, all or those of a block */
-    size_t cut_runs;    /* of K in one pass over the tiles; all but for huge panels */
-    size_t gather_groups;
-    size_t sum_offset, acc_offset, out_offset, kernel_offset, scratch_bytes;
-    uint8_t *scratch;
-    ptrdiff_t *runs; /* 2 x packed.runs: where runs begin, in the strip and in place */
-};
-
-struct conv_run {
-    const struct qdot_op *op;
-    const struct conv_op *impl;
-    enum way way;
-    const uint8_t *a;
-    size_t lda;
-    struct cpu_output output;
-    size_t line_blocks, column_blocks; /* of an image's output */
-    size_t cut_runs;
-    size_t panels, part_panels, panel_chunks; /* all, of one group, and cuts of all */
-    bool sums;
-    uint8_t flip, fill; /* of a byte of A; the zero point in the row's form */
-    bool is_signed;     /* that form */
-};
-
-static size_t min(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
 static size_t round_up(size_t value, size_t step)
 {
     return (value + step - 1) / step * step;
-}
-
-/* ---- the row --------------------------------------------------------------------------------- */
-
-/* Rows of a convolution have a cpu_kernel, depthwise ones a cpu_depthwise_kernel. */
-static const struct cpu_kernel *tiles_of(const struct qdot_row *row)
-{
-    return row->depthwise ? NULL : row->impl;
-}
-
-static size_t a_bytes(const struct qdot_row *row)
-{
-    return row->depthwise ? 1 : tiles_of(row)->a_bytes;
-}
-
-/* ---- the points under the taps --------------------------------------------------------------- */
-
-/* Is this point an input pixel? Sets *pixel. Along one axis. */
-static bool point_inside(ptrdiff_t point, size_t insert, size_t size, size_t *pixel)
-{
-    if (point < 0 || (size_t)point % insert)
-        return false;
-    *pixel = (size_t)point / insert;
-    return *pixel < size;
-}
-
-/* 'count' points of a line of the strip hold padding. */
-static void fill_points(const struct conv_run *run, uint8_t *to, size_t count)
-{
-    const size_t elements = count * run->impl->point_bytes / a_bytes(run->op->row);
-    if (a_bytes(run->op->row) == 1) {
-        memset(to, run->fill, elements);
-    } else {
-        const int16_t value = run->is_signed ? (int8_t)run->fill : run->fill;
-        for (size_t i = 0; i < elements; i++)
-            memcpy(to + 2 * i, &value, 2);
-    }
-}
-
-static void put_element(const struct conv_run *run, uint8_t *to, uint8_t byte)
-{
-    byte ^= run->flip;
-    if (a_bytes(run->op->row) == 1) {
-        *to = byte;
-    } else {
-        const int16_t value = run->is_signed ? (int8_t)byte : byte;
-        memcpy(to, &value, 2);
-    }
-}
-
-/* Pixels [x, x + count) of an input line, 'channels' from channel 'first' on, to points that are
- * 'step' apart. It may write up to 63 bytes behind each. */
-static void copy_pixels(const struct conv_run *run, uint8_t *to, size_t image, size_t y, size_t x,
-                        size_t count, size_t first, size_t channels, size_t step)
-{
-    const struct qdot_geometry *g = &run->op->p.conv;
-    const struct qdot_row *row = run->op->row;
-    const size_t bytes = a_bytes(row), multiplier = row->depthwise ? g->og : 1;
-    if (g->nchw && bytes == 1 && multiplier == 1) {
-        const uint8_t *from = run->a + ((image * g->c + first) * g->h + y) * g->w + x;
-        cpu_transpose(from, g->h * g->w, channels, count, to, step, run->flip);
-        return;
-    }
-    if (g->nchw) {
-        for (size_t c = 0; c < channels; c++) {
-            const uint8_t *from =
-                run->a + ((image * g->c + (first + c) / multiplier) * g->h + y) * g->w + x;
-            for (size_t i = 0; i < count; i++)
-                put_element(run, to + i * step + c * bytes, from[i]);
-        }
-        return;
-    }
-    const uint8_t *from = run->a + ((image * g->h + y) * g->w + x) * run->lda;
-    if (multiplier > 1) {
-        for (size_t i = 0; i < count; i++)
-            for (size_t c = 0; c < channels; c++)
-                put_element(run, to + i * step + c, from[i * run->lda + (first + c) / multiplier]);
-        return;
-    }
-    const bool together = channels == run->lda && step == channels * bytes;
-    const struct cpu_stage s = {
-        .staged = to,
-        .stride = step,
-        .a = from + first,
-        .lda = run->lda,
-        .rows = together ? 1 : count,
-        .count = together ? count * channels : channels,
-        .padded = together ? count * channels : channels,
-        .flip = run->flip,
-        .is_signed = run->is_signed,
-    };
-    if (row->depthwise)
-        cpu_stage_bytes(&s);
-    else
-        tiles_of(row)->stage(&s);
-}
-
-/* What of the output one item computes. */
-struct part {
-    size_t image, line, lines, column, columns;
-    size_t pixels;
-    size_t first, last; /* panels */
-};
-
-/* The points of the input that 'count' neighbouring outputs see along one axis. */
-static size_t points_under(size_t count, size_t stride, size_t kernel, size_t dilation)
-{
-    return (count - 1) * stride + (kernel - 1) * dilation + 1;
-}
-
-/* The strip under one item: points from left to right, so that what copy_pixels writes too much is
- * overwritten. */
-static void fill_strip(const struct conv_run *run, uint8_t *strip, const struct part *part,
-                       size_t first, size_t channels)
-{
-    const struct qdot_geometry *g = &run->op->p.conv;
-    const struct conv_op *impl = run->impl;
-    const size_t lines = points_under(part->lines, g->stride_h, g->kh, g->dilation_h);
-    const size_t points = points_under(part->columns, g->stride_w, g->kw, g->dilation_w);
-    const size_t step = impl->point_bytes;
-    const ptrdiff_t top = (ptrdiff_t)(part->line * g->stride_h) - g->pad_top;
-    const ptrdiff_t left = (ptrdiff_t)(part->column * g->stride_w) - g->pad_left;
-    /* The first pixel that a point falls on, and that point. */
-    const size_t x0 = left < 0 ? 0 : ((size_t)left + g->insert_w - 1) / g->insert_w;
-    const size_t before = min((size_t)((ptrdiff_t)(x0 * g->insert_w) - left), points);
-    for (size_t i = 0; i < lines; i++) {
-        uint8_t *to = strip + i * impl->line_bytes;
-        size_t y, x = x0, done = before;
-        if (!point_inside(top + (ptrdiff_t)i, g->insert_h, g->h, &y)) {
-            fill_points(run, to, points);
-            continue;
-        }
-        fill_points(run, to, before);
-        if (g->insert_w == 1) {
-            const size_t count = x < g->w ? min(g->w - x, points - done) : 0;
-            if (count)
-                copy_pixels(run, to + done * step, part->image, y, x, count, first, channels, step);
-            done += count;
-        }
-        for (; g->insert_w > 1 && x < g->w && done < points; x++) {
-            const size_t gap = min(g->insert_w - 1, points - done - 1);
-            copy_pixels(run, to + done * step, part->image, y, x, 1, first, channels, step);
-            fill_points(run, to + (done + 1) * step, gap);
-            done += 1 + gap;
-        }
-        fill_points(run, to + done * step, points - done);
-    }
-}
-
-/* Sum of the elements under all taps, in the row's form, for one pixel of a strip. */
-static int32_t sum_runs(const struct conv_run *run, const uint8_t *a, const ptrdiff_t *runs)
-{
-    const struct qdot_packed *packed = &run->op->packed;
-    const uint8_t sign = run->is_signed ? 0x80 : 0;
-    uint32_t sum = 0;
-    for (size_t r = 0; r < packed->runs; r++) {
-        const uint8_t *from = a + runs[r];
-        if (a_bytes(run->op->row) == 1) {
-            for (size_t i = 0; i < packed->run; i++)
-                sum += from[i] ^ sign; /* signed bytes as unsigned ones 128 higher */
-            sum -= (uint32_t)sign * (uint32_t)packed->run;
-        } else {
-            for (size_t i = 0; i < packed->run; i++) {
-                int16_t value;
-                memcpy(&value, from + 2 * i, 2);
-                sum += (uint32_t)value;
-            }
-        }
-    }
-    return (int32_t)sum;
 }
 
 /* ---- tiles ----------------------------------------------------------------------------------- */
@@ -313,6 +108,53 @@ static inline const uint8_t *walk_on(struct walk *w)
     return a;
 }
 
+/* Output lines [line, end) have the same lines of taps inside the input, [first, last). */
+struct trim {
+    size_t end, first, last;
+};
+
+static size_t taps_before(size_t limit, size_t line, const struct qdot_geometry *g)
+{
+    /* How many taps of the line's kh lie above point 'limit', counted from the top of the padding. */
+    const size_t top = line * g->stride_h;
+    return limit > top ? min((limit - top + g->dilation_h - 1) / g->dilation_h, g->kh) : 0;
+}
+
+static struct trim trim_of(const struct conv_run *run, const struct part *part, size_t line)
+{
+    const struct qdot_geometry *g = &run->op->p.conv;
+    const size_t end = part->line + part->lines, top = (size_t)g->pad_top;
+    struct trim t = {end, 0, g->kh};
+    if (!run->trims)
+        return t;
+    t.first = taps_before(top, line, g);
+    t.last = taps_before(top + g->h, line, g);
+    for (t.end = line + 1; t.end < end; t.end++)
+        if (taps_before(top, t.end, g) != t.first || taps_before(top + g->h, t.end, g) != t.last)
+            break;
+    return t;
+}
+
+/* The bias with what the runs outside [first, last) would have added. */
+static const int32_t *trimmed_bias(const struct conv_run *run, size_t panel, size_t first,
+                                   size_t last, const int32_t *bias, uint8_t *scratch)
+{
+    const struct qdot_packed *packed = &run->op->packed;
+    const size_t nr = run->op->row->nr;
+    int32_t *trimmed = (int32_t *)(void *)(scratch + run->impl->bias_offset);
+    if (!run->impl->run_sums || (first == 0 && last == packed->runs))
+        return bias;
+    const uint32_t zero =
+        (uint32_t)(run->op->p.a_zero + qdot_shift(run->op->p.a_type, run->op->row->a_form));
+    memcpy(trimmed, bias, nr * sizeof(*bias));
+    for (size_t r = 0; r < packed->runs; r++) {
+        const int32_t *sums = run->impl->run_sums + r * packed->n_pad + panel * nr;
+        for (size_t j = 0; (r < first || r >= last) && j < nr; j++)
+            trimmed[j] = (int32_t)((uint32_t)trimmed[j] + zero * (uint32_t)sums[j]);
+    }
+    return trimmed;
+}
+
 static void tiles(const struct conv_run *run, const struct part *part, struct walk start,
                   const ptrdiff_t *runs, uint8_t *scratch)
 {
@@ -328,12 +170,13 @@ static void tiles(const struct conv_run *run, const struct part *part, struct wa
     size_t summed = SIZE_MAX; /* the group that the sums are of */
     for (size_t panel = part->first; panel < part->last; panel++) {
         const struct place place = place_of(run, panel);
-        const struct cpu_output o = output_of(run, part, panel, place.column, buffer);
+        struct cpu_output o = output_of(run, part, panel, place.column, buffer);
+        const int32_t *const bias = o.bias;
         struct walk begin = start, w;
         begin.a += place.group * group_bytes;
         w = begin;
         for (size_t i = 0; run->sums && summed != place.group && i < part->pixels; i++)
-            sums[i] = sum_runs(run, walk_on(&w), runs);
+            sums[i] = cpu_sum_runs(run, walk_on(&w), runs);
         summed = place.group;
         struct cpu_tile t = {
             .groups = packed->run_groups,
@@ -345,23 +188,34 @@ static void tiles(const struct conv_run *run, const struct part *part, struct wa
             (const uint8_t *)qdot_packed_panels(packed) + panel * packed->panel_bytes;
         t.next = b + packed->panel_bytes;
         for (size_t r = 0; r < packed->runs; r += run->cut_runs) {
-            t.run_count = min(packed->runs - r, run->cut_runs);
-            t.runs = runs + r;
-            t.b = b + r * packed->run_groups * op->row->kr * nr;
-            t.more = r > 0;
-            t.last = r + t.run_count == packed->runs;
             w = begin;
-            struct cpu_tiling tiling = cpu_tiling(kernel, mr, part->pixels, place.columns);
-            for (size_t top = 0, bottom; top < part->pixels; top = bottom) {
-                bottom = top + cpu_tiling_next(&tiling);
-                for (size_t j = 0; j < bottom - top; j++)
-                    t.a[j] = walk_on(&w);
-                t.next_a = w.a + runs[0];
-                t.acc = acc + top * nr;
-                t.row = top;
-                t.row_sum = sums + top;
-                kernel->tile[bottom - top - 1](&t);
-                t.next += t.run_count * t.groups * t.next_step;
+            for (size_t line = part->line, top = 0; line < part->line + part->lines;) {
+                const struct trim trim = trim_of(run, part, line);
+                const size_t end = top + (trim.end - line) * part->columns;
+                const size_t line_runs = packed->runs / op->p.conv.kh;
+                const size_t first = run->trims ? trim.first * line_runs : r;
+                const size_t last =
+                    run->trims ? trim.last * line_runs : min(r + run->cut_runs, packed->runs);
+                t.run_count = last - first;
+                t.runs = runs + first;
+                t.b = b + first * packed->run_groups * op->row->kr * nr;
+                t.more = r > 0;
+                t.last = run->trims || last == packed->runs;
+                o.bias = trimmed_bias(run, panel, first, run->trims ? last : packed->runs, bias,
+                                      scratch);
+                struct cpu_tiling tiling = cpu_tiling(kernel, mr, end - top, place.columns);
+                for (size_t bottom; top < end; top = bottom) {
+                    bottom = top + cpu_tiling_next(&tiling);
+                    for (size_t j = 0; j < bottom - top; j++)
+                        t.a[j] = walk_on(&w);
+                    t.next_a = w.a + runs[0];
+                    t.acc = acc + top * nr;
+                    t.row = top;
+                    t.row_sum = sums + top;
+                    kernel->tile[bottom - top - 1](&t);
+                    t.next += t.run_count * t.groups * t.next_step;
+                }
+                line = trim.end;
             }
         }
         if (op->p.conv.nchw)
@@ -370,56 +224,6 @@ static void tiles(const struct conv_run *run, const struct part *part, struct wa
 }
 
 /* ---- gathered tiles -------------------------------------------------------------------------- */
-
-/* Elements [from, to) of run r under one output pixel, staged. */
-static void gather_run(const struct conv_run *run, uint8_t *staged, size_t image, size_t y,
-                       size_t x, size_t group, size_t r, size_t from, size_t to, int32_t *sum)
-{
-    const struct qdot_geometry *g = &run->op->p.conv;
-    const struct qdot_packed *packed = &run->op->packed;
-    const size_t bytes = a_bytes(run->op->row), taps = packed->run / g->cg; /* in a run: kw or 1 */
-    while (from < to) {
-        const size_t tap = r * taps + from / g->cg, c = from % g->cg;
-        const size_t count = min(to - from, g->cg - c);
-        size_t iy, ix;
-        const bool inside =
-            point_inside((ptrdiff_t)(y * g->stride_h + tap / g->kw * g->dilation_h) - g->pad_top,
-                         g->insert_h, g->h, &iy) &&
-            point_inside((ptrdiff_t)(x * g->stride_w + tap % g->kw * g->dilation_w) - g->pad_left,
-                         g->insert_w, g->w, &ix);
-        for (size_t i = 0; i < count; i++, staged += bytes) {
-            const size_t channel = group * g->cg + c + i;
-            uint8_t byte = run->fill ^ run->flip;
-            if (inside)
-                byte = g->nchw ? run->a[((image * g->c + channel) * g->h + iy) * g->w + ix]
-                               : run->a[((image * g->h + iy) * g->w + ix) * run->lda + channel];
-            put_element(run, staged, byte);
-            byte ^= run->flip;
-            *sum = (int32_t)((uint32_t)*sum +
-                             (uint32_t)(run->is_signed ? (int8_t)byte : (int32_t)byte));
-        }
-        from += count;
-    }
-}
-
-/* Groups [from, to) of K under one pixel, for one group of the convolution. */
-static void gather(const struct conv_run *run, uint8_t *staged, const struct part *part,
-                   size_t pixel, size_t conv_group, size_t from, size_t to, int32_t *sum)
-{
-    const struct qdot_packed *packed = &run->op->packed;
-    const size_t kr = run->op->row->kr, bytes = a_bytes(run->op->row);
-    const size_t y = part->line + pixel / part->columns;
-    const size_t x = part->column + pixel % part->columns;
-    while (from < to) {
-        const size_t r = from / packed->run_groups, group = from % packed->run_groups;
-        const size_t count = min(to - from, packed->run_groups - group);
-        const size_t begin = group * kr, end = min(begin + count * kr, packed->run);
-        gather_run(run, staged, part->image, y, x, conv_group, r, begin, end, sum);
-        memset(staged + (end - begin) * bytes, 0, (begin + count * kr - end) * bytes);
-        staged += count * kr * bytes;
-        from += count;
-    }
-}
 
 static void gathered_tiles(const struct conv_run *run, const struct part *part, uint8_t *scratch)
 {
@@ -457,8 +261,8 @@ static void gathered_tiles(const struct conv_run *run, const struct part *part, 
                 t.last = group + t.groups == packed->k_groups;
                 for (size_t i = 0; i < rows; i++) {
                     t.a[i] = scratch + i * GATHER_BYTES;
-                    gather(run, scratch + i * GATHER_BYTES, part, top + i, place.group, group,
-                           group + t.groups, &sums[i]);
+                    cpu_gather(run, scratch + i * GATHER_BYTES, part, top + i, place.group, group,
+                               group + t.groups, &sums[i]);
                 }
                 kernel->tile[rows - 1](&t);
             }
@@ -511,7 +315,7 @@ static void depthwise(const struct conv_run *run, const struct part *part, uint8
             d.right = d.left + (g->w > x ? g->w - x : 0);
             d.flip = run->flip;
         } else {
-            fill_strip(run, scratch, part, column, channels);
+            cpu_fill_strip(run, scratch, part, column, channels);
             d.input = scratch;
             d.line_bytes = impl->line_bytes;
             d.point_bytes = impl->point_bytes;
@@ -568,7 +372,7 @@ static void run_one(void *arg, size_t thread, size_t item)
         w.a = scratch;
         w.step = g->stride_w * impl->point_bytes;
         w.turn = (ptrdiff_t)(g->stride_h * impl->line_bytes) - (ptrdiff_t)(part.columns * w.step);
-        fill_strip(run, scratch, &part, 0, g->c);
+        cpu_fill_strip(run, scratch, &part, 0, g->c);
         tiles(run, &part, w, impl->runs, scratch);
     } else {
         const size_t y = line * g->stride_h, x = column * g->stride_w;
@@ -611,6 +415,7 @@ void cpu_conv_run(struct qdot_op *op, const struct qdot_run *args)
         place_runs(impl->runs + packed->runs, g, packed, g->w * args->lda, args->lda);
     }
     run.cut_runs = run.way == WAY_IN_PLACE && impl->gathers ? packed->runs : impl->cut_runs;
+    run.trims = run.way == WAY_STRIP && impl->trims;
     /* Lines are cut into equal blocks, finer when there is too little for all threads, and so that
      * none waits for another at the end; then panels. */
     const size_t images = args->m, want = impl->threads > 1 ? 4 * impl->threads : 1;
@@ -671,6 +476,8 @@ static bool lay_out(struct conv_op *impl, const struct qdot_row *row, const stru
     impl->out_offset = at = round_up(at, 64);
     if (g->nchw)
         at += pixels * row->nr * p->out_bytes;
+    impl->bias_offset = at = round_up(at, 64);
+    at += row->nr * sizeof(int32_t);
     impl->kernel_offset = at = round_up(at, 64);
     if (row->depthwise) {
         const struct cpu_depthwise_kernel *kernel = row->impl;
@@ -730,6 +537,7 @@ void cpu_conv_unprepare(struct qdot_op *op)
     struct conv_op *impl = op->impl;
     qdot_release(op->device, impl->scratch);
     qdot_release(op->device, impl->runs);
+    qdot_release(op->device, impl->run_sums);
 }
 
 int cpu_conv_prepare(struct qdot_op *op, struct qdot_error *err)
@@ -753,15 +561,25 @@ int cpu_conv_prepare(struct qdot_op *op, struct qdot_error *err)
                     qdot_flip(p->a_type, op->row->a_form) == 0 && packed->run % op->row->kr == 0;
     if (op->row->depthwise)
         impl->may_lie = depthwise_lies(g);
+    impl->trims = padded && !op->row->depthwise && !impl->gathers && g->kh > 1 &&
+                  g->insert_h == 1 && g->pad_top >= 0 && !op->terms.any_b_neg &&
+                  impl->cut_runs == packed->runs;
     size_t bytes = 0;
     if (qdot_mul_size(impl->scratch_bytes, impl->threads, &bytes))
         impl->scratch = qdot_alloc_raw(op->device, bytes);
     op->workspace_bytes = bytes + 2 * packed->runs * sizeof(*impl->runs);
     impl->runs = qdot_alloc(op->device, 2 * packed->runs * sizeof(*impl->runs));
-    if (!impl->scratch || !impl->runs)
+    const bool sums = impl->trims && p->a_zero + qdot_shift(p->a_type, op->row->a_form) != 0;
+    if (sums) { /* not more than the panels have */
+        impl->run_sums = qdot_alloc(op->device, packed->runs * packed->n_pad * sizeof(int32_t));
+        op->workspace_bytes += packed->runs * packed->n_pad * sizeof(int32_t);
+    }
+    if (!impl->scratch || !impl->runs || (sums && !impl->run_sums))
         return qdot_fail(err, QDOT_NO_MEMORY, "no memory for a workspace of %zu bytes",
                          op->workspace_bytes);
     if (!impl->gathers)
         place_runs(impl->runs, g, packed, impl->line_bytes, impl->point_bytes);
+    if (sums)
+        qdot_sum_runs(op->row, packed, qdot_packed_panels(packed), impl->run_sums);
     return QDOT_OK;
 }
