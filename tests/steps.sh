@@ -241,7 +241,7 @@ consumer() {
 }
 
 bench_smoke() {
-    "$build/qdot" bench --device cpu --shape 64x64x64 --min-time 0.01 --json "$build/bench.json" &&
+    "$build/qdot" bench --device cpu --suite smoke --min-time 0.01 --json "$build/bench.json" &&
         grep -q '"verified":[[:space:]]*true' "$build/bench.json" &&
         ! grep -q '"verified":[[:space:]]*false' "$build/bench.json"
 }
