@@ -265,12 +265,38 @@ bool conv_threads(const struct geometry *g, size_t index, struct random *r, stru
     return true;
 }
 
+/* A window that with all its lines and channels is larger than local memory: taps far apart, most of
+ * them in the padding. */
+static void sparse_geometry(const struct geometry *g, size_t index, struct random *r,
+                            struct qdot_conv *v)
+{
+    *v = geometry_single(index % 3 == 1 ? QDOT_NCHW : QDOT_NHWC);
+    const size_t groups = index % 2 + 1;
+    geometry_channels(v, g->depthwise ? 70 : groups,
+                      g->depthwise ? 1 : random_between(r, 3500, 4500) / groups,
+                      g->depthwise ? 1 : random_between(r, 1, 9));
+    v->kernel_h = v->kernel_w = 3;
+    v->dilation_h = random_between(r, 48, 60);
+    v->pad_top = v->pad_bottom = v->dilation_h - random_below(r, 3);
+    v->pad_left = v->pad_right = 1;
+    v->height = random_between(r, 5, 8);
+    v->width = random_between(r, 1, 3);
+    v->transposed = index == 5;
+    v->stride_h = index == 5 ? 3 : 1;
+}
+
 /* Each dimension in turn past what a kernel is likely to block by. */
 bool conv_blocks(const struct geometry *g, size_t index, struct random *r, struct conform_case *c)
 {
-    if (g->small || index >= 12)
+    if (g->small || index >= 18)
         return false;
     struct qdot_conv *v = &c->conv;
+    if (index >= 12) {
+        sparse_geometry(g, index - 12, r, v);
+        make_types(c, random_below(r, 16));
+        make_rest(r, c);
+        return true;
+    }
     *v = geometry_single(index % 5 == 4 ? QDOT_NCHW : QDOT_NHWC);
     size_t few = g->depthwise ? 1 : random_between(r, 2, 9);
     geometry_channels(v, g->depthwise ? 5 : 1, few, random_between(r, 1, 9));
