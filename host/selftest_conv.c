@@ -8,7 +8,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include "internal.h"
+#include "selftest.h"
 
 struct test {
     struct qdot_op_desc desc;
@@ -18,25 +18,6 @@ struct test {
     float *scale;
     uint8_t *out, *want;
 };
-
-static uint32_t next(uint32_t *state)
-{
-    *state = *state * 1664525u + 1013904223u;
-    return *state >> 8;
-}
-
-/* Half the bytes are at the ends of the range, where saturating instructions go wrong. */
-static uint8_t byte(uint32_t *state)
-{
-    static const uint8_t ends[4] = {0x00, 0x7f, 0x80, 0xff};
-    const uint32_t r = next(state);
-    return r & 1 ? ends[r >> 1 & 3] : (uint8_t)(r >> 3);
-}
-
-static int32_t value(uint8_t byte, enum qdot_type type)
-{
-    return type == QDOT_U8 ? byte : (int8_t)byte;
-}
 
 /* Adds input pixel (y, x) under tap (i, j) to output pixel (oy, ox) of image 0, NHWC. */
 static void add_tap(const struct test *t, size_t y, size_t x, size_t i, size_t j, size_t oy,
