@@ -302,9 +302,10 @@ bool qdot_packed_is_for(const struct qdot_row *row, const void *blob, size_t byt
 int qdot_packed_verify(const struct qdot_row *row, const struct qdot_problem *p,
                        const struct qdot_packed *layout, const void *blob, size_t bytes,
                        struct qdot_error *err);
-/* sums[r * n_pad + column]: the part of col_sum that comes from run r. */
+/* sums[r * n_pad + column]: the part of col_sum that comes from run r, or from one of the equal
+ * pieces, of whole groups, that each run is cut into. */
 void qdot_sum_runs(const struct qdot_row *row, const struct qdot_packed *packed, const void *panels,
-                   int32_t *sums);
+                   size_t pieces, int32_t *sums);
 /* bias_out[j] = bias' for columns [begin, end), from the caller's bias_in and col_sum. */
 void qdot_fold_bias(const struct qdot_row *row, const struct qdot_problem *p,
                     const int32_t *bias_in, const int32_t *b_neg, const int32_t *col_sum,

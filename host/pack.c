@@ -263,13 +263,13 @@ void qdot_pack_b(const struct qdot_row *row, const struct qdot_problem *p,
 }
 
 void qdot_sum_runs(const struct qdot_row *row, const struct qdot_packed *packed, const void *panels,
-                   int32_t *sums)
+                   size_t pieces, int32_t *sums)
 {
-    const size_t run_bytes = packed->run_groups * row->kr * row->nr;
+    const size_t groups = packed->run_groups / pieces, bytes = groups * row->kr * row->nr;
     for (size_t i = 0; i < packed->n_pad / row->nr; i++)
-        for (size_t r = 0; r < packed->runs; r++)
-            sum_panel(row, (const uint8_t *)panels + i * packed->panel_bytes + r * run_bytes,
-                      packed->run_groups, sums + r * packed->n_pad + i * row->nr);
+        for (size_t r = 0; r < packed->runs * pieces; r++)
+            sum_panel(row, (const uint8_t *)panels + i * packed->panel_bytes + r * bytes, groups,
+                      sums + r * packed->n_pad + i * row->nr);
 }
 
 void qdot_fold_bias(const struct qdot_row *row, const struct qdot_problem *p,

@@ -126,6 +126,8 @@ void geometry_any(const struct geometry *g, struct random *r, struct qdot_conv *
         size_t kernel = PICK(r, 1, 3, 3, 5, 7);
         geometry_square(v, kernel, PICK(r, 1, 1, 2), kernel / 2);
         v->dilation_h = v->dilation_w = 1;
+        if (!g->depthwise && random_below(r, 2))
+            geometry_channels(v, 1, 4 * random_between(r, 1, 16), v->out_channels);
         break;
     }
     case 2:
@@ -263,25 +265,32 @@ void geometry_limit(const struct geometry *g, struct random *r, size_t kind, siz
         v->kernel_w = v->width = 1 + i / 2;
         v->batch = 3;
         break;
-    case 19: /* transposed from here on: the usual doubling */
+    case 19: /* whole words of channels, on lines enough that what is in the padding is left out */
+        geometry_square(v, i % 2 ? 3 : 5, 1 + i / 2 % 2, i % 2 ? 1 : 2);
+        v->height = 9;
+        *(i / 4 == 0 ? &v->pad_left : i / 4 == 1 ? &v->pad_right : &v->pad_bottom) = i % 2;
+        if (!g->depthwise)
+            geometry_channels(v, 1, 4 * (1 + i % 4), columns);
+        break;
+    case 20: /* transposed from here on: the usual doubling */
         geometry_square(v, 2 + i % 3, 2, (1 + i % 3) / 2);
         v->output_pad_h = v->output_pad_w = i % 3 == 1;
         break;
-    case 20: /* output padding by the dilation, on one axis */
+    case 21: /* output padding by the dilation, on one axis */
         geometry_square(v, 2 + i % 2, 1 + i % 2, 0);
         v->dilation_h = v->dilation_w = 3;
         *(i % 2 ? &v->output_pad_h : &v->output_pad_w) = 1 + i % 2;
         break;
-    case 21: /* padding larger than the kernel, so that input is left out */
+    case 22: /* padding larger than the kernel, so that input is left out */
         geometry_square(v, 1 + i % 3, 1 + i % 2, 3);
         v->height = 9;
         v->width = 9 + i;
         break;
-    case 22: /* strides larger than the kernel: outputs that nothing is added to */
+    case 23: /* strides larger than the kernel: outputs that nothing is added to */
         geometry_square(v, 1 + i % 2, 3 + i % 2, 0);
         v->output_pad_h = i % 3;
         break;
-    case 23: /* padding on one side only */
+    case 24: /* padding on one side only */
         geometry_square(v, 3, 2, 0);
         *(i % 4 == 0   ? &v->pad_top
           : i % 4 == 1 ? &v->pad_left
@@ -297,6 +306,6 @@ void geometry_limit(const struct geometry *g, struct random *r, size_t kind, siz
         v->dilation_w = 1 + i / 6;
         v->pad_top = v->pad_right = 1;
     }
-    v->transposed = kind >= 19;
+    v->transposed = kind >= 20;
     geometry_fit(g, v);
 }

@@ -12,10 +12,11 @@
  *   gather     where not even a few pixels' strip fits into the scratch: tile by tile, a cut of K at
  *              a time, each row of the tile is put together
  *
- * A tile's rows are neighbouring output pixels, over the ends of lines as well. Where whole lines of
- * taps lie above or below the input, those runs are left out, and what they add to the sum, the zero
- * point times their weights, comes with the bias. Depthwise rows do one
- * block of nr channels at a time, in place as well where padding is reached: they know where it is.
+ * A tile's rows are neighbouring output pixels, over the ends of lines as well. Near the border an
+ * item falls into patches of pixels that have the same taps inside the input: the others' runs, or
+ * parts of runs, are left out, and what they add to the sum, the zero point times their weights,
+ * comes with the bias. Depthwise rows do one block of nr channels at a time, in place as well where
+ * padding is reached: they know where it is.
  * Outputs in NCHW go through a buffer of one panel.
  */
 #include <stdio.h>
@@ -89,70 +90,157 @@ static void scatter(const struct conv_run *run, const struct part *part, const u
             memcpy(to + (j * plane + i) * 4, buffer + (i * nr + j) * 4, 4);
 }
 
-/* Where output pixels lie in the strip or the input, one after another. */
+/* Output pixels, one after another: where each lies in the strip or the input, and in the output. */
 struct walk {
     const uint8_t *a;
+    uint8_t *out;
     size_t x, columns;
-    size_t step;    /* bytes between pixels of a line */
-    ptrdiff_t turn; /* from behind the last pixel of a line to the first of the next */
+    size_t step, out_step;    /* bytes between pixels of a line */
+    ptrdiff_t turn, out_turn; /* from behind the last pixel of a line to the first of the next */
 };
 
-static inline const uint8_t *walk_on(struct walk *w)
+static inline void walk_on(struct walk *w)
 {
-    const uint8_t *a = w->a;
     w->a += w->step;
+    w->out += w->out_step;
     if (++w->x == w->columns) {
         w->x = 0;
         w->a += w->turn;
+        w->out += w->out_turn;
     }
-    return a;
 }
 
-/* Output lines [line, end) have the same lines of taps inside the input, [first, last). */
-struct trim {
-    size_t end, first, last;
+/* A rectangle of output pixels whose taps inside the input are lines [top, bottom) and, of each,
+ * taps [left, right). */
+struct patch {
+    size_t line, lines, column, columns;
+    size_t top, bottom, left, right;
 };
 
-static size_t taps_before(size_t limit, size_t line, const struct qdot_geometry *g)
+/* How many taps of output 'at' lie before point 'limit', counted from where the padding begins. */
+static size_t taps_before(size_t limit, size_t at, size_t stride, size_t taps, size_t dilation)
 {
-    /* How many taps of the line's kh lie above point 'limit', counted from the top of the padding. */
-    const size_t top = line * g->stride_h;
-    return limit > top ? min((limit - top + g->dilation_h - 1) / g->dilation_h, g->kh) : 0;
+    const size_t first = at * stride;
+    return limit > first ? min((limit - first + dilation - 1) / dilation, taps) : 0;
 }
 
-static struct trim trim_of(const struct conv_run *run, const struct part *part, size_t line)
+/* [*from, *to) of the taps of output 'at' are inside the input; returns the first output after it,
+ * not beyond 'end', for which they are others. */
+static size_t taps_inside(size_t at, size_t end, size_t pad, size_t size, size_t stride,
+                          size_t taps, size_t dilation, size_t *from, size_t *to)
+{
+    *from = taps_before(pad, at, stride, taps, dilation);
+    *to = taps_before(pad + size, at, stride, taps, dilation);
+    for (at++; at < end; at++)
+        if (taps_before(pad, at, stride, taps, dilation) != *from ||
+            taps_before(pad + size, at, stride, taps, dilation) != *to)
+            break;
+    return at;
+}
+
+/* The patch that begins at this line and column of the part. */
+static struct patch patch_at(const struct conv_run *run, const struct part *part, size_t line,
+                             size_t column)
 {
     const struct qdot_geometry *g = &run->op->p.conv;
-    const size_t end = part->line + part->lines, top = (size_t)g->pad_top;
-    struct trim t = {end, 0, g->kh};
-    if (!run->trims)
-        return t;
-    t.first = taps_before(top, line, g);
-    t.last = taps_before(top + g->h, line, g);
-    for (t.end = line + 1; t.end < end; t.end++)
-        if (taps_before(top, t.end, g) != t.first || taps_before(top + g->h, t.end, g) != t.last)
-            break;
-    return t;
+    const size_t end_line = part->line + part->lines, end_column = part->column + part->columns;
+    struct patch p = {line, end_line - line, column, end_column - column, 0, g->kh, 0, g->kw};
+    if (run->trims)
+        p.lines = taps_inside(line, end_line, (size_t)g->pad_top, g->h, g->stride_h, g->kh,
+                              g->dilation_h, &p.top, &p.bottom) -
+                  line;
+    /* Not in the corners, and not for a tile of one or two rows. */
+    if (run->trims && run->impl->splits && p.top == 0 && p.bottom == g->kh && p.lines > 2)
+        p.columns = taps_inside(column, end_column, (size_t)g->pad_left, g->w, g->stride_w, g->kw,
+                                g->dilation_w, &p.left, &p.right) -
+                    column;
+    return p;
 }
 
-/* The bias with what the runs outside [first, last) would have added. */
-static const int32_t *trimmed_bias(const struct conv_run *run, size_t panel, size_t first,
-                                   size_t last, const int32_t *bias, uint8_t *scratch)
+/* The patch's pixels, given the whole part's. */
+static struct walk walk_of(const struct walk *whole, const struct part *part,
+                           const struct patch *patch)
 {
-    const struct qdot_packed *packed = &run->op->packed;
-    const size_t nr = run->op->row->nr;
+    struct walk w = *whole;
+    const size_t line = patch->line - part->line, column = patch->column - part->column;
+    const size_t less = part->columns - patch->columns;
+    w.a += (ptrdiff_t)line * (whole->turn + (ptrdiff_t)(part->columns * w.step)) +
+           (ptrdiff_t)(column * w.step);
+    w.out += (line * part->columns + column) * w.out_step;
+    w.columns = patch->columns;
+    w.turn += (ptrdiff_t)(less * w.step);
+    w.out_turn = (ptrdiff_t)(less * w.out_step);
+    return w;
+}
+
+/* The bias with what the taps outside would have added. */
+static const int32_t *patch_bias(const struct conv_run *run, size_t panel,
+                                 const struct patch *patch, const int32_t *bias, uint8_t *scratch)
+{
+    const struct qdot_op *op = run->op;
+    const struct qdot_geometry *g = &op->p.conv;
+    const size_t nr = op->row->nr, pieces = run->impl->line_pieces;
+    const size_t left = pieces > 1 ? patch->left : 0, right = pieces > 1 ? patch->right : 1;
     int32_t *trimmed = (int32_t *)(void *)(scratch + run->impl->bias_offset);
-    if (!run->impl->run_sums || (first == 0 && last == packed->runs))
+    if (!run->impl->tap_sums ||
+        (patch->top == 0 && patch->bottom == g->kh && left == 0 && right == pieces))
         return bias;
-    const uint32_t zero =
-        (uint32_t)(run->op->p.a_zero + qdot_shift(run->op->p.a_type, run->op->row->a_form));
+    const uint32_t zero = (uint32_t)(op->p.a_zero + qdot_shift(op->p.a_type, op->row->a_form));
     memcpy(trimmed, bias, nr * sizeof(*bias));
-    for (size_t r = 0; r < packed->runs; r++) {
-        const int32_t *sums = run->impl->run_sums + r * packed->n_pad + panel * nr;
-        for (size_t j = 0; (r < first || r >= last) && j < nr; j++)
-            trimmed[j] = (int32_t)((uint32_t)trimmed[j] + zero * (uint32_t)sums[j]);
-    }
+    for (size_t i = 0; i < g->kh; i++)
+        for (size_t q = 0; q < pieces; q++) {
+            const int32_t *sums =
+                run->impl->tap_sums + (i * pieces + q) * op->packed.n_pad + panel * nr;
+            if (i >= patch->top && i < patch->bottom && q >= left && q < right)
+                continue;
+            for (size_t j = 0; j < nr; j++)
+                trimmed[j] = (int32_t)((uint32_t)trimmed[j] + zero * (uint32_t)sums[j]);
+        }
     return trimmed;
+}
+
+/* One patch times one panel, or a cut of its runs: t has what all tiles of the panel share. */
+static void patch_tiles(const struct conv_run *run, struct cpu_tile *t, const struct patch *patch,
+                        struct walk w, const uint8_t *panel, const ptrdiff_t *runs, size_t cut,
+                        int32_t *sums, int32_t *acc)
+{
+    const struct qdot_op *op = run->op;
+    const struct qdot_packed *packed = &op->packed;
+    const struct cpu_kernel *kernel = tiles_of(op->row);
+    const size_t nr = op->row->nr, mr = op->row->mr, kr = op->row->kr;
+    const size_t line_runs = packed->runs / op->p.conv.kh, group_bytes = kr * nr;
+    const size_t tap_groups = packed->run_groups * line_runs / op->p.conv.kw;
+    const size_t first = run->trims ? patch->top * line_runs : cut;
+    const size_t last =
+        run->trims ? patch->bottom * line_runs : min(cut + run->cut_runs, packed->runs);
+    size_t left_out = 0;
+    if (run->impl->splits) {
+        left_out = patch->left * tap_groups;
+        w.a += left_out * kr * a_bytes(op->row);
+        t->groups = (patch->right - patch->left) * tap_groups;
+        t->b_skip = (packed->run_groups - t->groups) * group_bytes;
+    }
+    t->run_count = last - first;
+    t->runs = runs + first;
+    t->b = panel + (first * packed->run_groups + left_out) * group_bytes;
+    t->more = first > 0 && !run->trims;
+    t->last = last == packed->runs || run->trims;
+    const size_t pixels = patch->lines * patch->columns;
+    struct cpu_tiling tiling = cpu_tiling(kernel, mr, pixels, t->columns);
+    for (size_t top = 0, bottom; top < pixels; top = bottom) {
+        bottom = top + cpu_tiling_next(&tiling);
+        for (size_t j = 0; j < bottom - top; j++) {
+            t->a[j] = w.a;
+            t->out[j] = w.out;
+            walk_on(&w);
+        }
+        t->next_a = w.a + runs[0];
+        t->acc = acc + top * nr;
+        t->row = top;
+        t->row_sum = sums + top;
+        kernel->tile[bottom - top - 1](t);
+        t->next += t->run_count * t->groups * t->next_step;
+    }
 }
 
 static void tiles(const struct conv_run *run, const struct part *part, struct walk start,
@@ -160,9 +248,7 @@ static void tiles(const struct conv_run *run, const struct part *part, struct wa
 {
     const struct qdot_op *op = run->op;
     const struct conv_op *impl = run->impl;
-    const struct cpu_kernel *kernel = tiles_of(op->row);
     const struct qdot_packed *packed = &op->packed;
-    const size_t nr = op->row->nr, mr = op->row->mr;
     int32_t *const sums = (int32_t *)(void *)(scratch + impl->sum_offset);
     int32_t *const acc = (int32_t *)(void *)(scratch + impl->acc_offset);
     uint8_t *const buffer = scratch + impl->out_offset;
@@ -174,49 +260,31 @@ static void tiles(const struct conv_run *run, const struct part *part, struct wa
         const int32_t *const bias = o.bias;
         struct walk begin = start, w;
         begin.a += place.group * group_bytes;
+        begin.out = o.out;
+        begin.out_step = o.ldo_bytes;
         w = begin;
-        for (size_t i = 0; run->sums && summed != place.group && i < part->pixels; i++)
-            sums[i] = cpu_sum_runs(run, walk_on(&w), runs);
+        for (size_t i = 0; run->sums && summed != place.group && i < part->pixels; i++) {
+            sums[i] = cpu_sum_runs(run, w.a, runs);
+            walk_on(&w);
+        }
         summed = place.group;
         struct cpu_tile t = {
             .groups = packed->run_groups,
             .output = &o,
             .columns = place.columns,
-            .next_step = part->pixels < 4 * mr ? 128 : 64,
+            .next_step = part->pixels < 4u * op->row->mr ? 128 : 64,
         };
         const uint8_t *b =
             (const uint8_t *)qdot_packed_panels(packed) + panel * packed->panel_bytes;
         t.next = b + packed->panel_bytes;
-        for (size_t r = 0; r < packed->runs; r += run->cut_runs) {
-            w = begin;
-            for (size_t line = part->line, top = 0; line < part->line + part->lines;) {
-                const struct trim trim = trim_of(run, part, line);
-                const size_t end = top + (trim.end - line) * part->columns;
-                const size_t line_runs = packed->runs / op->p.conv.kh;
-                const size_t first = run->trims ? trim.first * line_runs : r;
-                const size_t last =
-                    run->trims ? trim.last * line_runs : min(r + run->cut_runs, packed->runs);
-                t.run_count = last - first;
-                t.runs = runs + first;
-                t.b = b + first * packed->run_groups * op->row->kr * nr;
-                t.more = r > 0;
-                t.last = run->trims || last == packed->runs;
-                o.bias = trimmed_bias(run, panel, first, run->trims ? last : packed->runs, bias,
-                                      scratch);
-                struct cpu_tiling tiling = cpu_tiling(kernel, mr, end - top, place.columns);
-                for (size_t bottom; top < end; top = bottom) {
-                    bottom = top + cpu_tiling_next(&tiling);
-                    for (size_t j = 0; j < bottom - top; j++)
-                        t.a[j] = walk_on(&w);
-                    t.next_a = w.a + runs[0];
-                    t.acc = acc + top * nr;
-                    t.row = top;
-                    t.row_sum = sums + top;
-                    kernel->tile[bottom - top - 1](&t);
-                    t.next += t.run_count * t.groups * t.next_step;
+        for (size_t cut = 0; cut < packed->runs; cut += run->cut_runs) {
+            struct patch p = {.line = part->line};
+            for (; p.line < part->line + part->lines; p.line += p.lines)
+                for (size_t x = part->column; x < part->column + part->columns; x += p.columns) {
+                    p = patch_at(run, part, p.line, x);
+                    o.bias = patch_bias(run, panel, &p, bias, scratch);
+                    patch_tiles(run, &t, &p, walk_of(&begin, part, &p), b, runs, cut, sums, acc);
                 }
-                line = trim.end;
-            }
         }
         if (op->p.conv.nchw)
             scatter(run, part, buffer, place.column, place.columns);
@@ -261,6 +329,7 @@ static void gathered_tiles(const struct conv_run *run, const struct part *part, 
                 t.last = group + t.groups == packed->k_groups;
                 for (size_t i = 0; i < rows; i++) {
                     t.a[i] = scratch + i * GATHER_BYTES;
+                    t.out[i] = o.out + (top + i) * o.ldo_bytes;
                     cpu_gather(run, scratch + i * GATHER_BYTES, part, top + i, place.group, group,
                                group + t.groups, &sums[i]);
                 }
@@ -537,7 +606,7 @@ void cpu_conv_unprepare(struct qdot_op *op)
     struct conv_op *impl = op->impl;
     qdot_release(op->device, impl->scratch);
     qdot_release(op->device, impl->runs);
-    qdot_release(op->device, impl->run_sums);
+    qdot_release(op->device, impl->tap_sums);
 }
 
 int cpu_conv_prepare(struct qdot_op *op, struct qdot_error *err)
@@ -561,25 +630,31 @@ int cpu_conv_prepare(struct qdot_op *op, struct qdot_error *err)
                     qdot_flip(p->a_type, op->row->a_form) == 0 && packed->run % op->row->kr == 0;
     if (op->row->depthwise)
         impl->may_lie = depthwise_lies(g);
-    impl->trims = padded && !op->row->depthwise && !impl->gathers && g->kh > 1 &&
-                  g->insert_h == 1 && g->pad_top >= 0 && !op->terms.any_b_neg &&
+    impl->trims = padded && !op->row->depthwise && !impl->gathers && g->insert_h == 1 &&
+                  g->insert_w == 1 && g->pad_top >= 0 && g->pad_left >= 0 && !op->terms.any_b_neg &&
                   impl->cut_runs == packed->runs;
+    /* Sums of single taps are not more than the panels have. */
+    impl->splits =
+        impl->trims && packed->runs == g->kh && g->kw > 1 && g->cg >= 4 && g->cg % op->row->kr == 0;
+    impl->line_pieces = impl->splits ? g->kw : packed->runs / g->kh;
     size_t bytes = 0;
     if (qdot_mul_size(impl->scratch_bytes, impl->threads, &bytes))
         impl->scratch = qdot_alloc_raw(op->device, bytes);
     op->workspace_bytes = bytes + 2 * packed->runs * sizeof(*impl->runs);
     impl->runs = qdot_alloc(op->device, 2 * packed->runs * sizeof(*impl->runs));
     const bool sums = impl->trims && p->a_zero + qdot_shift(p->a_type, op->row->a_form) != 0;
-    if (sums) { /* not more than the panels have */
-        impl->run_sums = qdot_alloc(op->device, packed->runs * packed->n_pad * sizeof(int32_t));
-        op->workspace_bytes += packed->runs * packed->n_pad * sizeof(int32_t);
+    const size_t sums_bytes = g->kh * impl->line_pieces * packed->n_pad * sizeof(int32_t);
+    if (sums) {
+        impl->tap_sums = qdot_alloc(op->device, sums_bytes);
+        op->workspace_bytes += sums_bytes;
     }
-    if (!impl->scratch || !impl->runs || (sums && !impl->run_sums))
+    if (!impl->scratch || !impl->runs || (sums && !impl->tap_sums))
         return qdot_fail(err, QDOT_NO_MEMORY, "no memory for a workspace of %zu bytes",
                          op->workspace_bytes);
     if (!impl->gathers)
         place_runs(impl->runs, g, packed, impl->line_bytes, impl->point_bytes);
     if (sums)
-        qdot_sum_runs(op->row, packed, qdot_packed_panels(packed), impl->run_sums);
+        qdot_sum_runs(op->row, packed, qdot_packed_panels(packed),
+                      g->kh * impl->line_pieces / packed->runs, impl->tap_sums);
     return QDOT_OK;
 }

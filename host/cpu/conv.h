@@ -10,7 +10,9 @@ struct conv_op {
     size_t threads;
     bool may_lie;       /* in place is possible, run's pixel distance permitting */
     bool gathers;       /* no strip fits */
-    bool trims;         /* runs above and below the input are left out */
+    bool trims;         /* taps outside the input are left out */
+    bool splits;        /* within runs, each being a line of taps, as well */
+    size_t line_pieces; /* of a line of taps, that tap_sums has sums of */
     size_t lines;       /* of output in an item, at most */
     size_t columns;     /* likewise; less than all only where lines is 1 */
     size_t line_bytes;  /* of the strip */
@@ -19,7 +21,7 @@ struct conv_op {
     size_t gather_groups;
     size_t sum_offset, acc_offset, out_offset, bias_offset, kernel_offset, scratch_bytes;
     uint8_t *scratch;
-    int32_t *run_sums; /* qdot_sum_runs; NULL when no runs are left out, or the zero point is 0 */
+    int32_t *tap_sums; /* qdot_sum_runs; NULL when no taps are left out, or the zero point is 0 */
     ptrdiff_t *runs;   /* 2 x packed.runs: where runs begin, in the strip and in place */
 };
 
@@ -36,7 +38,7 @@ struct conv_run {
     bool sums;
     uint8_t flip, fill; /* of a byte of A; the zero point in the row's form */
     bool is_signed;     /* that form */
-    bool trims;         /* runs above and below the input are left out */
+    bool trims;         /* taps outside the input are left out */
 };
 
 /* What of the output one item computes. */

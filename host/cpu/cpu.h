@@ -45,7 +45,7 @@ struct cpu_output {
     float lo, hi;           /* clamp, before the zero point is added */
     int32_t zero;
     int32_t clamp_lo, clamp_hi; /* after */
-    bool bounded;               /* every acc * scale fits into 32 bits */
+    bool plain; /* every acc * scale fits into 32 bits, and the clamp is the type's range */
     uint8_t *out;
     size_t ldo_bytes;
 };
@@ -56,8 +56,10 @@ struct cpu_tile {
     size_t groups, run_count;
     const ptrdiff_t *runs;         /* bytes: run r of row i of A begins at a[i] + runs[r] */
     const uint8_t *a[CPU_TALL_MR]; /* as many as the tile has rows */
+    uint8_t *out[CPU_TALL_MR];     /* where the rows' first columns go */
     uint8_t flip;                  /* still to be done by the tile */
     const uint8_t *b;              /* a packed panel, at the first group */
+    size_t b_skip;                 /* bytes of B left out behind each run */
     int32_t *acc; /* [rows][nr]: sums of the cuts of K before this one, or NULL: none */
     bool last;    /* the last cut: finish into the output; else leave the sums in acc */
     bool more;    /* add to what acc holds */
@@ -65,7 +67,7 @@ struct cpu_tile {
     const uint8_t *next_a; /* A of the tile to come, prefetched into L1 */
     const uint8_t *next;   /* of B: prefetched into L2, next_step bytes (64 or 128) a group */
     size_t next_step;
-    size_t row, column, columns; /* of the output */
+    size_t row, column, columns; /* where a_zero, row_scale and the arrays by column begin */
     const int32_t *row_sum;      /* of the tile's rows */
 };
 

@@ -28,8 +28,8 @@ static TARGET void pair_weights(const struct cpu_depthwise *d, uint8_t *pairs)
     }
 }
 
-INLINE void some_windows(const struct cpu_windows *w, const struct cpu_tile *t,
-                         const uint8_t *pairs, size_t first, const int outputs)
+INLINE void some_windows(const struct cpu_windows *w, struct cpu_tile *t, const uint8_t *pairs,
+                         size_t first, const int outputs)
 {
     const uint8_t *const *taps = w->taps, *const *const end = taps + w->d->kh * w->d->kw;
     const __m128i flips = _mm_set1_epi8((char)w->d->flip);
@@ -69,7 +69,8 @@ INLINE void some_windows(const struct cpu_windows *w, const struct cpu_tile *t,
             c[q][0] = _mm256_loadu_si256((const __m256i *)(const void *)sum);
             c[q][1] = _mm256_loadu_si256((const __m256i *)(const void *)(sum + 8));
         }
-        finish_row(t, w->pixel + first + (size_t)q, c[q][0], c[q][1]);
+        t->out[0] = cpu_depthwise_out(w, first + (size_t)q);
+        finish_row(t, 0, c[q][0], c[q][1]);
     }
 }
 
@@ -78,7 +79,7 @@ static TARGET void windows(const struct cpu_windows *w)
     const struct cpu_depthwise *d = w->d;
     const uint8_t *pairs = (const uint8_t *)d->scratch + cpu_depthwise_taps_bytes(d->kh, d->kw);
     struct cpu_output output = *d->output;
-    const struct cpu_tile t = {.output = &output, .columns = d->channels};
+    struct cpu_tile t = {.output = &output, .columns = d->channels};
     size_t i = 0;
     output.b_neg = NULL; /* done here */
     for (; i + 4 <= w->count; i += 4)

@@ -95,31 +95,35 @@ struct narrowing {
 
 /*
  * To bytes: convert, multiply, convert; packing saturates to 16 bits, the zero point is added with
- * saturation, packing saturates to 8 bits, the clamp is one of bytes. Each saturation is monotonic
- * and lies outside the clamp, so the result is clamp(rne(x) + zero). The second conversion gives
- * INT_MIN for all that does not fit: right for what is far below, and where something may be far
- * above ('bounded' is false) it is cut off at a value beyond all outputs. Both conversions round to
- * nearest even, the mode cpu.c sets.
+ * saturation, packing saturates to 8 bits, and a clamp that is narrower is one of bytes. Each
+ * saturation is monotonic and lies outside the clamp, so the result is clamp(rne(x) + zero). The
+ * second conversion gives INT_MIN for all that does not fit: right for what is far below, and where
+ * something may be far above (not 'plain') it is cut off at a value beyond all outputs. Both
+ * conversions round to nearest even, the mode cpu.c sets.
  */
-INLINE __m512i to_words(const struct narrowing *n, const int half, const bool bounded,
+INLINE __m512i to_words(const struct narrowing *n, const int half, const bool plain,
                         const __m512i *c)
 {
     __m512i v[2];
     UNROLL(2)
     for (int j = 0; j < 2; j++) {
         __m512 x = _mm512_mul_ps(_mm512_cvtepi32_ps(c[j]), n->scale[2 * half + j]);
-        if (!bounded)
+        if (!plain)
             x = _mm512_min_ps(x, _mm512_set1_ps(65536.0f));
         v[j] = _mm512_cvtps_epi32(x);
     }
     return _mm512_adds_epi16(_mm512_packs_epi32(v[0], v[1]), n->zero);
 }
 
-INLINE __m512i to_bytes(const struct narrowing *n, const enum qdot_type type, __m512i a, __m512i b)
+INLINE __m512i to_bytes(const struct narrowing *n, const enum qdot_type type, const bool plain,
+                        __m512i a, __m512i b)
 {
+    const __m512i bytes = type == QDOT_U8 ? _mm512_packus_epi16(a, b) : _mm512_packs_epi16(a, b);
+    if (plain)
+        return bytes;
     if (type == QDOT_U8)
-        return _mm512_min_epu8(_mm512_max_epu8(_mm512_packus_epi16(a, b), n->lo), n->hi);
-    return _mm512_min_epi8(_mm512_max_epi8(_mm512_packs_epi16(a, b), n->lo), n->hi);
+        return _mm512_min_epu8(_mm512_max_epu8(bytes, n->lo), n->hi);
+    return _mm512_min_epi8(_mm512_max_epi8(bytes, n->lo), n->hi);
 }
 
 INLINE void store_narrow(const struct narrowing *n, const struct depthwise_line *l, __m512i bytes,
@@ -168,7 +172,7 @@ INLINE void store_wide(const struct depthwise_work *w, const struct depthwise_li
 INLINE void some_outputs(const struct depthwise_work *w, const struct depthwise_line *l,
                          const struct narrowing *n, size_t at, uint8_t *out, size_t count,
                          size_t high, const int shared, const int outputs,
-                         const enum qdot_type type, const bool bounded)
+                         const enum qdot_type type, const bool plain)
 {
     __m512i start[OUTPUTS][4], words[OUTPUTS];
     if (w->b_neg) {
@@ -193,20 +197,21 @@ INLINE void some_outputs(const struct depthwise_work *w, const struct depthwise_
         UNROLL(8)
         for (int q = 0; q < outputs; q++, to += l->out_step) {
             if (type != QDOT_S32 && type != QDOT_F32 && half == 0)
-                words[q] = to_words(n, half, bounded, c[q]);
+                words[q] = to_words(n, half, plain, c[q]);
             else if ((size_t)q >= count)
                 break;
             else if (type == QDOT_S32 || type == QDOT_F32)
                 store_wide(w, l, half, type, c[q], to, (size_t)q < high);
             else
-                store_narrow(n, l, to_bytes(n, type, words[q], to_words(n, half, bounded, c[q])),
-                             to, (size_t)q < high);
+                store_narrow(n, l,
+                             to_bytes(n, type, plain, words[q], to_words(n, half, plain, c[q])), to,
+                             (size_t)q < high);
         }
     }
 }
 
 INLINE void whole_line(const struct depthwise_work *w, const struct depthwise_line *l,
-                       const int shared, const enum qdot_type type, const bool bounded)
+                       const int shared, const enum qdot_type type, const bool plain)
 {
     const struct cpu_output *o = w->output;
     const struct narrowing n = {
@@ -220,27 +225,27 @@ INLINE void whole_line(const struct depthwise_work *w, const struct depthwise_li
     uint8_t *out = l->out;
     size_t at = 0, left = l->count, high = l->count_apart;
     for (; left > 4; at += step, out += OUTPUTS * l->out_step) {
-        some_outputs(w, l, &n, at, out, left, high, shared, OUTPUTS, type, bounded);
+        some_outputs(w, l, &n, at, out, left, high, shared, OUTPUTS, type, plain);
         left -= left < OUTPUTS ? left : OUTPUTS;
         high -= high < OUTPUTS ? high : OUTPUTS;
     }
     if (left > 2)
-        some_outputs(w, l, &n, at, out, left, high, shared, 4, type, bounded);
+        some_outputs(w, l, &n, at, out, left, high, shared, 4, type, plain);
     else if (left)
-        some_outputs(w, l, &n, at, out, left, high, shared, 2, type, bounded);
+        some_outputs(w, l, &n, at, out, left, high, shared, 2, type, plain);
 }
 
-#define LINE(name, shared, type, bounded)                              \
+#define LINE(name, shared, type, plain)                                \
     static TARGET void name##_##shared(const struct depthwise_work *w, \
                                        const struct depthwise_line *l) \
     {                                                                  \
-        whole_line(w, l, shared, type, bounded);                       \
+        whole_line(w, l, shared, type, plain);                         \
     }
-#define LINES(name, type, bounded) LINE(name, 1, type, bounded) LINE(name, 2, type, bounded)
+#define LINES(name, type, plain) LINE(name, 1, type, plain) LINE(name, 2, type, plain)
 LINES(line_u8, QDOT_U8, false)
-LINES(line_u8_bounded, QDOT_U8, true)
+LINES(line_u8_plain, QDOT_U8, true)
 LINES(line_s8, QDOT_S8, false)
-LINES(line_s8_bounded, QDOT_S8, true)
+LINES(line_s8_plain, QDOT_S8, true)
 LINES(line_s32, QDOT_S32, false)
 LINES(line_f32, QDOT_F32, false)
 
@@ -251,12 +256,12 @@ depthwise_line_fn *cpu_depthwise_line(const struct cpu_output *o, size_t shared)
         PICK(line_s32);
     if (o->type == QDOT_F32)
         PICK(line_f32);
-    if (o->type == QDOT_U8 && o->bounded)
-        PICK(line_u8_bounded);
+    if (o->type == QDOT_U8 && o->plain)
+        PICK(line_u8_plain);
     if (o->type == QDOT_U8)
         PICK(line_u8);
-    if (o->bounded)
-        PICK(line_s8_bounded);
+    if (o->plain)
+        PICK(line_s8_plain);
     PICK(line_s8);
 #undef PICK
 }

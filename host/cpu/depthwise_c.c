@@ -122,7 +122,7 @@ static void windows_c(const struct cpu_windows *w)
         memcpy(done, sum, sizeof(done));
         if (d->output->b_neg)
             cpu_depthwise_add_b_neg(w, q, done);
-        t.row = w->pixel + q;
+        t.out[0] = cpu_depthwise_out(w, q);
         cpu_finish_row(&t, 0, done, NR);
     }
 }

@@ -21,6 +21,12 @@ typedef void cpu_windows_fn(const struct cpu_windows *w);
 void cpu_depthwise_by_taps(const struct cpu_depthwise *d, cpu_windows_fn *windows);
 size_t cpu_depthwise_taps_bytes(size_t kh, size_t kw); /* whole cache lines; SIZE_MAX: too many */
 
+/* Where the channels of output q go. */
+static inline uint8_t *cpu_depthwise_out(const struct cpu_windows *w, size_t q)
+{
+    return w->d->output->out + (w->pixel + q) * w->d->output->ldo_bytes;
+}
+
 /* The term of the weights' zero points: b_neg by the sum of output q's window, by channel. */
 void cpu_depthwise_add_b_neg(const struct cpu_windows *w, size_t q, uint32_t *sum);
 

@@ -15,7 +15,7 @@ finish_row(const struct cpu_tile *t, const size_t i, __m256i v0, __m256i v1)
 {
     const struct cpu_output *o = t->output;
     const size_t column = t->column, row = t->row + i;
-    uint8_t *out = o->out + row * o->ldo_bytes;
+    uint8_t *out = t->out[i];
     const bool whole = t->columns == 16;
     v0 = _mm256_add_epi32(v0, load_i(o->bias + column));
     v1 = _mm256_add_epi32(v1, load_i(o->bias + column + 8));
@@ -44,11 +44,11 @@ finish_row(const struct cpu_tile *t, const size_t i, __m256i v0, __m256i v1)
             v1 = _mm256_castps_si256(x1);
         }
         int32_t part[16];
-        int32_t *target = whole ? (int32_t *)(void *)(out + column * 4) : part;
+        int32_t *target = whole ? (int32_t *)(void *)out : part;
         _mm256_storeu_si256((__m256i *)(void *)target, v0);
         _mm256_storeu_si256((__m256i *)(void *)(target + 8), v1);
         if (!whole)
-            memcpy(out + column * 4, part, t->columns * 4);
+            memcpy(out, part, t->columns * 4);
         return;
     }
     const __m256 lo = _mm256_set1_ps(o->lo), hi = _mm256_set1_ps(o->hi);
@@ -65,7 +65,7 @@ finish_row(const struct cpu_tile *t, const size_t i, __m256i v0, __m256i v1)
     const __m128i bytes =
         o->type == QDOT_U8 ? _mm_packus_epi16(low, high) : _mm_packs_epi16(low, high);
     uint8_t part[16];
-    _mm_storeu_si128((__m128i *)(void *)(whole ? out + column : part), bytes);
+    _mm_storeu_si128((__m128i *)(void *)(whole ? out : part), bytes);
     if (!whole)
-        memcpy(out + column, part, t->columns);
+        memcpy(out, part, t->columns);
 }

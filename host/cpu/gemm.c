@@ -171,6 +171,8 @@ static void run_item(const struct gemm_run *run, uint8_t *scratch, size_t row, s
     for (size_t panel = first; panel < last; panel++) {
         t.column = panel * r->nr;
         t.columns = n - t.column < r->nr ? n - t.column : r->nr;
+        uint8_t *out =
+            run->output.out + row * run->output.ldo_bytes + t.column * run->op->p.out_bytes;
         for (size_t group = 0; group < groups; group += impl->cut_groups) {
             t.groups = groups - group < impl->cut_groups ? groups - group : impl->cut_groups;
             t.b = run->panels + panel * run->op->packed.panel_bytes + group * b_bytes;
@@ -198,8 +200,10 @@ static void run_item(const struct gemm_run *run, uint8_t *scratch, size_t row, s
                 }
                 if (!staged || !stage_by_cut)
                     a += group * group_bytes;
-                for (size_t j = 0; j < bottom - top; j++)
+                for (size_t j = 0; j < bottom - top; j++) {
                     t.a[j] = a + j * stride;
+                    t.out[j] = out + (top + j) * run->output.ldo_bytes;
+                }
                 t.next_a = stage_by_tile ? run->a + (row + bottom) * run->lda
                                          : a + (bottom - top) * stride;
                 t.acc = acc + top * r->nr;

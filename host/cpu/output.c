@@ -18,7 +18,7 @@ void cpu_finish_row(const struct cpu_tile *t, size_t i, const uint32_t *acc, siz
     uint32_t sum[CPU_MAX_NR];
     float real[CPU_MAX_NR];
     uint8_t narrow[CPU_MAX_NR];
-    uint8_t *out = o->out + row * o->ldo_bytes;
+    uint8_t *out = t->out[i];
     for (size_t j = 0; j < nr; j++)
         sum[j] = acc[j] + (uint32_t)o->bias[column + j];
     if (o->b_neg) {
@@ -34,7 +34,7 @@ void cpu_finish_row(const struct cpu_tile *t, size_t i, const uint32_t *acc, siz
             sum[j] += factor * (uint32_t)o->col_sum[column + j];
     }
     if (o->type == QDOT_S32) {
-        memcpy(out + column * 4, sum, t->columns * 4);
+        memcpy(out, sum, t->columns * 4);
         return;
     }
     for (size_t j = 0; j < nr; j++)
@@ -45,7 +45,7 @@ void cpu_finish_row(const struct cpu_tile *t, size_t i, const uint32_t *acc, siz
             const float product = real[j] * factor;
             real[j] = product + o->bias_f[column + j];
         }
-        memcpy(out + column * 4, real, t->columns * 4);
+        memcpy(out, real, t->columns * 4);
         return;
     }
     for (size_t j = 0; j < nr; j++) {
@@ -57,5 +57,5 @@ void cpu_finish_row(const struct cpu_tile *t, size_t i, const uint32_t *acc, siz
         memcpy(&bits, &x, 4);
         narrow[j] = (uint8_t)(bits - ROUND_BITS + o->zero);
     }
-    memcpy(out + column, narrow, t->columns);
+    memcpy(out, narrow, t->columns);
 }

@@ -31,7 +31,7 @@ static inline __attribute__((always_inline)) TARGET void finish_wide(const struc
 {
     const struct cpu_output *o = t->output;
     const size_t row = t->row + (size_t)i;
-    uint8_t *out = o->out + row * o->ldo_bytes + t->column * 4;
+    uint8_t *out = t->out[i];
     UNROLL(4)
     for (int j = 0; j < vectors; j++) {
         __m512i v = c[j];
@@ -51,21 +51,20 @@ static inline __attribute__((always_inline)) TARGET void finish_wide(const struc
 struct narrowing {
     __m512i zero, lo, hi; /* of 16, 8 and 8 bits */
     const float *scale;
-    uint8_t *out;
-    size_t ld;
-    __mmask64 mask; /* of a row's columns */
+    uint8_t *const *out; /* of the tile's rows */
+    __mmask64 mask;      /* of a row's columns */
 };
 
 /*
  * Four vectors to 64 bytes. Per vector only convert, multiply, convert and, unless no sum comes near,
  * the bound above which the last would give INT_MIN (as it does for what is far below, rightly):
  * packing saturates to 16 bits, the zero point is added with saturation, packing saturates to 8 bits,
- * and the clamp is one of bytes. Each saturation is monotonic and lies outside the clamp, so the
- * result is clamp(rne(x) + zero).
+ * and a clamp that is narrower is one of bytes. Each saturation is monotonic and lies outside the
+ * clamp, so the result is clamp(rne(x) + zero).
  */
 static inline __attribute__((always_inline)) TARGET __m512i narrow(const struct narrowing *w,
                                                                    const __m512 *x, const bool u8,
-                                                                   const bool bounded)
+                                                                   const bool plain)
 {
     const __m512 bound = _mm512_set1_ps(65536.0f);
     /* Packs work within 128-bit lanes: the lanes' four-column pieces are put in order at the end. */
@@ -73,20 +72,21 @@ static inline __attribute__((always_inline)) TARGET __m512i narrow(const struct 
     __m512i v[4], bytes;
     UNROLL(4)
     for (int j = 0; j < 4; j++)
-        v[j] = _mm512_cvtps_epi32(bounded ? x[j] : _mm512_min_ps(x[j], bound));
+        v[j] = _mm512_cvtps_epi32(plain ? x[j] : _mm512_min_ps(x[j], bound));
     v[0] = _mm512_adds_epi16(_mm512_packs_epi32(v[0], v[1]), w->zero);
     v[2] = _mm512_adds_epi16(_mm512_packs_epi32(v[2], v[3]), w->zero);
-    if (u8)
-        bytes = _mm512_min_epu8(_mm512_max_epu8(_mm512_packus_epi16(v[0], v[2]), w->lo), w->hi);
-    else
-        bytes = _mm512_min_epi8(_mm512_max_epi8(_mm512_packs_epi16(v[0], v[2]), w->lo), w->hi);
+    bytes = u8 ? _mm512_packus_epi16(v[0], v[2]) : _mm512_packs_epi16(v[0], v[2]);
+    if (!plain && u8)
+        bytes = _mm512_min_epu8(_mm512_max_epu8(bytes, w->lo), w->hi);
+    else if (!plain)
+        bytes = _mm512_min_epi8(_mm512_max_epi8(bytes, w->lo), w->hi);
     return _mm512_permutexvar_epi32(order, bytes);
 }
 
 /* As many rows as fill four vectors, or one, from row i on. */
 static inline __attribute__((always_inline)) TARGET void
 finish_narrow(const struct narrowing *w, const int i, const int rows, const int vectors,
-              __m512i (*c)[4], const bool u8, const bool bounded)
+              __m512i (*c)[4], const bool u8, const bool plain)
 {
     const int at_once = vectors > 2 ? 1 : 4 / vectors;
     __m512 x[4];
@@ -98,30 +98,30 @@ finish_narrow(const struct narrowing *w, const int i, const int rows, const int 
             x[q] =
                 _mm512_mul_ps(_mm512_cvtepi32_ps(c[i + r][j]), _mm512_loadu_ps(w->scale + j * 16));
     }
-    const __m512i bytes = narrow(w, x, u8, bounded);
-    uint8_t *out = w->out + (size_t)i * w->ld;
+    const __m512i bytes = narrow(w, x, u8, plain);
+    uint8_t *const *out = w->out + i;
     if (at_once == 1) {
-        _mm512_mask_storeu_epi8(out, w->mask, bytes);
+        _mm512_mask_storeu_epi8(out[0], w->mask, bytes);
     } else if (at_once == 2) {
         const __mmask32 mask = (__mmask32)w->mask;
-        _mm256_mask_storeu_epi8(out, mask, _mm512_castsi512_si256(bytes));
+        _mm256_mask_storeu_epi8(out[0], mask, _mm512_castsi512_si256(bytes));
         if (i + 1 < rows)
-            _mm256_mask_storeu_epi8(out + w->ld, mask, _mm512_extracti64x4_epi64(bytes, 1));
+            _mm256_mask_storeu_epi8(out[1], mask, _mm512_extracti64x4_epi64(bytes, 1));
     } else {
         const __mmask16 mask = (__mmask16)w->mask;
-        _mm_mask_storeu_epi8(out, mask, _mm512_castsi512_si128(bytes));
+        _mm_mask_storeu_epi8(out[0], mask, _mm512_castsi512_si128(bytes));
         if (i + 1 < rows)
-            _mm_mask_storeu_epi8(out + w->ld, mask, _mm512_extracti32x4_epi32(bytes, 1));
+            _mm_mask_storeu_epi8(out[1], mask, _mm512_extracti32x4_epi32(bytes, 1));
         if (i + 2 < rows)
-            _mm_mask_storeu_epi8(out + 2 * w->ld, mask, _mm512_extracti32x4_epi32(bytes, 2));
+            _mm_mask_storeu_epi8(out[2], mask, _mm512_extracti32x4_epi32(bytes, 2));
         if (i + 3 < rows)
-            _mm_mask_storeu_epi8(out + 3 * w->ld, mask, _mm512_extracti32x4_epi32(bytes, 3));
+            _mm_mask_storeu_epi8(out[3], mask, _mm512_extracti32x4_epi32(bytes, 3));
     }
 }
 
 static inline __attribute__((always_inline)) TARGET void
 finish_rows(const struct cpu_tile *t, const int rows, const int vectors, const enum qdot_type type,
-            const bool bounded, __m512i (*c)[4])
+            const bool plain, __m512i (*c)[4])
 {
     const struct cpu_output *o = t->output;
     const bool wide = type == QDOT_S32 || type == QDOT_F32;
@@ -131,8 +131,7 @@ finish_rows(const struct cpu_tile *t, const int rows, const int vectors, const e
         .lo = _mm512_set1_epi8((char)o->clamp_lo),
         .hi = _mm512_set1_epi8((char)o->clamp_hi),
         .scale = o->scale + t->column,
-        .out = o->out + t->row * o->ldo_bytes + t->column,
-        .ld = o->ldo_bytes,
+        .out = t->out,
         .mask = t->columns >= NR ? ~(__mmask64)0 : ((__mmask64)1 << t->columns) - 1,
     };
     UNROLL(12)
@@ -140,7 +139,7 @@ finish_rows(const struct cpu_tile *t, const int rows, const int vectors, const e
         if (wide)
             finish_wide(t, i, vectors, type, c[i]);
         else
-            finish_narrow(&w, i, rows, vectors, c, type == QDOT_U8, bounded);
+            finish_narrow(&w, i, rows, vectors, c, type == QDOT_U8, plain);
     }
 }
 
@@ -166,6 +165,7 @@ finish_corrected(const struct cpu_tile *t, const int rows, const int vectors, __
             c[i][j] = _mm512_setzero_si512();
         struct cpu_tile row = *t;
         row.row += (size_t)i;
+        row.out[0] = t->out[i];
         if (o->type == QDOT_S32 || o->type == QDOT_F32)
             finish_wide(&row, 0, 4, o->type, c[i]);
         else
@@ -186,11 +186,11 @@ finish(const struct cpu_tile *t, const int rows, const int vectors, __m512i (*c)
                 memory[i][j] = c[i][j];
         }
         finish_corrected(t, rows, vectors, memory);
-    } else if (o->type == QDOT_U8 && o->bounded)
+    } else if (o->type == QDOT_U8 && o->plain)
         finish_rows(t, rows, vectors, QDOT_U8, true, c);
     else if (o->type == QDOT_U8)
         finish_rows(t, rows, vectors, QDOT_U8, false, c);
-    else if (o->type == QDOT_S8 && o->bounded)
+    else if (o->type == QDOT_S8 && o->plain)
         finish_rows(t, rows, vectors, QDOT_S8, true, c);
     else if (o->type == QDOT_S8)
         finish_rows(t, rows, vectors, QDOT_S8, false, c);
@@ -289,6 +289,7 @@ static inline __attribute__((always_inline)) TARGET void tile(const struct cpu_t
                     c[i][j] = _mm512_dpbusd_epi32(c[i][j], ai, bj[j]);
             }
         }
+        b += now->b_skip;
     }
     UNROLL(12)
     for (int i = 0; i < rows; i++) {

@@ -23,6 +23,7 @@ static inline __attribute__((always_inline)) void tile(const struct cpu_tile *t,
                     sum[i][j] += (uint32_t)(factor * wide[j]);
             }
         }
+        b += t->b_skip;
     }
     /* A copy that may have its address taken; the sums themselves stay in registers. */
     for (size_t i = 0; i < rows; i++)

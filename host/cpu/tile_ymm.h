@@ -39,6 +39,7 @@ static inline __attribute__((always_inline)) TARGET void tile(const struct cpu_t
                 c1[i] = DOT(c1[i], ai, b1);
             }
         }
+        b += t->b_skip;
     }
     UNROLL(6)
     for (int i = 0; i < rows; i++) {
