@@ -99,14 +99,30 @@ struct walk {
     ptrdiff_t turn, out_turn; /* from behind the last pixel of a line to the first of the next */
 };
 
-static inline void walk_on(struct walk *w)
+/* On by so many pixels, not over the end of a line. */
+static inline void walk_on(struct walk *w, size_t pixels)
 {
-    w->a += w->step;
-    w->out += w->out_step;
-    if (++w->x == w->columns) {
+    w->a += pixels * w->step;
+    w->out += pixels * w->out_step;
+    w->x += pixels;
+    if (w->x == w->columns) {
         w->x = 0;
         w->a += w->turn;
         w->out += w->out_turn;
+    }
+}
+
+/* The next pixels are the tile's rows. */
+static inline void walk_rows(struct walk *w, struct cpu_tile *t, size_t rows)
+{
+    for (size_t done = 0; done < rows;) {
+        const size_t count = min(rows - done, w->columns - w->x);
+        for (size_t j = 0; j < count; j++) {
+            t->a[done + j] = w->a + j * w->step;
+            t->out[done + j] = w->out + j * w->out_step;
+        }
+        walk_on(w, count);
+        done += count;
     }
 }
 
@@ -170,6 +186,8 @@ static struct walk walk_of(const struct walk *whole, const struct part *part,
     w.columns = patch->columns;
     w.turn += (ptrdiff_t)(less * w.step);
     w.out_turn = (ptrdiff_t)(less * w.out_step);
+    if (w.turn == 0 && w.out_turn == 0)
+        w.columns *= patch->lines;
     return w;
 }
 
@@ -229,11 +247,7 @@ static void patch_tiles(const struct conv_run *run, struct cpu_tile *t, const st
     struct cpu_tiling tiling = cpu_tiling(kernel, mr, pixels, t->columns);
     for (size_t top = 0, bottom; top < pixels; top = bottom) {
         bottom = top + cpu_tiling_next(&tiling);
-        for (size_t j = 0; j < bottom - top; j++) {
-            t->a[j] = w.a;
-            t->out[j] = w.out;
-            walk_on(&w);
-        }
+        walk_rows(&w, t, bottom - top);
         t->next_a = w.a + runs[0];
         t->acc = acc + top * nr;
         t->row = top;
@@ -265,7 +279,7 @@ static void tiles(const struct conv_run *run, const struct part *part, struct wa
         w = begin;
         for (size_t i = 0; run->sums && summed != place.group && i < part->pixels; i++) {
             sums[i] = cpu_sum_runs(run, w.a, runs);
-            walk_on(&w);
+            walk_on(&w, 1);
         }
         summed = place.group;
         struct cpu_tile t = {

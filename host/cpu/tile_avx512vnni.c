@@ -272,7 +272,7 @@ static inline __attribute__((always_inline)) TARGET void tile(const struct cpu_t
                 bj[j] = _mm512_loadu_si512(b + j * 64);
                 _mm_prefetch((const char *)b + prefetch + j * 64, _MM_HINT_T0);
             }
-            if (chains == 1) {
+            if (vectors > 2) { /* few columns have few panels, and no time for more instructions */
                 _mm_prefetch((const char *)next, _MM_HINT_T1);
                 _mm_prefetch((const char *)next + 64, _MM_HINT_T1);
                 next += next_step;
