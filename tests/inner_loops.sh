@@ -11,7 +11,7 @@ passed=0 failed=0
 # check FILE FUNCTION PRODUCT COUNT MOST [STACK]: the smallest loop of COUNT instructions PRODUCT has at
 # most MOST instructions, and none that shuffles or shifts; STACK of them, or none, read the stack.
 check() {
-    text=$(objdump -d --no-show-raw-insn "$objects/$1.c.o" | awk -v want="$2" -v product="$3" -v count="$4" -v allowed="${6:-0}" '
+    text=$(objdump -d --no-show-raw-insn "$objects/$1".[cS].o | awk -v want="$2" -v product="$3" -v count="$4" -v allowed="${6:-0}" '
         $0 ~ "^[0-9a-f]+ <" want ">:" { on = 1; n = 0; next }
         on && NF == 0 { on = 0 }
         on && $1 ~ /:$/ {
@@ -42,6 +42,9 @@ check() {
 }
 
 check tile_avx512vnni tile_6 vpdpbusd 24 48
+# the one of the stack is what it was told
+check column_avx512vnni cpu_column_u8 vpdpbusd 24 47 1
+check column_avx512vnni cpu_column_s32 vpdpbusd 24 47 1
 # six of its twelve pointers to rows have no register
 check tile_avx512vnni tile_tall vpdpbusd 24 55 6
 check tile_avxvnni tile_6 vpdpbusd 12 26

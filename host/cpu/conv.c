@@ -90,42 +90,6 @@ static void scatter(const struct conv_run *run, const struct part *part, const u
             memcpy(to + (j * plane + i) * 4, buffer + (i * nr + j) * 4, 4);
 }
 
-/* Output pixels, one after another: where each lies in the strip or the input, and in the output. */
-struct walk {
-    const uint8_t *a;
-    uint8_t *out;
-    size_t x, columns;
-    size_t step, out_step;    /* bytes between pixels of a line */
-    ptrdiff_t turn, out_turn; /* from behind the last pixel of a line to the first of the next */
-};
-
-/* On by so many pixels, not over the end of a line. */
-static inline void walk_on(struct walk *w, size_t pixels)
-{
-    w->a += pixels * w->step;
-    w->out += pixels * w->out_step;
-    w->x += pixels;
-    if (w->x == w->columns) {
-        w->x = 0;
-        w->a += w->turn;
-        w->out += w->out_turn;
-    }
-}
-
-/* The next pixels are the tile's rows. */
-static inline void walk_rows(struct walk *w, struct cpu_tile *t, size_t rows)
-{
-    for (size_t done = 0; done < rows;) {
-        const size_t count = min(rows - done, w->columns - w->x);
-        for (size_t j = 0; j < count; j++) {
-            t->a[done + j] = w->a + j * w->step;
-            t->out[done + j] = w->out + j * w->out_step;
-        }
-        walk_on(w, count);
-        done += count;
-    }
-}
-
 /* A rectangle of output pixels whose taps inside the input are lines [top, bottom) and, of each,
  * taps [left, right). */
 struct patch {
@@ -173,22 +137,13 @@ static struct patch patch_at(const struct conv_run *run, const struct part *part
     return p;
 }
 
-/* The patch's pixels, given the whole part's. */
-static struct walk walk_of(const struct walk *whole, const struct part *part,
-                           const struct patch *patch)
+/* The rows of the part's tiles, patch by patch: at[pixel], of all pixels in their order, to 'rows'. */
+static void list_patch(const struct part *part, const struct patch *patch, const ptrdiff_t *at,
+                       ptrdiff_t *rows)
 {
-    struct walk w = *whole;
-    const size_t line = patch->line - part->line, column = patch->column - part->column;
-    const size_t less = part->columns - patch->columns;
-    w.a += (ptrdiff_t)line * (whole->turn + (ptrdiff_t)(part->columns * w.step)) +
-           (ptrdiff_t)(column * w.step);
-    w.out += (line * part->columns + column) * w.out_step;
-    w.columns = patch->columns;
-    w.turn += (ptrdiff_t)(less * w.step);
-    w.out_turn = (ptrdiff_t)(less * w.out_step);
-    if (w.turn == 0 && w.out_turn == 0)
-        w.columns *= patch->lines;
-    return w;
+    at += (patch->line - part->line) * part->columns + patch->column - part->column;
+    for (size_t i = 0; i < patch->lines; i++, at += part->columns, rows += patch->columns)
+        memcpy(rows, at, patch->columns * sizeof(*rows));
 }
 
 /* The bias with what the taps outside would have added. */
@@ -219,14 +174,12 @@ static const int32_t *patch_bias(const struct conv_run *run, size_t panel,
 
 /* One patch times one panel, or a cut of its runs: t has what all tiles of the panel share. */
 static void patch_tiles(const struct conv_run *run, struct cpu_tile *t, const struct patch *patch,
-                        struct walk w, const uint8_t *panel, const ptrdiff_t *runs, size_t cut,
-                        int32_t *sums, int32_t *acc)
+                        const uint8_t *a, const uint8_t *panel, const ptrdiff_t *runs, size_t cut)
 {
     const struct qdot_op *op = run->op;
     const struct qdot_packed *packed = &op->packed;
-    const struct cpu_kernel *kernel = tiles_of(op->row);
-    const size_t nr = op->row->nr, mr = op->row->mr, kr = op->row->kr;
-    const size_t line_runs = packed->runs / op->p.conv.kh, group_bytes = kr * nr;
+    const size_t kr = op->row->kr, group_bytes = kr * op->row->nr;
+    const size_t line_runs = packed->runs / op->p.conv.kh;
     const size_t tap_groups = packed->run_groups * line_runs / op->p.conv.kw;
     const size_t first = run->trims ? patch->top * line_runs : cut;
     const size_t last =
@@ -234,73 +187,84 @@ static void patch_tiles(const struct conv_run *run, struct cpu_tile *t, const st
     size_t left_out = 0;
     if (run->impl->splits) {
         left_out = patch->left * tap_groups;
-        w.a += left_out * kr * a_bytes(op->row);
         t->groups = (patch->right - patch->left) * tap_groups;
         t->b_skip = (packed->run_groups - t->groups) * group_bytes;
     }
+    t->a = a + left_out * kr * a_bytes(op->row);
     t->run_count = last - first;
     t->runs = runs + first;
     t->b = panel + (first * packed->run_groups + left_out) * group_bytes;
     t->more = first > 0 && !run->trims;
     t->last = last == packed->runs || run->trims;
-    const size_t pixels = patch->lines * patch->columns;
-    struct cpu_tiling tiling = cpu_tiling(kernel, mr, pixels, t->columns);
-    for (size_t top = 0, bottom; top < pixels; top = bottom) {
-        bottom = top + cpu_tiling_next(&tiling);
-        walk_rows(&w, t, bottom - top);
-        t->next_a = w.a + runs[0];
-        t->acc = acc + top * nr;
-        t->row = top;
-        t->row_sum = sums + top;
-        kernel->tile[bottom - top - 1](t);
-        t->next += t->run_count * t->groups * t->next_step;
-    }
+    cpu_tiles(op->row, t, patch->lines * patch->columns);
 }
 
-static void tiles(const struct conv_run *run, const struct part *part, struct walk start,
-                  const ptrdiff_t *runs, uint8_t *scratch)
+/* For each patch of a part. */
+#define EACH_PATCH(p, run, part)                                                              \
+    for (size_t y = (part)->line; y < (part)->line + (part)->lines; y += (p).lines)           \
+        for (size_t x = (part)->column;                                                       \
+             x < (part)->column + (part)->columns && ((p) = patch_at(run, part, y, x), true); \
+             x += (p).columns)
+
+/* 'a': where the first pixel lies in the strip or the input. */
+static void tiles(const struct conv_run *run, const struct part *part, const uint8_t *a,
+                  uint8_t *scratch)
 {
     const struct qdot_op *op = run->op;
     const struct conv_op *impl = run->impl;
     const struct qdot_packed *packed = &op->packed;
+    const struct qdot_geometry *g = &op->p.conv;
+    const bool lies = run->way == WAY_IN_PLACE;
+    const ptrdiff_t *a_rows = lies ? impl->lie_rows : impl->strip_rows, *out_rows = impl->out_rows;
+    const ptrdiff_t *const runs = impl->runs + (lies ? packed->runs : 0);
     int32_t *const sums = (int32_t *)(void *)(scratch + impl->sum_offset);
-    int32_t *const acc = (int32_t *)(void *)(scratch + impl->acc_offset);
     uint8_t *const buffer = scratch + impl->out_offset;
-    const size_t group_bytes = op->p.conv.cg * a_bytes(op->row);
+    const uint8_t *const panels = qdot_packed_panels(packed);
     size_t summed = SIZE_MAX; /* the group that the sums are of */
+    struct patch p = {0};
+    if (run->trims) {
+        ptrdiff_t *const listed_a = (ptrdiff_t *)(void *)(scratch + impl->list_offset);
+        ptrdiff_t *const listed_out = listed_a + part->pixels;
+        size_t listed = 0;
+        EACH_PATCH(p, run, part)
+        {
+            list_patch(part, &p, a_rows, listed_a + listed);
+            list_patch(part, &p, out_rows, listed_out + listed);
+            listed += p.lines * p.columns;
+        }
+        a_rows = listed_a;
+        out_rows = listed_out;
+    }
     for (size_t panel = part->first; panel < part->last; panel++) {
         const struct place place = place_of(run, panel);
+        const uint8_t *group = a + place.group * g->cg * a_bytes(op->row);
         struct cpu_output o = output_of(run, part, panel, place.column, buffer);
         const int32_t *const bias = o.bias;
-        struct walk begin = start, w;
-        begin.a += place.group * group_bytes;
-        begin.out = o.out;
-        begin.out_step = o.ldo_bytes;
-        w = begin;
-        for (size_t i = 0; run->sums && summed != place.group && i < part->pixels; i++) {
-            sums[i] = cpu_sum_runs(run, w.a, runs);
-            walk_on(&w, 1);
-        }
+        for (size_t i = 0; run->sums && summed != place.group && i < part->pixels; i++)
+            sums[i] = cpu_sum_runs(run, group + a_rows[i], runs);
         summed = place.group;
+        const uint8_t *b = panels + panel * packed->panel_bytes;
         struct cpu_tile t = {
             .groups = packed->run_groups,
+            .out = o.out,
             .output = &o,
             .columns = place.columns,
-            .next_step = part->pixels < 4u * op->row->mr ? 128 : 64,
+            .next = b + packed->panel_bytes,
+            .next_end = panels + part->last * packed->panel_bytes,
         };
-        const uint8_t *b =
-            (const uint8_t *)qdot_packed_panels(packed) + panel * packed->panel_bytes;
-        t.next = b + packed->panel_bytes;
+        t.next_step = t.next == t.next_end ? 0 : part->pixels < 4u * op->row->mr ? 128 : 64;
         for (size_t cut = 0; cut < packed->runs; cut += run->cut_runs) {
-            struct patch p = {.line = part->line};
-            for (; p.line < part->line + part->lines; p.line += p.lines)
-                for (size_t x = part->column; x < part->column + part->columns; x += p.columns) {
-                    p = patch_at(run, part, p.line, x);
-                    o.bias = patch_bias(run, panel, &p, bias, scratch);
-                    patch_tiles(run, &t, &p, walk_of(&begin, part, &p), b, runs, cut, sums, acc);
-                }
+            t.a_rows = a_rows;
+            t.out_rows = out_rows;
+            t.acc = (int32_t *)(void *)(scratch + impl->acc_offset);
+            t.row_sum = sums;
+            EACH_PATCH(p, run, part)
+            {
+                o.bias = patch_bias(run, panel, &p, bias, scratch);
+                patch_tiles(run, &t, &p, group, b, runs, cut);
+            }
         }
-        if (op->p.conv.nchw)
+        if (g->nchw)
             scatter(run, part, buffer, place.column, place.columns);
     }
 }
@@ -324,13 +288,17 @@ static void gathered_tiles(const struct conv_run *run, const struct part *part, 
             (const uint8_t *)qdot_packed_panels(packed) + panel * packed->panel_bytes;
         for (size_t top = 0; top < part->pixels; top += mr) {
             const size_t rows = min(part->pixels - top, mr);
+            ptrdiff_t a_rows[CPU_MAX_MR], out_rows[CPU_MAX_MR];
             struct cpu_tile t = {
+                .a = scratch,
+                .a_rows = a_rows,
                 .run_count = 1,
                 .runs = &no_offset,
+                .out = o.out + top * o.ldo_bytes,
+                .out_rows = out_rows,
                 .output = &o,
                 .columns = place.columns,
                 .acc = (int32_t *)(void *)(scratch + impl->acc_offset),
-                .row = top,
                 .row_sum = sums,
                 .next_a = scratch,
             };
@@ -342,8 +310,8 @@ static void gathered_tiles(const struct conv_run *run, const struct part *part, 
                 t.more = group > 0;
                 t.last = group + t.groups == packed->k_groups;
                 for (size_t i = 0; i < rows; i++) {
-                    t.a[i] = scratch + i * GATHER_BYTES;
-                    t.out[i] = o.out + (top + i) * o.ldo_bytes;
+                    a_rows[i] = (ptrdiff_t)(i * GATHER_BYTES);
+                    out_rows[i] = (ptrdiff_t)(i * o.ldo_bytes);
                     cpu_gather(run, scratch + i * GATHER_BYTES, part, top + i, place.group, group,
                                group + t.groups, &sums[i]);
                 }
@@ -413,6 +381,14 @@ static void depthwise(const struct conv_run *run, const struct part *part, uint8
 
 /* ---- run ------------------------------------------------------------------------------------- */
 
+/* An item's pixels, from its first one on. */
+static void place_rows(ptrdiff_t *rows, const struct conv_op *impl, size_t step, size_t line_step)
+{
+    for (size_t y = 0; y < impl->lines; y++)
+        for (size_t x = 0; x < impl->columns; x++)
+            *rows++ = (ptrdiff_t)(y * line_step + x * step);
+}
+
 /* Where the runs of K begin, from the first byte under a pixel. */
 static void place_runs(ptrdiff_t *runs, const struct qdot_geometry *g,
                        const struct qdot_packed *packed, size_t line_bytes, size_t point_bytes)
@@ -446,23 +422,16 @@ static void run_one(void *arg, size_t thread, size_t item)
         .last = run->panels * (chunk + 1) / run->panel_chunks,
     };
     part.pixels = part.lines * part.columns;
-    struct walk w = {.columns = part.columns};
     if (run->op->row->depthwise) {
         depthwise(run, &part, scratch);
     } else if (run->way == WAY_GATHER) {
         gathered_tiles(run, &part, scratch);
     } else if (run->way == WAY_STRIP) {
-        w.a = scratch;
-        w.step = g->stride_w * impl->point_bytes;
-        w.turn = (ptrdiff_t)(g->stride_h * impl->line_bytes) - (ptrdiff_t)(part.columns * w.step);
         cpu_fill_strip(run, scratch, &part, 0, g->c);
-        tiles(run, &part, w, impl->runs, scratch);
+        tiles(run, &part, scratch, scratch);
     } else {
         const size_t y = line * g->stride_h, x = column * g->stride_w;
-        w.a = run->a + ((part.image * g->h + y) * g->w + x) * run->lda;
-        w.step = g->stride_w * run->lda;
-        w.turn = (ptrdiff_t)(g->stride_h * g->w * run->lda) - (ptrdiff_t)(part.columns * w.step);
-        tiles(run, &part, w, impl->runs + run->op->packed.runs, scratch);
+        tiles(run, &part, run->a + ((part.image * g->h + y) * g->w + x) * run->lda, scratch);
     }
 }
 
@@ -472,7 +441,7 @@ void cpu_conv_run(struct qdot_op *op, const struct qdot_run *args)
     const struct qdot_geometry *g = &p->conv;
     const struct qdot_row *row = op->row;
     const struct qdot_packed *packed = &op->packed;
-    const struct conv_op *impl = op->impl;
+    struct conv_op *impl = op->impl;
     const enum qdot_type form = row->a_form ? row->a_form : p->a_type;
     struct conv_run run = {
         .op = op,
@@ -495,7 +464,17 @@ void cpu_conv_run(struct qdot_op *op, const struct qdot_run *args)
     if (!row->depthwise && impl->may_lie && !run.sums &&
         (packed->runs == g->kh * g->kw || side_by_side)) {
         run.way = WAY_IN_PLACE;
-        place_runs(impl->runs + packed->runs, g, packed, g->w * args->lda, args->lda);
+        if (impl->lda != args->lda) {
+            place_runs(impl->runs + packed->runs, g, packed, g->w * args->lda, args->lda);
+            place_rows(impl->lie_rows, impl, g->stride_w * args->lda,
+                       g->stride_h * g->w * args->lda);
+            impl->lda = args->lda;
+        }
+    }
+    const size_t ldo = g->nchw ? row->nr * p->out_bytes : run.output.ldo_bytes;
+    if (!row->depthwise && impl->ldo_bytes != ldo) {
+        place_rows(impl->out_rows, impl, ldo, impl->columns * ldo);
+        impl->ldo_bytes = ldo;
     }
     run.cut_runs = run.way == WAY_IN_PLACE && impl->gathers ? packed->runs : impl->cut_runs;
     run.trims = run.way == WAY_STRIP && impl->trims;
@@ -553,6 +532,8 @@ static bool lay_out(struct conv_op *impl, const struct qdot_row *row, const stru
     }
     impl->sum_offset = at = round_up(at, 64);
     at += (impl->gathers ? row->mr : pixels) * sizeof(int32_t);
+    impl->list_offset = at = round_up(at, 64);
+    at += impl->gathers || row->depthwise ? 0 : 2 * pixels * sizeof(ptrdiff_t);
     impl->acc_offset = at = round_up(at, 64);
     if (impl->gathers || impl->cut_runs < packed->runs)
         at += (impl->gathers ? row->mr : pixels) * row->nr * sizeof(int32_t);
@@ -654,8 +635,11 @@ int cpu_conv_prepare(struct qdot_op *op, struct qdot_error *err)
     size_t bytes = 0;
     if (qdot_mul_size(impl->scratch_bytes, impl->threads, &bytes))
         impl->scratch = qdot_alloc_raw(op->device, bytes);
-    op->workspace_bytes = bytes + 2 * packed->runs * sizeof(*impl->runs);
-    impl->runs = qdot_alloc(op->device, 2 * packed->runs * sizeof(*impl->runs));
+    /* Not more of a list than a strip had pixels: the sizes cannot overflow. */
+    const size_t pixels = op->row->depthwise ? 0 : impl->lines * impl->columns;
+    const size_t listed = 2 * packed->runs + 3 * pixels;
+    op->workspace_bytes = bytes + listed * sizeof(*impl->runs);
+    impl->runs = qdot_alloc(op->device, listed * sizeof(*impl->runs));
     const bool sums = impl->trims && p->a_zero + qdot_shift(p->a_type, op->row->a_form) != 0;
     const size_t sums_bytes = g->kh * impl->line_pieces * packed->n_pad * sizeof(int32_t);
     if (sums) {
@@ -665,8 +649,14 @@ int cpu_conv_prepare(struct qdot_op *op, struct qdot_error *err)
     if (!impl->scratch || !impl->runs || (sums && !impl->tap_sums))
         return qdot_fail(err, QDOT_NO_MEMORY, "no memory for a workspace of %zu bytes",
                          op->workspace_bytes);
+    impl->strip_rows = impl->runs + 2 * packed->runs;
+    impl->lie_rows = impl->strip_rows + pixels;
+    impl->out_rows = impl->lie_rows + pixels;
     if (!impl->gathers)
         place_runs(impl->runs, g, packed, impl->line_bytes, impl->point_bytes);
+    if (!impl->gathers && pixels)
+        place_rows(impl->strip_rows, impl, g->stride_w * impl->point_bytes,
+                   g->stride_h * impl->line_bytes);
     if (sums)
         qdot_sum_runs(op->row, packed, qdot_packed_panels(packed),
                       g->kh * impl->line_pieces / packed->runs, impl->tap_sums);

@@ -19,10 +19,14 @@ struct conv_op {
     size_t point_bytes; /* of the strip: of one point's channels, all or those of a block */
     size_t cut_runs;    /* of K in one pass over the tiles; all but for huge panels */
     size_t gather_groups;
-    size_t sum_offset, acc_offset, out_offset, bias_offset, kernel_offset, scratch_bytes;
+    size_t sum_offset, list_offset, acc_offset, out_offset, bias_offset, kernel_offset,
+        scratch_bytes;
     uint8_t *scratch;
     int32_t *tap_sums; /* qdot_sum_runs; NULL when no taps are left out, or the zero point is 0 */
     ptrdiff_t *runs;   /* 2 x packed.runs: where runs begin, in the strip and in place */
+    /* Where an item's pixels begin: in the strip, in place, in the output. Not of depthwise ones. */
+    ptrdiff_t *strip_rows, *lie_rows, *out_rows;
+    size_t lda, ldo_bytes; /* that the last two are for; 0: none yet */
 };
 
 struct conv_run {

@@ -276,7 +276,8 @@ struct cpu_output cpu_output_of(const struct qdot_op *op, const struct qdot_run 
         .zero = p->out_zero,
         .clamp_lo = p->clamp_lo,
         .clamp_hi = p->clamp_hi,
-        .plain = op->terms.most < 0x1p31f && p->clamp_lo == (p->out_type == QDOT_S8 ? -128 : 0) &&
+        .plain = (p->out_type == QDOT_S8 || p->out_type == QDOT_U8) && op->terms.most < 0x1p31f &&
+                 p->clamp_lo == (p->out_type == QDOT_S8 ? -128 : 0) &&
                  p->clamp_hi == (p->out_type == QDOT_S8 ? 127 : 255),
         .out = args->out.buffer ? (uint8_t *)args->out.buffer->impl + args->out.offset_bytes
                                 : args->out.host,

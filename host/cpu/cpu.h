@@ -54,18 +54,22 @@ struct cpu_output {
  * are the row's nr, of which 'columns' exist. */
 struct cpu_tile {
     size_t groups, run_count;
-    const ptrdiff_t *runs;         /* bytes: run r of row i of A begins at a[i] + runs[r] */
-    const uint8_t *a[CPU_TALL_MR]; /* as many as the tile has rows */
-    uint8_t *out[CPU_TALL_MR];     /* where the rows' first columns go */
-    uint8_t flip;                  /* still to be done by the tile */
-    const uint8_t *b;              /* a packed panel, at the first group */
-    size_t b_skip;                 /* bytes of B left out behind each run */
+    const uint8_t *a;
+    const ptrdiff_t *a_rows; /* of all rows, in bytes: run r of row i begins at */
+    const ptrdiff_t *runs;   /* a + a_rows[i] + runs[r] */
+    uint8_t *out;
+    const ptrdiff_t *out_rows; /* likewise: row i begins at out + out_rows[i] */
+    uint8_t flip;              /* still to be done by the tile */
+    const uint8_t *b;          /* a packed panel, at the first group */
+    size_t b_skip;             /* bytes of B left out behind each run */
     int32_t *acc; /* [rows][nr]: sums of the cuts of K before this one, or NULL: none */
     bool last;    /* the last cut: finish into the output; else leave the sums in acc */
     bool more;    /* add to what acc holds */
     const struct cpu_output *output;
     const uint8_t *next_a; /* A of the tile to come, prefetched into L1 */
-    const uint8_t *next;   /* of B: prefetched into L2, next_step bytes (64 or 128) a group */
+    /* Of B: prefetched into L2, next_step bytes (64 or 128) a group, by the tiles that come before
+     * next_end is reached. */
+    const uint8_t *next, *next_end;
     size_t next_step;
     size_t row, column, columns; /* where a_zero, row_scale and the arrays by column begin */
     const int32_t *row_sum;      /* of the tile's rows */
@@ -91,6 +95,9 @@ typedef void cpu_stage_fn(const struct cpu_stage *s);
 struct cpu_kernel {
     cpu_tile_fn *tile[CPU_TALL_MR]; /* tile[i] does i + 1 rows, up to mr; tile[11]: 12 */
     size_t tall_columns;            /* tile[11] does up to so many columns; 0: there is none */
+    /* So many tiles of mr rows below each other, of which t is the first; false, and nothing done,
+     * where it cannot. NULL: never. */
+    bool (*column)(const struct cpu_tile *t, size_t tiles);
     cpu_stage_fn *stage;
     size_t a_bytes; /* of one staged element; 1: A that needs no flip can be read in place */
     bool flips;     /* the tile flips A by t->flip itself, so that it always can */
@@ -125,39 +132,9 @@ struct cpu_depthwise_kernel {
     size_t (*scratch_bytes)(size_t kh, size_t kw, size_t columns);
 };
 
-/* Some rows as tiles: tall ones, then ones of equal height (8 rows are 4 + 4, not 6 + 2). */
-struct cpu_tiling {
-    size_t tall, higher, rows; /* so many of 12, so many of rows + 1, and the rest of rows */
-};
-
-static inline struct cpu_tiling cpu_tiling(const struct cpu_kernel *kernel, size_t mr, size_t count,
-                                           size_t columns)
-{
-    struct cpu_tiling t = {0};
-    if (columns <= kernel->tall_columns) {
-        t.tall = count / CPU_TALL_MR;
-        count %= CPU_TALL_MR;
-    }
-    const size_t tiles = (count + mr - 1) / mr;
-    if (tiles) {
-        t.rows = count / tiles;
-        t.higher = count % tiles;
-    }
-    return t;
-}
-
-static inline size_t cpu_tiling_next(struct cpu_tiling *t)
-{
-    if (t->tall) {
-        t->tall--;
-        return CPU_TALL_MR;
-    }
-    if (t->higher) {
-        t->higher--;
-        return t->rows + 1;
-    }
-    return t->rows;
-}
+/* All tiles of 'rows' rows times one panel, or a cut of it. t is the first one's; what it has of rows
+ * goes on to the one behind the last. next_a need not be set. */
+void cpu_tiles(const struct qdot_row *row, struct cpu_tile *t, size_t rows);
 
 extern cpu_stage_fn cpu_stage_bytes, cpu_stage_shorts;
 #if defined(__x86_64__)

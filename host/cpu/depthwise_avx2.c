@@ -69,7 +69,7 @@ INLINE void some_windows(const struct cpu_windows *w, struct cpu_tile *t, const 
             c[q][0] = _mm256_loadu_si256((const __m256i *)(const void *)sum);
             c[q][1] = _mm256_loadu_si256((const __m256i *)(const void *)(sum + 8));
         }
-        t->out[0] = cpu_depthwise_out(w, first + (size_t)q);
+        t->out = cpu_depthwise_out(w, first + (size_t)q);
         finish_row(t, 0, c[q][0], c[q][1]);
     }
 }
@@ -79,7 +79,7 @@ static TARGET void windows(const struct cpu_windows *w)
     const struct cpu_depthwise *d = w->d;
     const uint8_t *pairs = (const uint8_t *)d->scratch + cpu_depthwise_taps_bytes(d->kh, d->kw);
     struct cpu_output output = *d->output;
-    struct cpu_tile t = {.output = &output, .columns = d->channels};
+    struct cpu_tile t = {.output = &output, .columns = d->channels, .out_rows = &cpu_one_row};
     size_t i = 0;
     output.b_neg = NULL; /* done here */
     for (; i + 4 <= w->count; i += 4)

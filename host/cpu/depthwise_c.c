@@ -105,7 +105,7 @@ static void windows_c(const struct cpu_windows *w)
     const size_t count = d->kh * d->kw;
     const uint8_t flip = d->flip;
     struct cpu_output output = *d->output;
-    struct cpu_tile t = {.output = &output, .columns = d->channels};
+    struct cpu_tile t = {.output = &output, .columns = d->channels, .out_rows = &cpu_one_row};
     output.b_neg = NULL; /* done here */
     for (size_t q = 0; q < w->count; q++) {
         const int8_t *weights = (const int8_t *)d->weights;
@@ -122,7 +122,7 @@ static void windows_c(const struct cpu_windows *w)
         memcpy(done, sum, sizeof(done));
         if (d->output->b_neg)
             cpu_depthwise_add_b_neg(w, q, done);
-        t.out[0] = cpu_depthwise_out(w, q);
+        t.out = cpu_depthwise_out(w, q);
         cpu_finish_row(&t, 0, done, NR);
     }
 }

@@ -21,6 +21,9 @@ typedef void cpu_windows_fn(const struct cpu_windows *w);
 void cpu_depthwise_by_taps(const struct cpu_depthwise *d, cpu_windows_fn *windows);
 size_t cpu_depthwise_taps_bytes(size_t kh, size_t kw); /* whole cache lines; SIZE_MAX: too many */
 
+/* The out_rows of a tile of one row. */
+static const ptrdiff_t cpu_one_row = 0;
+
 /* Where the channels of output q go. */
 static inline uint8_t *cpu_depthwise_out(const struct cpu_windows *w, size_t q)
 {

@@ -15,7 +15,7 @@ finish_row(const struct cpu_tile *t, const size_t i, __m256i v0, __m256i v1)
 {
     const struct cpu_output *o = t->output;
     const size_t column = t->column, row = t->row + i;
-    uint8_t *out = t->out[i];
+    uint8_t *out = t->out + t->out_rows[i];
     const bool whole = t->columns == 16;
     v0 = _mm256_add_epi32(v0, load_i(o->bias + column));
     v1 = _mm256_add_epi32(v1, load_i(o->bias + column + 8));

@@ -12,15 +12,21 @@
 
 /* Workspace of all threads together stays under 4 MiB, whatever the shape. */
 #define SCRATCH_LIMIT (3u << 20)
+#define PART_BYTES 16384 /* of A, staged for one panel alone: it stays in L1 */
+
 struct gemm_op {
     size_t threads;
     size_t cut_groups;   /* groups of a cut of K */
     size_t stage_groups; /* groups staged at once: all of K, or one cut when K is enormous */
     size_t stage_stride; /* bytes between staged rows */
     size_t block_rows;   /* rows of A in a block, at most; a multiple of mr */
+    size_t part_rows;    /* of them that are staged at once for one panel alone; likewise */
     size_t scratch_bytes;
     uint8_t *scratch; /* a piece for each thread: staged A | acc | row_sum */
     size_t acc_offset, sum_offset;
+    /* Lists of block_rows rows, for struct cpu_tile: staged ones, ones in place, of the output. */
+    ptrdiff_t *staged_rows, *a_rows, *out_rows;
+    size_t lda, ldo_bytes; /* that the last two are for */
     /* Only when B comes with the run: */
     void *panels;
     int32_t *col_sum, *bias;
@@ -45,6 +51,11 @@ struct gemm_run {
 static size_t round_up(size_t value, size_t step)
 {
     return (value + step - 1) / step * step;
+}
+
+static size_t larger(size_t a, size_t b)
+{
+    return a > b ? a : b;
 }
 
 /* Blocking: see the top of the file. All divisions of K are by whole groups. */
@@ -75,6 +86,7 @@ static void choose_blocks(const struct qdot_op *op, struct gemm_op *impl, size_t
     impl->stage_stride = round_up(impl->stage_groups * group_bytes, QDOT_ALIGNMENT);
     if (impl->stage_stride / QDOT_ALIGNMENT % 2 == 0)
         impl->stage_stride += QDOT_ALIGNMENT;
+    impl->part_rows = larger(PART_BYTES / impl->stage_stride / mr, 1) * mr;
     const size_t acc_rows = impl->cut_groups < groups ? impl->block_rows : 0;
     impl->acc_offset = impl->stage_stride * impl->block_rows;
     impl->sum_offset = impl->acc_offset + acc_rows * row->nr * sizeof(int32_t);
@@ -86,6 +98,7 @@ void cpu_gemm_unprepare(struct qdot_op *op)
 {
     struct gemm_op *impl = op->impl;
     qdot_release(op->device, impl->scratch);
+    qdot_release(op->device, impl->staged_rows);
     qdot_release(op->device, impl->panels);
     qdot_release(op->device, impl->col_sum);
 }
@@ -102,6 +115,14 @@ int cpu_gemm_prepare(struct qdot_op *op, struct qdot_error *err)
     choose_blocks(op, impl, device->l2_bytes);
     impl->scratch = qdot_alloc_raw(op->device, impl->scratch_bytes * impl->threads);
     op->workspace_bytes = impl->scratch_bytes * impl->threads;
+    impl->staged_rows = qdot_alloc_raw(op->device, 3 * impl->block_rows * sizeof(ptrdiff_t));
+    op->workspace_bytes += 3 * impl->block_rows * sizeof(ptrdiff_t);
+    if (impl->staged_rows) {
+        impl->a_rows = impl->staged_rows + impl->block_rows;
+        impl->out_rows = impl->a_rows + impl->block_rows;
+        for (size_t i = 0; i < impl->block_rows; i++)
+            impl->staged_rows[i] = (ptrdiff_t)(i * impl->stage_stride);
+    }
     if (op->p.b_at_run) {
         impl->panels = qdot_alloc_raw(op->device, op->packed.panels_bytes);
         impl->col_sum = qdot_alloc(op->device, 2 * op->packed.n_pad * sizeof(int32_t));
@@ -109,7 +130,8 @@ int cpu_gemm_prepare(struct qdot_op *op, struct qdot_error *err)
         if (impl->col_sum)
             impl->bias = impl->col_sum + op->packed.n_pad;
     }
-    if (!impl->scratch || (op->p.b_at_run && (!impl->panels || !impl->col_sum)))
+    if (!impl->scratch || !impl->staged_rows ||
+        (op->p.b_at_run && (!impl->panels || !impl->col_sum)))
         return qdot_fail(err, QDOT_NO_MEMORY, "no memory for a workspace of %zu bytes",
                          op->workspace_bytes);
     return QDOT_OK;
@@ -145,6 +167,7 @@ static void run_item(const struct gemm_run *run, uint8_t *scratch, size_t row, s
     const struct qdot_row *r = run->op->row;
     const size_t groups = run->op->packed.k_groups, n = run->op->p.n;
     const size_t group_bytes = r->kr * run->kernel->a_bytes, b_bytes = (size_t)r->nr * r->kr;
+    const size_t ldo = run->output.ldo_bytes;
     int32_t *const acc = (int32_t *)(void *)(scratch + impl->acc_offset);
     int32_t *const row_sum = (int32_t *)(void *)(scratch + impl->sum_offset);
     /* Rows read in place. Where K is no multiple of kr the last group reads on into the next row of
@@ -155,28 +178,28 @@ static void run_item(const struct gemm_run *run, uint8_t *scratch, size_t row, s
         in_place = count > r->mr ? count - r->mr : 0;
     const bool stage_by_cut = impl->stage_groups < groups;
     /* One panel alone reads each tile once: staged just before, it is still in L1. */
-    const bool stage_by_tile = last - first == 1 && impl->cut_groups == groups;
+    const bool stage_by_part = last - first == 1 && impl->cut_groups == groups;
     static const ptrdiff_t no_offset = 0;
     struct cpu_tile t = {
         .run_count = 1,
         .runs = &no_offset,
         .output = &run->output,
-        /* A panel's successor is prefetched whole while the panel's tiles run, if there are two. */
-        .next_step = count < 4u * r->mr ? 128 : 64,
+        .next_end = run->panels + last * run->op->packed.panel_bytes,
     };
     memset(row_sum, 0, count * sizeof(*row_sum));
-    if (!stage_by_cut && !stage_by_tile)
+    if (!stage_by_cut && !stage_by_part)
         stage(run, scratch + in_place * impl->stage_stride, row + in_place, count - in_place, 0,
               groups, row_sum + in_place);
     for (size_t panel = first; panel < last; panel++) {
         t.column = panel * r->nr;
         t.columns = n - t.column < r->nr ? n - t.column : r->nr;
-        uint8_t *out =
-            run->output.out + row * run->output.ldo_bytes + t.column * run->op->p.out_bytes;
+        t.out = run->output.out + row * ldo + t.column * run->op->p.out_bytes;
         for (size_t group = 0; group < groups; group += impl->cut_groups) {
             t.groups = groups - group < impl->cut_groups ? groups - group : impl->cut_groups;
             t.b = run->panels + panel * run->op->packed.panel_bytes + group * b_bytes;
             t.next = t.b + t.groups * b_bytes;
+            /* A panel's successor is prefetched while the panel's tiles run, if there are two. */
+            t.next_step = t.next == t.next_end ? 0 : count < 4u * r->mr ? 128 : 64;
             t.more = group > 0;
             t.last = group + t.groups == groups;
             if (stage_by_cut) {
@@ -185,32 +208,26 @@ static void run_item(const struct gemm_run *run, uint8_t *scratch, size_t row, s
                 stage(run, scratch + in_place * impl->stage_stride, row + in_place,
                       count - in_place, group, t.groups, row_sum + in_place);
             }
-            struct cpu_tiling tiling = cpu_tiling(run->kernel, r->mr, in_place, t.columns);
-            for (size_t top = 0, bottom; top < count; top = bottom) {
-                const bool staged = top >= in_place;
-                if (top == in_place)
-                    tiling = cpu_tiling(run->kernel, r->mr, count - top, t.columns);
-                bottom = top + cpu_tiling_next(&tiling);
-                const size_t stride = staged ? impl->stage_stride : run->lda;
-                const uint8_t *a = (staged ? scratch : run->a + row * run->lda) + top * stride;
-                t.flip = staged ? 0 : run->flip;
-                if (staged && stage_by_tile) {
-                    stage(run, scratch, row + top, bottom - top, 0, groups, row_sum + top);
-                    a = scratch;
+            t.a = run->a + row * run->lda + group * group_bytes;
+            t.a_rows = impl->a_rows;
+            t.out_rows = impl->out_rows;
+            t.row = row;
+            t.row_sum = row_sum;
+            t.acc = acc;
+            t.flip = run->flip;
+            cpu_tiles(r, &t, in_place);
+            t.flip = 0;
+            t.a = scratch + (stage_by_cut ? 0 : group * group_bytes);
+            t.a_rows = impl->staged_rows + in_place;
+            for (size_t top = in_place, rows; top < count; top += rows) {
+                rows = count - top;
+                if (stage_by_part && rows > impl->part_rows)
+                    rows = impl->part_rows;
+                if (stage_by_part) {
+                    stage(run, scratch, row + top, rows, 0, groups, row_sum + top);
+                    t.a_rows = impl->staged_rows;
                 }
-                if (!staged || !stage_by_cut)
-                    a += group * group_bytes;
-                for (size_t j = 0; j < bottom - top; j++) {
-                    t.a[j] = a + j * stride;
-                    t.out[j] = out + (top + j) * run->output.ldo_bytes;
-                }
-                t.next_a = stage_by_tile ? run->a + (row + bottom) * run->lda
-                                         : a + (bottom - top) * stride;
-                t.acc = acc + top * r->nr;
-                t.row = row + top;
-                t.row_sum = row_sum + top;
-                run->kernel->tile[bottom - top - 1](&t);
-                t.next += t.groups * t.next_step;
+                cpu_tiles(r, &t, rows);
             }
         }
     }
@@ -263,6 +280,14 @@ void cpu_gemm_run(struct qdot_op *op, const struct qdot_run *args)
     };
     run.in_place = run.kernel->a_bytes == 1 && (run.flip == 0 || run.kernel->flips) && !run.sums &&
                    (p->k % row->kr == 0 || p->k >= row->kr); /* run_item says why */
+    if (impl->lda != run.lda || impl->ldo_bytes != run.output.ldo_bytes) {
+        impl->lda = run.lda;
+        impl->ldo_bytes = run.output.ldo_bytes;
+        for (size_t i = 0; i < impl->block_rows; i++) {
+            impl->a_rows[i] = (ptrdiff_t)(i * impl->lda);
+            impl->out_rows[i] = (ptrdiff_t)(i * impl->ldo_bytes);
+        }
+    }
     const size_t products = p->n > SIZE_MAX / p->k / args->m ? SIZE_MAX : args->m * p->n * p->k;
     if (p->b_at_run) {
         run.b = cpu_input(&args->b);

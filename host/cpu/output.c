@@ -18,7 +18,7 @@ void cpu_finish_row(const struct cpu_tile *t, size_t i, const uint32_t *acc, siz
     uint32_t sum[CPU_MAX_NR];
     float real[CPU_MAX_NR];
     uint8_t narrow[CPU_MAX_NR];
-    uint8_t *out = t->out[i];
+    uint8_t *out = t->out + t->out_rows[i];
     for (size_t j = 0; j < nr; j++)
         sum[j] = acc[j] + (uint32_t)o->bias[column + j];
     if (o->b_neg) {

@@ -31,9 +31,12 @@ static inline __attribute__((always_inline)) TARGET void tile(const struct cpu_t
     __m512i c[MR][NR];
     const uint8_t *b = t->b;
     ptrdiff_t at = t->runs[0]; /* the only one: the row serves no convolution */
+    const uint8_t *a[MR];
     const __m512i flips = _mm512_set1_epi8((char)t->flip);
     UNROLL(4)
     for (int i = 0; i < MR; i++) {
+        if (i < rows)
+            a[i] = t->a + t->a_rows[i];
         UNROLL(4)
         for (int j = 0; j < NR; j++) {
             c[i][j] = _mm512_setzero_si512();
@@ -47,7 +50,7 @@ static inline __attribute__((always_inline)) TARGET void tile(const struct cpu_t
             bj[j] = _mm512_loadu_si512(b + j * 64);
         UNROLL(4)
         for (int i = 0; i < rows; i++) {
-            const uint8_t *row = t->a[i] + at;
+            const uint8_t *row = a[i] + at;
             const __m512i ai = _mm512_xor_si512(_mm512_loadu_si512(row), flips);
             _mm_prefetch((const char *)row + PREFETCH_BYTES, _MM_HINT_T0);
             UNROLL(4)

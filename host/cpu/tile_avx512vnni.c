@@ -6,6 +6,7 @@
  */
 #include <immintrin.h>
 #include <string.h>
+#include "column_avx512vnni.h"
 #include "cpu.h"
 
 #define TARGET __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")))
@@ -13,6 +14,7 @@
 #define MR 6
 #define TALL CPU_TALL_MR
 #define PREFETCH_BYTES 2048 /* eight groups of B ahead */
+#define LEAST_GROUPS 10     /* of a column: with fewer the output stage is most of the work */
 
 static inline __attribute__((always_inline)) TARGET __mmask16 mask_of(size_t columns, int j)
 {
@@ -31,7 +33,7 @@ static inline __attribute__((always_inline)) TARGET void finish_wide(const struc
 {
     const struct cpu_output *o = t->output;
     const size_t row = t->row + (size_t)i;
-    uint8_t *out = t->out[i];
+    uint8_t *out = t->out + t->out_rows[i];
     UNROLL(4)
     for (int j = 0; j < vectors; j++) {
         __m512i v = c[j];
@@ -51,8 +53,9 @@ static inline __attribute__((always_inline)) TARGET void finish_wide(const struc
 struct narrowing {
     __m512i zero, lo, hi; /* of 16, 8 and 8 bits */
     const float *scale;
-    uint8_t *const *out; /* of the tile's rows */
-    __mmask64 mask;      /* of a row's columns */
+    uint8_t *out;
+    const ptrdiff_t *rows; /* the tile's out_rows */
+    __mmask64 mask;        /* of a row's columns */
 };
 
 /*
@@ -99,23 +102,24 @@ finish_narrow(const struct narrowing *w, const int i, const int rows, const int 
                 _mm512_mul_ps(_mm512_cvtepi32_ps(c[i + r][j]), _mm512_loadu_ps(w->scale + j * 16));
     }
     const __m512i bytes = narrow(w, x, u8, plain);
-    uint8_t *const *out = w->out + i;
+    uint8_t *const out = w->out;
+    const ptrdiff_t *const at = w->rows + i;
     if (at_once == 1) {
-        _mm512_mask_storeu_epi8(out[0], w->mask, bytes);
+        _mm512_mask_storeu_epi8(out + at[0], w->mask, bytes);
     } else if (at_once == 2) {
         const __mmask32 mask = (__mmask32)w->mask;
-        _mm256_mask_storeu_epi8(out[0], mask, _mm512_castsi512_si256(bytes));
+        _mm256_mask_storeu_epi8(out + at[0], mask, _mm512_castsi512_si256(bytes));
         if (i + 1 < rows)
-            _mm256_mask_storeu_epi8(out[1], mask, _mm512_extracti64x4_epi64(bytes, 1));
+            _mm256_mask_storeu_epi8(out + at[1], mask, _mm512_extracti64x4_epi64(bytes, 1));
     } else {
         const __mmask16 mask = (__mmask16)w->mask;
-        _mm_mask_storeu_epi8(out[0], mask, _mm512_castsi512_si128(bytes));
+        _mm_mask_storeu_epi8(out + at[0], mask, _mm512_castsi512_si128(bytes));
         if (i + 1 < rows)
-            _mm_mask_storeu_epi8(out[1], mask, _mm512_extracti32x4_epi32(bytes, 1));
+            _mm_mask_storeu_epi8(out + at[1], mask, _mm512_extracti32x4_epi32(bytes, 1));
         if (i + 2 < rows)
-            _mm_mask_storeu_epi8(out[2], mask, _mm512_extracti32x4_epi32(bytes, 2));
+            _mm_mask_storeu_epi8(out + at[2], mask, _mm512_extracti32x4_epi32(bytes, 2));
         if (i + 3 < rows)
-            _mm_mask_storeu_epi8(out[3], mask, _mm512_extracti32x4_epi32(bytes, 3));
+            _mm_mask_storeu_epi8(out + at[3], mask, _mm512_extracti32x4_epi32(bytes, 3));
     }
 }
 
@@ -132,6 +136,7 @@ finish_rows(const struct cpu_tile *t, const int rows, const int vectors, const e
         .hi = _mm512_set1_epi8((char)o->clamp_hi),
         .scale = o->scale + t->column,
         .out = t->out,
+        .rows = t->out_rows,
         .mask = t->columns >= NR ? ~(__mmask64)0 : ((__mmask64)1 << t->columns) - 1,
     };
     UNROLL(12)
@@ -165,7 +170,7 @@ finish_corrected(const struct cpu_tile *t, const int rows, const int vectors, __
             c[i][j] = _mm512_setzero_si512();
         struct cpu_tile row = *t;
         row.row += (size_t)i;
-        row.out[0] = t->out[i];
+        row.out_rows += i;
         if (o->type == QDOT_S32 || o->type == QDOT_F32)
             finish_wide(&row, 0, 4, o->type, c[i]);
         else
@@ -220,9 +225,9 @@ static inline __attribute__((always_inline)) TARGET void tile(const struct cpu_t
     UNROLL(12)
     for (int i = 0; i < rows; i++, from += from_step) {
         if (i < MR)
-            a[i] = t->a[i];
+            a[i] = t->a + t->a_rows[i];
         else
-            high[i - MR] = t->a[i];
+            high[i - MR] = t->a + t->a_rows[i];
         __asm__("" : "+r"(from)); /* one after another, in one register */
         UNROLL(4)
         for (int j = 0; j < vectors; j++) {
@@ -342,9 +347,54 @@ TARGET static void tile_tall(const struct cpu_tile *t)
         tile(t, TALL, 1);
 }
 
+/* The whole panel, outputs that need no more than column_avx512vnni.S has. */
+static bool column(const struct cpu_tile *t, size_t tiles)
+{
+    const struct cpu_output *o = t->output;
+    const bool wide = o->type == QDOT_S32;
+    if (t->columns < NR || t->groups <= COLUMN_AHEAD || t->groups * t->run_count < LEAST_GROUPS ||
+        (t->last && (o->b_neg || o->a_zero || !(wide || o->plain))))
+        return false;
+    struct column c = {
+        .a = t->a,
+        .a_rows = t->a_rows,
+        .out = t->out,
+        .out_rows = t->out_rows,
+        .count = tiles,
+        .runs = t->runs,
+        .run_count = t->run_count,
+        .run_bytes = t->groups * 4,
+        .b = t->b,
+        .b_skip = t->b_skip,
+        .from = t->more ? t->acc : o->bias + t->column,
+        .from_step = t->more ? NR * sizeof(int32_t) : 0,
+        .scale = o->scale + t->column,
+        .next = t->next,
+        .next_end = t->next_end,
+        .next_step = t->next_step,
+        .zero = (uint16_t)o->zero * 0x10001u,
+    };
+    if (t->last) {
+        (wide ? cpu_column_s32 : o->type == QDOT_U8 ? cpu_column_u8 : cpu_column_s8)(&c);
+        return true;
+    }
+    for (size_t i = 0; i < tiles; i++) { /* of a cut of K that is long: a tile at a time will do */
+        static const ptrdiff_t rows[MR] = {0,          NR * 4,     2 * NR * 4,
+                                           3 * NR * 4, 4 * NR * 4, 5 * NR * 4};
+        c.a_rows = t->a_rows + i * MR;
+        c.out = (uint8_t *)(t->acc + i * MR * NR);
+        c.out_rows = rows;
+        c.count = 1;
+        cpu_column_s32(&c);
+        c.next += t->run_count * t->groups * c.next_step;
+    }
+    return true;
+}
+
 const struct cpu_kernel cpu_kernel_6x64_avx512vnni = {
     .tile = {tile_1, tile_2, tile_3, tile_4, tile_5, tile_6, [TALL - 1] = tile_tall},
     .tall_columns = 32,
+    .column = column,
     .stage = cpu_stage_bytes_avx512,
     .a_bytes = 1,
 };

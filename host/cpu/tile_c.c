@@ -8,7 +8,10 @@ static inline __attribute__((always_inline)) void tile(const struct cpu_tile *t,
 {
     uint32_t sum[4][NR], done[4][NR];
     const int8_t *b = (const int8_t *)t->b;
+    const uint8_t *a[4];
     memset(sum, 0, sizeof(sum));
+    for (size_t i = 0; i < rows; i++)
+        a[i] = t->a + t->a_rows[i];
     for (size_t r = 0; r < t->run_count; r++) {
         ptrdiff_t at = t->runs[r];
         for (size_t g = t->groups; g > 0; g--, at += 2, b += NR) {
@@ -18,7 +21,7 @@ static inline __attribute__((always_inline)) void tile(const struct cpu_tile *t,
             UNROLL(4)
             for (size_t i = 0; i < rows; i++) {
                 int16_t factor;
-                memcpy(&factor, t->a[i] + at, 2);
+                memcpy(&factor, a[i] + at, 2);
                 for (size_t j = 0; j < NR; j++)
                     sum[i][j] += (uint32_t)(factor * wide[j]);
             }

@@ -21,7 +21,7 @@ static inline __attribute__((always_inline)) TARGET void tile(const struct cpu_t
     __m256i *acc = (__m256i *)(void *)t->acc;
     UNROLL(6)
     for (int i = 0; i < rows; i++) {
-        a[i] = t->a[i];
+        a[i] = t->a + t->a_rows[i];
         c0[i] = t->more ? _mm256_loadu_si256(acc + 2 * i) : _mm256_setzero_si256();
         c1[i] = t->more ? _mm256_loadu_si256(acc + 2 * i + 1) : _mm256_setzero_si256();
     }

@@ -1,0 +1,55 @@
+/* What column_avx512vnni.S, a column of tiles, is told. Read by C and by the assembler. */
+#ifndef QDOT_COLUMN_AVX512VNNI_H
+#define QDOT_COLUMN_AVX512VNNI_H
+
+#define COLUMN_AHEAD 3 /* groups of the next tile that are done while a tile is finished */
+
+#define COLUMN_A 0
+#define COLUMN_A_ROWS 8
+#define COLUMN_OUT 16
+#define COLUMN_OUT_ROWS 24
+#define COLUMN_COUNT 32
+#define COLUMN_RUNS 40
+#define COLUMN_RUN_COUNT 48
+#define COLUMN_RUN_BYTES 56
+#define COLUMN_B 64
+#define COLUMN_B_SKIP 72
+#define COLUMN_FROM 80
+#define COLUMN_FROM_STEP 88
+#define COLUMN_SCALE 96
+#define COLUMN_NEXT 104
+#define COLUMN_NEXT_STEP 112
+#define COLUMN_NEXT_END 120
+#define COLUMN_ZERO 128
+
+#ifndef __ASSEMBLER__
+#include <stddef.h>
+#include <stdint.h>
+
+/* 'count' tiles of 6 x 64 below each other, all 64 columns of which exist. The members are those of
+ * struct cpu_tile, but for the ones with a comment. */
+struct column {
+    const uint8_t *a;
+    const ptrdiff_t *a_rows; /* 6 * count */
+    uint8_t *out;
+    const ptrdiff_t *out_rows; /* likewise; used up by the call */
+    size_t count;              /* likewise */
+    const ptrdiff_t *runs;
+    size_t run_count;
+    size_t run_bytes; /* of A: 4 a group, and at least COLUMN_AHEAD groups */
+    const uint8_t *b;
+    size_t b_skip;
+    const int32_t *from; /* what sums begin as: 64 values a row, from_step bytes apart */
+    size_t from_step;
+    const float *scale; /* by column of the tile; of u8 and s8 */
+    const uint8_t *next;
+    size_t next_step;
+    const uint8_t *next_end;
+    uint32_t zero; /* the output's zero point, twice in 16 bits; of u8 and s8 */
+};
+
+typedef void column_fn(struct column *c);
+extern column_fn cpu_column_s32, cpu_column_u8, cpu_column_s8; /* the outputs' types */
+#endif
+
+#endif

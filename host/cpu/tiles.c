@@ -1,0 +1,51 @@
+/* Some rows as tiles. */
+#include "cpu.h"
+
+static void go_on(struct cpu_tile *t, size_t nr, size_t rows, size_t tiles)
+{
+    t->a_rows += rows;
+    t->out_rows += rows;
+    t->row += rows;
+    t->row_sum += rows;
+    t->acc += rows * nr;
+    t->next += tiles * t->run_count * t->groups * t->next_step;
+    if (t->next >= t->next_end)
+        t->next_step = 0;
+}
+
+/* 'tiles' tiles of 'height' rows each; 'more' rows follow. */
+static void same_tiles(const struct qdot_row *row, struct cpu_tile *t, size_t height, size_t tiles,
+                       bool more)
+{
+    const struct cpu_kernel *kernel = row->impl;
+    if (height == row->mr && kernel->column && kernel->column(t, tiles)) {
+        go_on(t, row->nr, tiles * height, tiles);
+        return;
+    }
+    for (; tiles > 0; tiles--) {
+        t->next_a = t->a + t->a_rows[tiles > 1 || more ? height : 0];
+        kernel->tile[height - 1](t);
+        go_on(t, row->nr, height, 1);
+    }
+}
+
+/* Tall tiles, then ones of equal height: 8 rows are 4 + 4, not 6 + 2. */
+void cpu_tiles(const struct qdot_row *row, struct cpu_tile *t, size_t rows)
+{
+    const struct cpu_kernel *kernel = row->impl;
+    if (t->columns <= kernel->tall_columns && rows >= CPU_TALL_MR) {
+        const size_t tall = rows / CPU_TALL_MR;
+        rows -= tall * CPU_TALL_MR;
+        same_tiles(row, t, CPU_TALL_MR, tall, rows > 0);
+    }
+    if (rows <= row->mr) {
+        if (rows)
+            same_tiles(row, t, rows, 1, false);
+        return;
+    }
+    const size_t tiles = (rows + row->mr - 1) / row->mr;
+    const size_t height = rows / tiles, higher = rows - height * tiles;
+    if (higher)
+        same_tiles(row, t, height + 1, higher, true);
+    same_tiles(row, t, height, tiles - higher, false);
+}
