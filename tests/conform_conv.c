@@ -13,8 +13,11 @@ bool conv_edge(const struct geometry *g, size_t index, struct random *r, struct 
     geometry_limit(g, r, index / VARIANTS, index % VARIANTS, &c->conv);
     make_types(c, random_below(r, 16));
     make_rest(r, c);
-    if (random_below(r, 2)) /* rows leave more out then */
+    if (index / VARIANTS == GEOMETRY_WORDS ||
+        random_below(r, 2)) { /* as most networks have it: rows have quicker ways then */
+        c->b_type = QDOT_S8;
         c->b_zero = ZERO_NONE;
+    }
     return true;
 }
 

@@ -265,14 +265,16 @@ void geometry_limit(const struct geometry *g, struct random *r, size_t kind, siz
         v->kernel_w = v->width = 1 + i / 2;
         v->batch = 3;
         break;
-    case 19: /* whole words of channels, on lines enough that what is in the padding is left out */
+    case GEOMETRY_WORDS: /* whole words of channels, on lines enough that what is in the padding is left out */
         geometry_square(v, i % 2 ? 3 : 5, 1 + i / 2 % 2, i % 2 ? 1 : 2);
         v->height = 9;
-        if (i == 9) { /* two whole tiles of rows along the border */
+        if (i >= 8) { /* two whole tiles of rows along the border, and a panel */
+            geometry_square(v, 3, 1, 1);
             v->height = 2 * g->mr + 2;
             v->width = 4;
+            columns = g->nr + i % 2;
         }
-        *(i / 4 == 0 ? &v->pad_left : i / 4 == 1 ? &v->pad_right : &v->pad_bottom) = i % 2;
+        *(i / 4 == 0 ? &v->pad_left : &v->pad_right) = i % 2;
         if (!g->depthwise)
             geometry_channels(v, 1, 4 * (1 + i % 4), columns);
         break;

@@ -36,7 +36,7 @@ void geometry_fit(const struct geometry *g, struct qdot_conv *v);
 void geometry_any(const struct geometry *g, struct random *r, struct qdot_conv *v);
 void geometry_few(const struct geometry *g, struct random *r, struct qdot_conv *v); /* 5 products */
 /* kind < GEOMETRIES is what is at its limit, i < VARIANTS how. */
-enum { GEOMETRIES = 26, VARIANTS = 12 };
+enum { GEOMETRIES = 26, VARIANTS = 12, GEOMETRY_WORDS = 19 };
 void geometry_limit(const struct geometry *g, struct random *r, size_t kind, size_t i,
                     struct qdot_conv *v);
 

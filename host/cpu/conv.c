@@ -626,7 +626,7 @@ int cpu_conv_prepare(struct qdot_op *op, struct qdot_error *err)
     if (op->row->depthwise)
         impl->may_lie = depthwise_lies(g);
     impl->trims = padded && !op->row->depthwise && !impl->gathers && g->insert_h == 1 &&
-                  g->insert_w == 1 && g->pad_top >= 0 && g->pad_left >= 0 && !op->terms.any_b_neg &&
+                  g->insert_w == 1 && g->pad_top >= 0 && g->pad_left >= 0 &&
                   impl->cut_runs == packed->runs;
     /* Sums of single taps are not more than the panels have. */
     impl->splits =
