@@ -254,7 +254,7 @@ bool gemm_threads(const struct geometry *g, size_t index, struct random *r, stru
     /* most of them large enough that a row would want all 7 threads */
     c->m = g->small ? 21 : (const size_t[]){1, 5 * g->mr + 1, 333, 64, 37, 200}[shape];
     c->n = g->small ? 37 : (const size_t[]){997, 7 * g->nr + 1, 129, 256, 1, 65}[shape];
-    c->k = g->small ? 19 : (const size_t[]){3000, 901, 300, 512, 777, 333}[shape];
+    c->k = g->small ? 19 : (const size_t[]){3000, 2001, 300, 512, 777, 400}[shape];
     make_types(c, shape * 3 + index % 4);
     make_rest(r, c);
     c->b_at_run = shape % 2;

@@ -24,9 +24,10 @@
 #include "conv.h"
 
 #define SCRATCH_MAX (((size_t)1 << 20) - 65536) /* of one thread: 1 MiB with all the rest */
-#define BLOCK_PIXELS 240  /* wanted in an item: a panel of B serves them all */
-#define LINE_PIXELS 1024  /* an item of a longer line is a part of it */
-#define GATHER_BYTES 8192 /* of one row of a gathered tile */
+#define BLOCK_PIXELS 240   /* wanted in an item: a panel of B serves them all */
+#define LINE_PIXELS 1024   /* an item of a longer line is a part of it */
+#define GATHER_BYTES 8192  /* of one row of a gathered tile */
+#define DEPTHWISE_FACTOR 5 /* a multiply-add takes so many times as long as in a tile */
 
 static size_t round_up(size_t value, size_t step)
 {
@@ -478,26 +479,26 @@ void cpu_conv_run(struct qdot_op *op, const struct qdot_run *args)
     }
     run.cut_runs = run.way == WAY_IN_PLACE && impl->gathers ? packed->runs : impl->cut_runs;
     run.trims = run.way == WAY_STRIP && impl->trims;
+    const size_t images = args->m, pixels = images * g->oh * g->ow;
+    const size_t threads =
+        cpu_threads_for(impl->threads, pixels, p->n, p->k, row->depthwise ? DEPTHWISE_FACTOR : 1);
     /* Lines are cut into equal blocks, finer when there is too little for all threads, and so that
      * none waits for another at the end; then panels. */
-    const size_t images = args->m, want = impl->threads > 1 ? 4 * impl->threads : 1;
+    const size_t want = threads > 1 ? 4 * threads : 1;
     run.column_blocks = (g->ow + impl->columns - 1) / impl->columns;
     run.line_blocks = (g->oh + impl->lines - 1) / impl->lines;
     const size_t others = images * run.column_blocks;
     if (others * run.line_blocks < want)
         run.line_blocks = min(2 * run.line_blocks, g->oh);
-    while (others * run.line_blocks % impl->threads && run.line_blocks < g->oh &&
-           others * run.line_blocks < 16 * impl->threads)
+    while (others * run.line_blocks % threads && run.line_blocks < g->oh &&
+           others * run.line_blocks < 16 * threads)
         run.line_blocks++;
     const size_t items = others * run.line_blocks;
-    run.panel_chunks = items < want ? (want + items - 1) / items
-                       : items % impl->threads && items < 16 * impl->threads ? impl->threads
-                                                                             : 1;
+    run.panel_chunks = items < want                              ? (want + items - 1) / items
+                       : items % threads && items < 16 * threads ? threads
+                                                                 : 1;
     run.panel_chunks = min(run.panel_chunks, run.panels);
-    const size_t pixels = images * g->oh * g->ow;
-    const size_t each = p->n > SIZE_MAX / p->k ? SIZE_MAX : p->n * p->k;
-    cpu_share(op, impl->threads, each > SIZE_MAX / pixels ? SIZE_MAX : pixels * each,
-              items * run.panel_chunks, run_one, &run);
+    cpu_share(op, threads, items * run.panel_chunks, run_one, &run);
 }
 
 /* ---- prepare --------------------------------------------------------------------------------- */

@@ -196,8 +196,10 @@ static bool cpu_fits(struct qdot_device *device, const struct qdot_row *row,
 
 /* ---- work ------------------------------------------------------------------------------------ */
 
-/* An op below so many multiply-adds a thread is not worth a thread more (about 1 us). */
-#define THREAD_PRODUCTS ((size_t)1 << 18)
+/* In multiply-adds of the quickest tile. A pool takes some 5 us to begin and end, whatever the
+ * threads: below so many an op has one thread (about 9 us); above, each has at least so many. */
+#define FORK_WORK ((size_t)1 << 22)
+#define THREAD_WORK ((size_t)1 << 18)
 
 /* The output stage needs round-to-nearest and no flush to zero, whatever the caller's mode. */
 static unsigned float_state_enter(void)
@@ -242,16 +244,24 @@ static void work_task(void *arg, size_t thread)
     float_state_leave(state);
 }
 
-void cpu_share(const struct qdot_op *op, size_t threads, size_t products, size_t count,
-               cpu_item_fn *item, void *run)
+size_t cpu_threads_for(size_t threads, size_t a, size_t b, size_t c, size_t factor)
+{
+    size_t work;
+    if (!qdot_mul_size(a, b, &work) || !qdot_mul_size(work, c, &work) ||
+        !qdot_mul_size(work, factor, &work))
+        work = SIZE_MAX;
+    if (work < FORK_WORK)
+        return 1;
+    return threads < work / THREAD_WORK ? threads : work / THREAD_WORK;
+}
+
+void cpu_share(const struct qdot_op *op, size_t threads, size_t count, cpu_item_fn *item, void *run)
 {
     const struct qdot_threads *pool = &op->device->threads;
     struct work work = {.item = item, .run = run, .count = count};
     atomic_init(&work.next, 0);
     if (threads > count)
         threads = count;
-    if (threads > products / THREAD_PRODUCTS)
-        threads = products / THREAD_PRODUCTS;
     if (threads > 1)
         pool->parallel_for(pool->ctx, work_task, &work, threads);
     else

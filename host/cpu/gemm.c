@@ -12,6 +12,8 @@
 
 /* Workspace of all threads together stays under 4 MiB, whatever the shape. */
 #define SCRATCH_LIMIT (3u << 20)
+#define PACK_FACTOR 32   /* a byte packed takes as long as so many multiply-adds */
+#define STREAM_ROWS 8    /* and one of B read as long as with so many rows of A */
 #define PART_BYTES 16384 /* of A, staged for one panel alone: it stays in L1 */
 
 struct gemm_op {
@@ -288,21 +290,24 @@ void cpu_gemm_run(struct qdot_op *op, const struct qdot_run *args)
             impl->out_rows[i] = (ptrdiff_t)(i * impl->ldo_bytes);
         }
     }
-    const size_t products = p->n > SIZE_MAX / p->k / args->m ? SIZE_MAX : args->m * p->n * p->k;
+    /* With few rows a run takes as long as it takes to read B. */
+    const size_t threads =
+        cpu_threads_for(impl->threads, larger(args->m, STREAM_ROWS), p->n, p->k, 1);
     if (p->b_at_run) {
         run.b = cpu_input(&args->b);
         run.output.bias = impl->bias;
         run.output.col_sum = p->a_zero_per_row ? impl->col_sum : NULL;
-        cpu_share(op, impl->threads, p->n * p->k, run.panel_count, pack_one, &run);
+        cpu_share(op, cpu_threads_for(impl->threads, p->n, p->k, 1, PACK_FACTOR), run.panel_count,
+                  pack_one, &run);
     }
     /* Blocks of equal height; columns are cut as well until there are four items a thread. */
     run.row_blocks = (run.m + impl->block_rows - 1) / impl->block_rows;
     run.block_rows = round_up((run.m + run.row_blocks - 1) / run.row_blocks, row->mr);
     run.row_blocks = (run.m + run.block_rows - 1) / run.block_rows;
     run.panel_chunks = 1;
-    if (impl->threads > 1 && run.row_blocks < 4 * impl->threads)
-        run.panel_chunks = (4 * impl->threads + run.row_blocks - 1) / run.row_blocks;
+    if (threads > 1 && run.row_blocks < 4 * threads)
+        run.panel_chunks = (4 * threads + run.row_blocks - 1) / run.row_blocks;
     if (run.panel_chunks > run.panel_count)
         run.panel_chunks = run.panel_count;
-    cpu_share(op, impl->threads, products, run.row_blocks * run.panel_chunks, run_one, &run);
+    cpu_share(op, threads, run.row_blocks * run.panel_chunks, run_one, &run);
 }
