@@ -62,4 +62,4 @@ bool peer_check(const struct peer *peer, void *work, const struct product *p, ch
     return good;
 }
 
-const struct peer *const peers[] = {&peer_clblast, &peer_onednn, NULL};
+const struct peer *const peers[] = {&peer_clblast, &peer_onednn, &peer_openblas, NULL};
