@@ -36,6 +36,7 @@ elseif(QDOT_COMMAND)
         bench/peers.c
         bench/peer_clblast.c
         bench/peer_onednn.c
+        bench/peer_onednn_gemm.c
         bench/peer_openblas.c
         ${QDOT_CONFORM_SOURCES})
     set_target_properties(qdot_command PROPERTIES OUTPUT_NAME qdot)
