@@ -14,6 +14,7 @@
  *   zmm24-27  a group of B, or temporaries  r8-r13   the tile's rows of A
  *   zmm28     a group of A                  r15      the list they come from
  *   zmm29-30  zero point, order of lanes    rax, rdx A at and end of the run, but for the row
+ *   zmm31     what A is XORed with
  *                                           rbx      B
  *                                           rcx, r14 the run, and how many there are to come
  *                                           rsi, rdi what is prefetched: B into L2, A into L1
@@ -46,8 +47,17 @@ order: /* packs work within 128-bit lanes: the lanes' four-column pieces in orde
     addq COLUMN_FROM_STEP(%rbp), %r14
 .endm
 
-.macro PRODUCTS a, c0, c1, c2, c3
-    vpbroadcastd (\a,%rax), %zmm28
+/* A group of one row. The XOR costs nothing beside the products but a port that they leave free. */
+.macro LOAD_A flip, from:vararg
+.if \flip
+    vpxord \from{1to16}, %zmm31, %zmm28
+.else
+    vpbroadcastd \from, %zmm28
+.endif
+.endm
+
+.macro PRODUCTS flip, a, c0, c1, c2, c3
+    LOAD_A \flip, (\a,%rax)
     vpdpbusd %zmm24, %zmm28, %zmm\c0
     vpdpbusd %zmm25, %zmm28, %zmm\c1
     vpdpbusd %zmm26, %zmm28, %zmm\c2
@@ -55,8 +65,8 @@ order: /* packs work within 128-bit lanes: the lanes' four-column pieces in orde
 .endm
 
 /* A group of the next tile's row, which begins at %rbx and \a + %rax. */
-.macro AHEAD group, a, c0, c1, c2, c3
-    vpbroadcastd 4*\group(\a,%rax), %zmm28
+.macro AHEAD flip, group, a, c0, c1, c2, c3
+    LOAD_A \flip, 4*\group(\a,%rax)
     vpdpbusd 256*\group(%rbx), %zmm28, %zmm\c0
     vpdpbusd 256*\group+64(%rbx), %zmm28, %zmm\c1
     vpdpbusd 256*\group+128(%rbx), %zmm28, %zmm\c2
@@ -100,15 +110,15 @@ order: /* packs work within 128-bit lanes: the lanes' four-column pieces in orde
 .endif
 .endm
 
-.macro FINISH_AND_BEGIN type, row, a, c0, c1, c2, c3
+.macro FINISH_AND_BEGIN type, flip, row, a, c0, c1, c2, c3
     FINISH \type, \row, \c0, \c1, \c2, \c3
     BEGIN \c0, \c1, \c2, \c3
-    AHEAD 0, \a, \c0, \c1, \c2, \c3
-    AHEAD 1, \a, \c0, \c1, \c2, \c3
-    AHEAD 2, \a, \c0, \c1, \c2, \c3
+    AHEAD \flip, 0, \a, \c0, \c1, \c2, \c3
+    AHEAD \flip, 1, \a, \c0, \c1, \c2, \c3
+    AHEAD \flip, 2, \a, \c0, \c1, \c2, \c3
 .endm
 
-.macro COLUMN name, type
+.macro COLUMN name, type, flip
     .globl \name
     .hidden \name
     .type \name, @function
@@ -123,6 +133,7 @@ order: /* packs work within 128-bit lanes: the lanes' four-column pieces in orde
     movq %rdi, %rbp
     vpbroadcastd COLUMN_ZERO(%rbp), %zmm29
     vmovdqa64 order(%rip), %zmm30
+    vpbroadcastd COLUMN_FLIPS(%rbp), %zmm31
     movq COLUMN_A_ROWS(%rbp), %r15
     movq COLUMN_NEXT(%rbp), %rsi
     ROWS %r15
@@ -168,12 +179,12 @@ order: /* packs work within 128-bit lanes: the lanes' four-column pieces in orde
     addq COLUMN_NEXT_STEP(%rbp), %rsi
     addq $32, %rdi
     addq $256, %rbx
-    PRODUCTS %r8, 0, 1, 2, 3
-    PRODUCTS %r9, 4, 5, 6, 7
-    PRODUCTS %r10, 8, 9, 10, 11
-    PRODUCTS %r11, 12, 13, 14, 15
-    PRODUCTS %r12, 16, 17, 18, 19
-    PRODUCTS %r13, 20, 21, 22, 23
+    PRODUCTS \flip, %r8, 0, 1, 2, 3
+    PRODUCTS \flip, %r9, 4, 5, 6, 7
+    PRODUCTS \flip, %r10, 8, 9, 10, 11
+    PRODUCTS \flip, %r11, 12, 13, 14, 15
+    PRODUCTS \flip, %r12, 16, 17, 18, 19
+    PRODUCTS \flip, %r13, 20, 21, 22, 23
     addq $4, %rax
     cmpq %rdx, %rax
     jne 4b
@@ -198,12 +209,12 @@ order: /* packs work within 128-bit lanes: the lanes' four-column pieces in orde
     movq COLUMN_RUNS(%rbp), %rcx
     movq (%rcx), %rax
     addq COLUMN_A(%rbp), %rax
-    FINISH_AND_BEGIN \type, 0, %r8, 0, 1, 2, 3
-    FINISH_AND_BEGIN \type, 1, %r9, 4, 5, 6, 7
-    FINISH_AND_BEGIN \type, 2, %r10, 8, 9, 10, 11
-    FINISH_AND_BEGIN \type, 3, %r11, 12, 13, 14, 15
-    FINISH_AND_BEGIN \type, 4, %r12, 16, 17, 18, 19
-    FINISH_AND_BEGIN \type, 5, %r13, 20, 21, 22, 23
+    FINISH_AND_BEGIN \type, \flip, 0, %r8, 0, 1, 2, 3
+    FINISH_AND_BEGIN \type, \flip, 1, %r9, 4, 5, 6, 7
+    FINISH_AND_BEGIN \type, \flip, 2, %r10, 8, 9, 10, 11
+    FINISH_AND_BEGIN \type, \flip, 3, %r11, 12, 13, 14, 15
+    FINISH_AND_BEGIN \type, \flip, 4, %r12, 16, 17, 18, 19
+    FINISH_AND_BEGIN \type, \flip, 5, %r13, 20, 21, 22, 23
     movq %r14, COLUMN_FROM(%rbp)
     addq $48, %rdx
     movq %rdx, COLUMN_OUT_ROWS(%rbp)
@@ -232,9 +243,12 @@ order: /* packs work within 128-bit lanes: the lanes' four-column pieces in orde
     .size \name, . - \name
 .endm
 
-    COLUMN cpu_column_s32, s32
-    COLUMN cpu_column_u8, u8
-    COLUMN cpu_column_s8, s8
+    COLUMN cpu_column_s32, s32, 0
+    COLUMN cpu_column_u8, u8, 0
+    COLUMN cpu_column_s8, s8, 0
+    COLUMN cpu_column_s32_flip, s32, 1
+    COLUMN cpu_column_u8_flip, u8, 1
+    COLUMN cpu_column_s8_flip, s8, 1
 #endif
 
 #if defined(__ELF__)

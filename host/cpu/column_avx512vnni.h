@@ -21,6 +21,7 @@
 #define COLUMN_NEXT_STEP 112
 #define COLUMN_NEXT_END 120
 #define COLUMN_ZERO 128
+#define COLUMN_FLIPS 132
 
 #ifndef __ASSEMBLER__
 #include <stddef.h>
@@ -45,11 +46,14 @@ struct column {
     const uint8_t *next;
     size_t next_step;
     const uint8_t *next_end;
-    uint32_t zero; /* the output's zero point, twice in 16 bits; of u8 and s8 */
+    uint32_t zero;  /* the output's zero point, twice in 16 bits; of u8 and s8 */
+    uint32_t flips; /* four times 'flip' */
 };
 
 typedef void column_fn(struct column *c);
-extern column_fn cpu_column_s32, cpu_column_u8, cpu_column_s8; /* the outputs' types */
+/* The outputs' types; without and with flips. */
+extern column_fn cpu_column_s32, cpu_column_u8, cpu_column_s8;
+extern column_fn cpu_column_s32_flip, cpu_column_u8_flip, cpu_column_s8_flip;
 #endif
 
 #endif

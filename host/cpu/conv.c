@@ -248,6 +248,7 @@ static void tiles(const struct conv_run *run, const struct part *part, const uin
         struct cpu_tile t = {
             .groups = packed->run_groups,
             .out = o.out,
+            .flip = lies ? run->flip : 0,
             .output = &o,
             .columns = place.columns,
             .next = b + packed->panel_bytes,
@@ -623,7 +624,8 @@ int cpu_conv_prepare(struct qdot_op *op, struct qdot_error *err)
     /* A run that ends within a group would be read beyond the input's end. */
     impl->may_lie = !op->row->depthwise && a_bytes(op->row) == 1 && !g->nchw && !padded &&
                     g->insert_h == 1 && g->insert_w == 1 &&
-                    qdot_flip(p->a_type, op->row->a_form) == 0 && packed->run % op->row->kr == 0;
+                    (qdot_flip(p->a_type, op->row->a_form) == 0 || tiles_of(op->row)->flips) &&
+                    packed->run % op->row->kr == 0;
     if (op->row->depthwise)
         impl->may_lie = depthwise_lies(g);
     impl->trims = padded && !op->row->depthwise && !impl->gathers && g->insert_h == 1 &&

@@ -244,6 +244,15 @@ static void work_task(void *arg, size_t thread)
     float_state_leave(state);
 }
 
+/* Small ops are done before an atomic addition is. */
+static void work_alone(const struct work *work)
+{
+    const unsigned state = float_state_enter();
+    for (size_t i = 0; i < work->count; i++)
+        work->item(work->run, 0, i);
+    float_state_leave(state);
+}
+
 size_t cpu_threads_for(size_t threads, size_t a, size_t b, size_t c, size_t factor)
 {
     size_t work;
@@ -265,7 +274,7 @@ void cpu_share(const struct qdot_op *op, size_t threads, size_t count, cpu_item_
     if (threads > 1)
         pool->parallel_for(pool->ctx, work_task, &work, threads);
     else
-        work_task(&work, 0);
+        work_alone(&work);
 }
 
 struct cpu_output cpu_output_of(const struct qdot_op *op, const struct qdot_run *args)

@@ -301,9 +301,13 @@ void cpu_gemm_run(struct qdot_op *op, const struct qdot_run *args)
                   pack_one, &run);
     }
     /* Blocks of equal height; columns are cut as well until there are four items a thread. */
-    run.row_blocks = (run.m + impl->block_rows - 1) / impl->block_rows;
-    run.block_rows = round_up((run.m + run.row_blocks - 1) / run.row_blocks, row->mr);
-    run.row_blocks = (run.m + run.block_rows - 1) / run.block_rows;
+    run.row_blocks = 1;
+    run.block_rows = run.m;
+    if (run.m > impl->block_rows) {
+        run.row_blocks = (run.m + impl->block_rows - 1) / impl->block_rows;
+        run.block_rows = round_up((run.m + run.row_blocks - 1) / run.row_blocks, row->mr);
+        run.row_blocks = (run.m + run.block_rows - 1) / run.block_rows;
+    }
     run.panel_chunks = 1;
     if (threads > 1 && run.row_blocks < 4 * threads)
         run.panel_chunks = (4 * threads + run.row_blocks - 1) / run.row_blocks;

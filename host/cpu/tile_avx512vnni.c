@@ -1,8 +1,8 @@
 /*
- * AVX-512 VNNI micro-kernel: 6 x 64. 24 accumulators, 4 registers of B, 1 broadcast of A: 29 of 32
- * zmm. A group of 4 k is 24 vpdpbusd (12 clocks on two ports) against 4 loads of B and 6
- * broadcasts: 256 bytes of B in 12 clocks, which L2 delivers with the prefetch ahead. vpdpbusd
- * multiplies u8 x s8 and adds four products into 32 bits without saturation.
+ * AVX-512 VNNI micro-kernel: 6 x 64. 24 accumulators, 4 registers of B, 1 broadcast of A, 1 of what
+ * it is XORed with: 30 of 32 zmm. A group of 4 k is 24 vpdpbusd (12 clocks on two ports) against 4
+ * loads of B and 6 broadcasts: 256 bytes of B in 12 clocks, which L2 delivers with the prefetch
+ * ahead. vpdpbusd multiplies u8 x s8 and adds four products into 32 bits without saturation.
  */
 #include <immintrin.h>
 #include <string.h>
@@ -220,6 +220,7 @@ static inline __attribute__((always_inline)) TARGET void tile(const struct cpu_t
     __m512i c[TALL][4], d[3][MR][4];
     const uint8_t *a[MR], *volatile high[MR], *b = t->b, *next = t->next, *next_a = t->next_a;
     const size_t next_step = t->next_step;
+    const __m512i flips = _mm512_set1_epi8((char)t->flip);
     const int32_t *from = t->more ? t->acc : t->output->bias + t->column;
     const size_t from_step = t->more ? NR : 0;
     UNROLL(12)
@@ -261,7 +262,7 @@ static inline __attribute__((always_inline)) TARGET void tile(const struct cpu_t
                 for (int i = 0; i < rows; i++) {
                     int32_t group;
                     memcpy(&group, a[i] + at + 4 * s, 4);
-                    const __m512i ai = _mm512_set1_epi32(group);
+                    const __m512i ai = _mm512_xor_si512(_mm512_set1_epi32(group), flips);
                     UNROLL(4)
                     for (int j = 0; j < vectors; j++) {
                         __m512i *sum = s ? &d[s - 1][i][j] : &c[i][j];
@@ -288,7 +289,7 @@ static inline __attribute__((always_inline)) TARGET void tile(const struct cpu_t
             for (int i = 0; i < rows; i++) {
                 int32_t group;
                 memcpy(&group, (i < MR ? a[i % MR] : high[i % MR]) + at, 4);
-                const __m512i ai = _mm512_set1_epi32(group);
+                const __m512i ai = _mm512_xor_si512(_mm512_set1_epi32(group), flips);
                 UNROLL(4)
                 for (int j = 0; j < vectors; j++)
                     c[i][j] = _mm512_dpbusd_epi32(c[i][j], ai, bj[j]);
@@ -373,9 +374,13 @@ static bool column(const struct cpu_tile *t, size_t tiles)
         .next_end = t->next_end,
         .next_step = t->next_step,
         .zero = (uint16_t)o->zero * 0x10001u,
+        .flips = t->flip * 0x1010101u,
     };
+    column_fn *const s32 = t->flip ? cpu_column_s32_flip : cpu_column_s32;
+    column_fn *const u8 = t->flip ? cpu_column_u8_flip : cpu_column_u8;
+    column_fn *const s8 = t->flip ? cpu_column_s8_flip : cpu_column_s8;
     if (t->last) {
-        (wide ? cpu_column_s32 : o->type == QDOT_U8 ? cpu_column_u8 : cpu_column_s8)(&c);
+        (wide ? s32 : o->type == QDOT_U8 ? u8 : s8)(&c);
         return true;
     }
     for (size_t i = 0; i < tiles; i++) { /* of a cut of K that is long: a tile at a time will do */
@@ -385,7 +390,7 @@ static bool column(const struct cpu_tile *t, size_t tiles)
         c.out = (uint8_t *)(t->acc + i * MR * NR);
         c.out_rows = rows;
         c.count = 1;
-        cpu_column_s32(&c);
+        s32(&c);
         c.next += t->run_count * t->groups * c.next_step;
     }
     return true;
@@ -397,4 +402,5 @@ const struct cpu_kernel cpu_kernel_6x64_avx512vnni = {
     .column = column,
     .stage = cpu_stage_bytes_avx512,
     .a_bytes = 1,
+    .flips = true,
 };
