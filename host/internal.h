@@ -280,7 +280,11 @@ static inline int32_t qdot_shift(enum qdot_type type, enum qdot_type form)
     return !form || type == form ? 0 : form == QDOT_U8 ? 128 : -128; /* what the flip adds */
 }
 
-bool qdot_mul_size(size_t a, size_t b, size_t *product); /* false on overflow of 63 bits */
+/* false on overflow of 63 bits */
+static inline bool qdot_mul_size(size_t a, size_t b, size_t *product)
+{
+    return !__builtin_mul_overflow(a, b, product) && *product <= (size_t)PTRDIFF_MAX;
+}
 /* Sizes of packed B for this row; false when they overflow. */
 bool qdot_packed_layout(const struct qdot_row *row, const struct qdot_problem *p,
                         struct qdot_packed *packed);

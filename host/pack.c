@@ -47,11 +47,6 @@ struct header {
 };
 _Static_assert(sizeof(struct header) == HEADER_BYTES, "the header is written as it stands");
 
-bool qdot_mul_size(size_t a, size_t b, size_t *product)
-{
-    return !__builtin_mul_overflow(a, b, product) && *product <= (size_t)PTRDIFF_MAX;
-}
-
 static bool round_up(size_t value, size_t step, size_t *rounded)
 {
     if (value > (size_t)PTRDIFF_MAX - step)

@@ -182,12 +182,12 @@ static void run_item(const struct gemm_run *run, uint8_t *scratch, size_t row, s
     /* One panel alone reads each tile once: staged just before, it is still in L1. */
     const bool stage_by_part = last - first == 1 && impl->cut_groups == groups;
     static const ptrdiff_t no_offset = 0;
-    struct cpu_tile t = {
-        .run_count = 1,
-        .runs = &no_offset,
-        .output = &run->output,
-        .next_end = run->panels + last * run->op->packed.panel_bytes,
-    };
+    struct cpu_tile t; /* an initialiser would clear it first, which a small op notices */
+    t.run_count = 1;
+    t.runs = &no_offset;
+    t.b_skip = 0;
+    t.output = &run->output;
+    t.next_end = run->panels + last * run->op->packed.panel_bytes;
     memset(row_sum, 0, count * sizeof(*row_sum));
     if (!stage_by_cut && !stage_by_part)
         stage(run, scratch + in_place * impl->stage_stride, row + in_place, count - in_place, 0,
@@ -265,21 +265,19 @@ void cpu_gemm_run(struct qdot_op *op, const struct qdot_run *args)
     const struct qdot_problem *p = &op->p;
     const struct qdot_row *row = op->row;
     struct gemm_op *impl = op->impl;
-    const size_t nr = row->nr;
-    struct gemm_run run = {
-        .op = op,
-        .impl = impl,
-        .kernel = row->impl,
-        .a = cpu_input(&args->a),
-        .lda = args->lda,
-        .m = args->m,
-        .panels = p->b_at_run ? impl->panels : qdot_packed_panels(&op->packed),
-        .output = cpu_output_of(op, args),
-        .panel_count = op->packed.n_pad / nr,
-        .sums = op->terms.any_b_neg,
-        .is_signed = (row->a_form ? row->a_form : p->a_type) == QDOT_S8,
-        .flip = qdot_flip(p->a_type, row->a_form),
-    };
+    struct gemm_run run; /* no initialiser: run_item says why */
+    run.op = op;
+    run.impl = impl;
+    run.kernel = row->impl;
+    run.a = cpu_input(&args->a);
+    run.lda = args->lda;
+    run.m = args->m;
+    run.panels = p->b_at_run ? impl->panels : qdot_packed_panels(&op->packed);
+    run.output = cpu_output_of(op, args);
+    run.panel_count = op->packed.n_pad / row->nr;
+    run.sums = op->terms.any_b_neg;
+    run.is_signed = (row->a_form ? row->a_form : p->a_type) == QDOT_S8;
+    run.flip = qdot_flip(p->a_type, row->a_form);
     run.in_place = run.kernel->a_bytes == 1 && (run.flip == 0 || run.kernel->flips) && !run.sums &&
                    (p->k % row->kr == 0 || p->k >= row->kr); /* run_item says why */
     if (impl->lda != run.lda || impl->ldo_bytes != run.output.ldo_bytes) {
