@@ -46,10 +46,9 @@ static const struct opt options[] = {
     {"--all-rows", NULL, OPT_FLAG, AT(all_rows), 0, 0, "Every row that is admitted."},
     {"--peer", "P[,P]|all", OPT_TEXT, AT(peer), 0, 0,
      "Other libraries on the same layers and devices: clblast (float, OpenCL; products and 1x1\n"
-     "convolutions, s32), onednn (CPU; products and convolutions; s32, u8, s8), onednn_gemm\n"
-     "(its gemm call, B not packed beforehand: s32), openblas (float, CPU; as clblast); all: "
-     "those\n"
-     "that are here."},
+     "convolutions, s32), onednn (CPU; products and convolutions; s32, u8, s8), onednn_gemm (its\n"
+     "gemm call, B not packed beforehand; s32), openblas (float, CPU; as clblast), xnnpack (CPU;\n"
+     "products and convolutions; s8s8 to s8, u8u8 to u8); all: those that are here."},
     {"--min-time", "SECONDS", OPT_REAL, AT(min_time), 0, 3600,
      "Samples of a line, at least, 0 to 3600. Default: 0.2."},
     {"--repeat", "N", OPT_INT, AT(repeat), 1, 1000,
@@ -266,20 +265,25 @@ static int parse_peers(const struct options *o, struct bench_plan *plan)
     while (!all && next_item(&list, item, sizeof(item))) {
         const struct peer *peer = peer_named(item, strlen(item));
         if (!peer || plan->peer_count == PLAN_PEERS)
-            return opt_error(
-                "bench", "--peer %s: expected clblast, onednn, onednn_gemm, openblas or all", item);
+            return opt_error("bench",
+                             "--peer %s: expected clblast, onednn, onednn_gemm, openblas, xnnpack "
+                             "or all",
+                             item);
         if (!peer->present(reason, sizeof(reason)))
             return opt_error("bench", "--peer %s: %s", item, reason);
         plan->peers[plan->peer_count++] = peer;
     }
     for (size_t i = 0; i < plan->peer_count && !all; i++) {
+        const struct peer *peer = plan->peers[i];
         bool compared = false;
         for (size_t j = 0; j < plan->out_count; j++)
-            compared |= plan->outs[j] == QDOT_S32 ||
-                        (plan->peers[i]->quantised && plan->outs[j] != QDOT_F32);
+            compared |= plan->outs[j] == QDOT_S32 ? !peer->no_sums
+                                                  : peer->quantised && plan->outs[j] != QDOT_F32;
         if (!compared)
-            return opt_error("bench", "--peer %s: expected s32%s in --out", plan->peers[i]->name,
-                             plan->peers[i]->quantised ? ", u8 or s8" : "");
+            return opt_error("bench", "--peer %s: expected %s in --out", peer->name,
+                             peer->no_sums     ? "u8 or s8"
+                             : peer->quantised ? "s32, u8 or s8"
+                                               : "s32");
     }
     return EXIT_OK;
 }

@@ -38,6 +38,7 @@ elseif(QDOT_COMMAND)
         bench/peer_onednn.c
         bench/peer_onednn_gemm.c
         bench/peer_openblas.c
+        bench/peer_xnnpack.c
         ${QDOT_CONFORM_SOURCES})
     set_target_properties(qdot_command PROPERTIES OUTPUT_NAME qdot)
     target_link_libraries(qdot_command PRIVATE qdot cjson Threads::Threads m)
@@ -58,6 +59,17 @@ elseif(QDOT_COMMAND)
     if(DNNL_INCLUDE)
         target_compile_definitions(qdot_command PRIVATE BENCH_ONEDNN)
         target_include_directories(qdot_command SYSTEM PRIVATE ${DNNL_INCLUDE})
+    endif()
+    # Later versions have other names and arguments for the same operators.
+    find_path(XNNPACK_INCLUDE xnnpack.h)
+    if(XNNPACK_INCLUDE AND PTHREADPOOL_INCLUDE)
+        file(STRINGS ${XNNPACK_INCLUDE}/xnnpack.h xnnpack_qc8
+            REGEX "xnn_setup_convolution2d_nhwc_qc8\\(")
+        if(xnnpack_qc8)
+            target_compile_definitions(qdot_command PRIVATE BENCH_XNNPACK)
+            target_include_directories(qdot_command SYSTEM PRIVATE ${XNNPACK_INCLUDE}
+                ${PTHREADPOOL_INCLUDE})
+        endif()
     endif()
     set(commit unknown)
     find_package(Git QUIET)
