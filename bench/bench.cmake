@@ -60,16 +60,21 @@ elseif(QDOT_COMMAND)
         target_compile_definitions(qdot_command PRIVATE BENCH_ONEDNN)
         target_include_directories(qdot_command SYSTEM PRIVATE ${DNNL_INCLUDE})
     endif()
-    # Later versions have other names and arguments for the same operators.
     find_path(XNNPACK_INCLUDE xnnpack.h)
-    if(XNNPACK_INCLUDE AND PTHREADPOOL_INCLUDE)
-        file(STRINGS ${XNNPACK_INCLUDE}/xnnpack.h xnnpack_qc8
-            REGEX "xnn_setup_convolution2d_nhwc_qc8\\(")
-        if(xnnpack_qc8)
-            target_compile_definitions(qdot_command PRIVATE BENCH_XNNPACK)
-            target_include_directories(qdot_command SYSTEM PRIVATE ${XNNPACK_INCLUDE}
-                ${PTHREADPOOL_INCLUDE})
+    find_library(XNNPACK_LIBRARY XNNPACK)
+    if(XNNPACK_INCLUDE AND XNNPACK_LIBRARY AND PTHREADPOOL_INCLUDE)
+        file(REAL_PATH ${XNNPACK_LIBRARY} xnnpack_name) # loaded at run time
+        get_filename_component(xnnpack_name ${xnnpack_name} NAME)
+        set_property(SOURCE bench/peer_xnnpack.c PROPERTY
+            COMPILE_DEFINITIONS BENCH_XNNPACK="${xnnpack_name}")
+        file(STRINGS ${XNNPACK_INCLUDE}/xnnpack.h xnnpack_reshape
+            REGEX "xnn_reshape_convolution2d_nhwc_qs8_qc8w\\(")
+        if(xnnpack_reshape)
+            set_property(SOURCE bench/peer_xnnpack.c APPEND PROPERTY
+                COMPILE_DEFINITIONS BENCH_XNNPACK_RESHAPE)
         endif()
+        target_include_directories(qdot_command SYSTEM PRIVATE ${XNNPACK_INCLUDE}
+            ${PTHREADPOOL_INCLUDE})
     endif()
     set(commit unknown)
     find_package(Git QUIET)

@@ -2,10 +2,13 @@
  * XNNPACK on the CPU: s8 x s8 to s8 and u8 x u8 to u8, weights packed beforehand; it has neither
  * other types nor sums as a result.
  *
- * s8: its convolution with a scale a channel (qc8), also of a product, which is one with a kernel
- * of 1x1: its fully connected layer has only one scale. u8: fully connected layer and convolution,
- * with one scale for all channels, which costs the same. Scales of 1 for input and output leave
- * the weights' as the factor; then it rounds as qdot.h says, and results are compared bit by bit.
+ * s8: a scale a channel. Of the first versions only their convolution has that, and a product is
+ * one with a kernel of 1x1. u8: one scale for all channels, which costs the same. Scales of 1 for
+ * input and output leave the weights' as the factor; then it rounds as qdot.h says, and results are
+ * compared bit by bit.
+ *
+ * BENCH_XNNPACK is the library's name, BENCH_XNNPACK_RESHAPE what later versions have: setting up is
+ * two calls, and other names and arguments.
  */
 #include <stdio.h>
 #include "peers.h"
@@ -19,13 +22,30 @@
 #include <xnnpack.h>
 #include "peak.h"
 
-#define LIBRARY "libXNNPACK.so.0"
+#define LIBRARY BENCH_XNNPACK
+
+#ifdef BENCH_XNNPACK_RESHAPE
+#define VERSION_FUNCTIONS(X)                   \
+    X(xnn_create_convolution2d_nhwc_qs8_qc8w)  \
+    X(xnn_reshape_convolution2d_nhwc_qs8_qc8w) \
+    X(xnn_setup_convolution2d_nhwc_qs8_qc8w)   \
+    X(xnn_create_fully_connected_nc_qs8_qc8w)  \
+    X(xnn_reshape_fully_connected_nc_qs8_qc8w) \
+    X(xnn_setup_fully_connected_nc_qs8_qc8w)   \
+    X(xnn_reshape_convolution2d_nhwc_qu8)      \
+    X(xnn_reshape_fully_connected_nc_qu8)
+#define CACHES NULL, NULL,
+#else
+#define VERSION_FUNCTIONS(X)             \
+    X(xnn_create_convolution2d_nhwc_qc8) \
+    X(xnn_setup_convolution2d_nhwc_qc8)
+#define CACHES
+#endif
 
 #define FUNCTIONS(X)                     \
+    VERSION_FUNCTIONS(X)                 \
     X(xnn_initialize)                    \
     X(xnn_deinitialize)                  \
-    X(xnn_create_convolution2d_nhwc_qc8) \
-    X(xnn_setup_convolution2d_nhwc_qc8)  \
     X(xnn_create_convolution2d_nhwc_qu8) \
     X(xnn_setup_convolution2d_nhwc_qu8)  \
     X(xnn_create_fully_connected_nc_qu8) \
@@ -46,8 +66,7 @@ struct work {
     struct xnnpack *peer;
     const struct product *p;
     xnn_operator_t op;
-    void *a, *out;
-    void *b;                /* of products of s8; NULL: the product's own */
+    void *a, *out, *workspace;
     int32_t *bias;          /* of u8 */
     struct one_scale terms; /* of u8 */
     const char *how;
@@ -104,7 +123,8 @@ static int xnnpack_open(const char *device, size_t threads, void **peer, char *v
         free(p);
         return bench_fail(err, QDOT_NO_MEMORY, "no thread pool for xnnpack");
     }
-    snprintf(version, version_bytes, LIBRARY); /* it tells no other */
+    /* It does not tell its version; the name of its file may: libXNNPACK.so.0.20241108 */
+    snprintf(version, version_bytes, "%s", LIBRARY);
     *peer = p;
     return QDOT_OK;
 }
@@ -126,29 +146,10 @@ static void xnnpack_destroy(void *work)
     if (w->op)
         w->peer->xnn_delete_operator(w->op);
     free(w->a);
-    free(w->b);
     free(w->bias);
     free(w->out);
+    free(w->workspace);
     free(w);
-}
-
-/* The product as a convolution of m pixels; a convolution as it is. */
-static struct qdot_conv as_conv(const struct shape *s)
-{
-    if (s->kind == QDOT_CONV)
-        return s->conv;
-    return (struct qdot_conv){.batch = 1,
-                              .height = s->m,
-                              .width = 1,
-                              .channels = s->k,
-                              .out_channels = s->n,
-                              .kernel_h = 1,
-                              .kernel_w = 1,
-                              .stride_h = 1,
-                              .stride_w = 1,
-                              .dilation_h = 1,
-                              .dilation_w = 1,
-                              .groups = 1};
 }
 
 #define GEOMETRY(c)                                                                    \
@@ -158,44 +159,129 @@ static struct qdot_conv as_conv(const struct shape *s)
         (uint32_t)(c)->dilation_w, (uint32_t)(c)->groups, (c)->channels / (c)->groups, \
         (c)->out_channels / (c)->groups, (c)->channels, (c)->out_channels
 
-static enum xnn_status make_signed(struct work *w)
+/* After it is created: what it computes on. */
+static enum xnn_status set_up_conv(struct work *w, const struct qdot_conv *c)
 {
-    struct xnnpack *x = w->peer;
-    const struct product *p = w->p;
-    const struct qdot_conv c = as_conv(&p->shape);
-    const int8_t *b = (const int8_t *)(w->b ? w->b : p->b);
-    w->how = p->shape.kind == QDOT_CONV ? "xnnpack qc8 convolution" : "xnnpack qc8 1x1 convolution";
-    const enum xnn_status status = x->xnn_create_convolution2d_nhwc_qc8(
-        GEOMETRY(&c), 0, 1.0f, p->scale, b, p->bias, 0, 1.0f, INT8_MIN, INT8_MAX, 0, &w->op);
-    return status != xnn_status_success
-               ? status
-               : x->xnn_setup_convolution2d_nhwc_qc8(w->op, c.batch, c.height, c.width, w->a,
-                                                     w->out, x->pool);
+    const struct xnnpack *x = w->peer;
+    const bool is_signed = w->p->a_type == QDOT_S8;
+#ifdef BENCH_XNNPACK_RESHAPE
+    size_t bytes = 0, alignment, height, width;
+    const enum xnn_status status = (is_signed ? x->xnn_reshape_convolution2d_nhwc_qs8_qc8w
+                                              : x->xnn_reshape_convolution2d_nhwc_qu8)(
+        w->op, c->batch, c->height, c->width, &bytes, &alignment, &height, &width, x->pool);
+    if (status != xnn_status_success)
+        return status;
+    w->workspace = verify_alloc(bytes, 1);
+    if (!w->workspace)
+        return xnn_status_out_of_memory;
+    return is_signed ? x->xnn_setup_convolution2d_nhwc_qs8_qc8w(w->op, w->workspace, w->a, w->out)
+                     : x->xnn_setup_convolution2d_nhwc_qu8(w->op, w->workspace, w->a, w->out);
+#else
+    return is_signed ? x->xnn_setup_convolution2d_nhwc_qc8(w->op, c->batch, c->height, c->width,
+                                                           w->a, w->out, x->pool)
+                     : x->xnn_setup_convolution2d_nhwc_qu8(w->op, c->batch, c->height, c->width,
+                                                           w->a, w->out, x->pool);
+#endif
 }
 
-static enum xnn_status make_unsigned(struct work *w)
+static enum xnn_status signed_conv(struct work *w, const struct qdot_conv *c, const int8_t *b)
 {
-    struct xnnpack *x = w->peer;
+    const struct xnnpack *x = w->peer;
     const struct product *p = w->p;
-    const struct qdot_conv *c = &p->shape.conv;
+#ifdef BENCH_XNNPACK_RESHAPE
+    __typeof__(x->xnn_create_convolution2d_nhwc_qs8_qc8w) create =
+        x->xnn_create_convolution2d_nhwc_qs8_qc8w;
+#else
+    __typeof__(x->xnn_create_convolution2d_nhwc_qc8) create = x->xnn_create_convolution2d_nhwc_qc8;
+#endif
+    w->how = "xnnpack qc8 convolution";
+    const enum xnn_status status = create(GEOMETRY(c), 0, 1.0f, p->scale, b, p->bias, 0, 1.0f,
+                                          INT8_MIN, INT8_MAX, 0, CACHES & w->op);
+    return status == xnn_status_success ? set_up_conv(w, c) : status;
+}
+
+#ifdef BENCH_XNNPACK_RESHAPE
+static enum xnn_status signed_product(struct work *w)
+{
+    const struct xnnpack *x = w->peer;
+    const struct product *p = w->p;
     const size_t m = p->shape.m, n = p->shape.n, k = p->shape.k;
-    enum xnn_status status;
-    if (p->shape.kind == QDOT_CONV) {
-        w->how = "xnnpack qu8 convolution";
-        status = x->xnn_create_convolution2d_nhwc_qu8(GEOMETRY(c), 0, 1.0f, 0, w->terms.scale, p->b,
-                                                      w->bias, 0, 1.0f, 0, UINT8_MAX, 0, &w->op);
-        return status != xnn_status_success
-                   ? status
-                   : x->xnn_setup_convolution2d_nhwc_qu8(w->op, c->batch, c->height, c->width, w->a,
-                                                         w->out, x->pool);
-    }
+    w->how = "xnnpack qc8 fully connected";
+    enum xnn_status status = x->xnn_create_fully_connected_nc_qs8_qc8w(
+        k, n, k, n, 0, 1.0f, p->scale, (const int8_t *)p->b, p->bias, 0, 1.0f, INT8_MIN, INT8_MAX,
+        XNN_FLAG_TRANSPOSE_WEIGHTS, CACHES & w->op);
+    if (status == xnn_status_success)
+        status = x->xnn_reshape_fully_connected_nc_qs8_qc8w(w->op, m, x->pool);
+    return status == xnn_status_success
+               ? x->xnn_setup_fully_connected_nc_qs8_qc8w(w->op, w->a, w->out)
+               : status;
+}
+#else
+/* A convolution of m pixels. */
+static enum xnn_status signed_product(struct work *w)
+{
+    const size_t m = w->p->shape.m, n = w->p->shape.n, k = w->p->shape.k;
+    const struct qdot_conv c = {.batch = 1,
+                                .height = m,
+                                .width = 1,
+                                .channels = k,
+                                .out_channels = n,
+                                .kernel_h = 1,
+                                .kernel_w = 1,
+                                .stride_h = 1,
+                                .stride_w = 1,
+                                .dilation_h = 1,
+                                .dilation_w = 1,
+                                .groups = 1};
+    uint8_t *b = verify_alloc(k * n, 1); /* [n,k] */
+    if (!b)
+        return xnn_status_out_of_memory;
+    for (size_t l = 0; l < k; l++)
+        for (size_t j = 0; j < n; j++)
+            b[j * k + l] = w->p->b[l * n + j];
+    const enum xnn_status status = signed_conv(w, &c, (const int8_t *)b);
+    free(b); /* it has packed a copy */
+    return status;
+}
+#endif
+
+static enum xnn_status unsigned_conv(struct work *w)
+{
+    const struct xnnpack *x = w->peer;
+    const struct qdot_conv *c = &w->p->shape.conv;
+    w->how = "xnnpack qu8 convolution";
+    const enum xnn_status status =
+        x->xnn_create_convolution2d_nhwc_qu8(GEOMETRY(c), 0, 1.0f, 0, w->terms.scale, w->p->b,
+                                             w->bias, 0, 1.0f, 0, UINT8_MAX, 0, CACHES & w->op);
+    return status == xnn_status_success ? set_up_conv(w, c) : status;
+}
+
+static enum xnn_status unsigned_product(struct work *w)
+{
+    const struct xnnpack *x = w->peer;
+    const size_t m = w->p->shape.m, n = w->p->shape.n, k = w->p->shape.k;
     w->how = "xnnpack qu8 fully connected";
-    status = x->xnn_create_fully_connected_nc_qu8(k, n, k, n, 0, 1.0f, 0, w->terms.scale, p->b,
-                                                  w->bias, 0, 1.0f, 0, UINT8_MAX,
-                                                  XNN_FLAG_TRANSPOSE_WEIGHTS, &w->op);
-    return status != xnn_status_success
-               ? status
-               : x->xnn_setup_fully_connected_nc_qu8(w->op, m, w->a, w->out, x->pool);
+    enum xnn_status status = x->xnn_create_fully_connected_nc_qu8(
+        k, n, k, n, 0, 1.0f, 0, w->terms.scale, w->p->b, w->bias, 0, 1.0f, 0, UINT8_MAX,
+        XNN_FLAG_TRANSPOSE_WEIGHTS, CACHES & w->op);
+    if (status != xnn_status_success)
+        return status;
+#ifdef BENCH_XNNPACK_RESHAPE
+    status = x->xnn_reshape_fully_connected_nc_qu8(w->op, m, x->pool);
+    return status == xnn_status_success ? x->xnn_setup_fully_connected_nc_qu8(w->op, w->a, w->out)
+                                        : status;
+#else
+    return x->xnn_setup_fully_connected_nc_qu8(w->op, m, w->a, w->out, x->pool);
+#endif
+}
+
+static enum xnn_status make(struct work *w)
+{
+    const struct shape *s = &w->p->shape;
+    if (w->p->a_type == QDOT_S8)
+        return s->kind == QDOT_GEMM ? signed_product(w)
+                                    : signed_conv(w, &s->conv, (const int8_t *)w->p->b);
+    return s->kind == QDOT_GEMM ? unsigned_product(w) : unsigned_conv(w);
 }
 
 /* It reads some bytes behind its input. */
@@ -208,18 +294,6 @@ static bool copy_a(struct work *w)
     memcpy(w->a, w->p->a, bytes);
     memset((uint8_t *)w->a + bytes, 0, XNN_EXTRA_BYTES);
     return true;
-}
-
-/* Of a product, B [k,n] as a convolution's weights, [n,k]. */
-static bool transpose_b(struct work *w)
-{
-    const size_t n = w->p->shape.n, k = w->p->shape.k;
-    uint8_t *b = verify_alloc(k * n, 1);
-    for (size_t l = 0; b && l < k; l++)
-        for (size_t j = 0; j < n; j++)
-            b[j * k + l] = w->p->b[l * n + j];
-    w->b = b;
-    return b;
 }
 
 /* All of u8 x u8 is positive and far beyond u8 with the product's scales: a bias and a scale with
@@ -244,7 +318,6 @@ static bool spread(struct work *w)
 
 static int xnnpack_prepare(void *peer, const struct product *p, void **work, struct qdot_error *err)
 {
-    const bool is_signed = p->a_type == QDOT_S8;
     const size_t count = p->shape.m * p->shape.n;
     int status = QDOT_OK;
     *work = NULL;
@@ -256,21 +329,17 @@ static int xnnpack_prepare(void *peer, const struct product *p, void **work, str
     if (!w)
         return bench_fail(err, QDOT_NO_MEMORY, "no memory for xnnpack");
     *w = (struct work){.peer = peer, .p = p, .out = verify_alloc(count, 1)};
-    if (!w->out || !copy_a(w) || (is_signed && p->shape.kind == QDOT_GEMM && !transpose_b(w)) ||
-        (!is_signed && !spread(w))) {
+    if (!w->out || !copy_a(w) || (p->a_type == QDOT_U8 && !spread(w))) {
         status = bench_fail(err, QDOT_NO_MEMORY, "no memory for the matrices of xnnpack");
     } else {
         memset(w->out, VERIFY_POISON, count);
-        const enum xnn_status made = is_signed ? make_signed(w) : make_unsigned(w);
+        const enum xnn_status made = make(w);
         if (made == xnn_status_unsupported_parameter || made == xnn_status_unsupported_hardware)
             status = bench_fail(err, QDOT_UNSUPPORTED, "%s: not supported", w->how);
         else if (made != xnn_status_success)
             status = bench_fail(err, QDOT_DEVICE_FAILED, "%s: %d", w->how, (int)made);
     }
-    /* It has packed its own copies. */
-    free(w->b);
-    free(w->bias);
-    w->b = NULL;
+    free(w->bias); /* it has packed a copy */
     w->bias = NULL;
     if (status != QDOT_OK)
         xnnpack_destroy(w);
@@ -330,8 +399,7 @@ const struct peer peer_xnnpack = {
 
 static bool xnnpack_absent(char *reason, size_t reason_bytes)
 {
-    snprintf(reason, reason_bytes,
-             "not built: install libxnnpack-dev (of Debian 12) and build again");
+    snprintf(reason, reason_bytes, "not built: install libxnnpack-dev and build again");
     return false;
 }
 const struct peer peer_xnnpack = {.name = "xnnpack", .backend = "cpu", .present = xnnpack_absent};
