@@ -46,7 +46,7 @@ check tile_avx512vnni tile_6 vpdpbusd 24 48
 check column_avx512vnni cpu_column_u8 vpdpbusd 24 47 1
 check column_avx512vnni cpu_column_s32 vpdpbusd 24 47 1
 # six of its twelve pointers to rows have no register
-check tile_avx512vnni tile_tall vpdpbusd 24 55 6
+check tile_avx512vnni tile_12 vpdpbusd 24 55 6
 check tile_avxvnni tile_6 vpdpbusd 12 26
 check tile_avx2 tile_6 vpmaddwd 12 38
 check tile_avx512dot tile_4 vpdpbusd 16 36

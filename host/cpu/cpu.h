@@ -93,8 +93,8 @@ struct cpu_stage {
 typedef void cpu_stage_fn(const struct cpu_stage *s);
 
 struct cpu_kernel {
-    cpu_tile_fn *tile[CPU_TALL_MR]; /* tile[i] does i + 1 rows, up to mr; tile[11]: 12 */
-    size_t tall_columns;            /* tile[11] does up to so many columns; 0: there is none */
+    cpu_tile_fn *tile[CPU_TALL_MR]; /* tile[i] does i + 1 rows, up to mr */
+    size_t tall_columns;            /* up to so many columns all of them are there; else 0 */
     /* So many tiles of mr rows below each other, of which t is the first; false, and nothing done,
      * where it cannot. NULL: never. */
     bool (*column)(const struct cpu_tile *t, size_t tiles);

@@ -215,7 +215,7 @@ static inline __attribute__((always_inline)) TARGET void tile(const struct cpu_t
 {
     const struct cpu_tile *volatile const place = t;
     /* vpdpbusd takes 4 or 5 clocks and two begin in each: fewer than 9 sums wait for each other. */
-    const int chains = rows * vectors > 8 ? 1 : rows * vectors > 4 ? 2 : 4;
+    const int chains = rows > MR || rows * vectors > 8 ? 1 : rows * vectors > 4 ? 2 : 4;
     const int prefetch = rows == 1 ? 2 * PREFETCH_BYTES : PREFETCH_BYTES;
     __m512i c[TALL][4], d[3][MR][4];
     const uint8_t *a[MR], *volatile high[MR], *b = t->b, *next = t->next, *next_a = t->next_a;
@@ -340,13 +340,20 @@ TILE(5)
 TILE(6)
 
 /* Up to 32 columns leave room for twice the rows. */
-TARGET static void tile_tall(const struct cpu_tile *t)
-{
-    if (t->columns > 16)
-        tile(t, TALL, 2);
-    else
-        tile(t, TALL, 1);
-}
+#define TALL_TILE(rows)                                      \
+    TARGET static void tile_##rows(const struct cpu_tile *t) \
+    {                                                        \
+        if (t->columns > 16)                                 \
+            tile(t, rows, 2);                                \
+        else                                                 \
+            tile(t, rows, 1);                                \
+    }
+TALL_TILE(7)
+TALL_TILE(8)
+TALL_TILE(9)
+TALL_TILE(10)
+TALL_TILE(11)
+TALL_TILE(12)
 
 /* The whole panel, outputs that need no more than column_avx512vnni.S has. */
 static bool column(const struct cpu_tile *t, size_t tiles)
@@ -397,7 +404,8 @@ static bool column(const struct cpu_tile *t, size_t tiles)
 }
 
 const struct cpu_kernel cpu_kernel_6x64_avx512vnni = {
-    .tile = {tile_1, tile_2, tile_3, tile_4, tile_5, tile_6, [TALL - 1] = tile_tall},
+    .tile = {tile_1, tile_2, tile_3, tile_4, tile_5, tile_6, tile_7, tile_8, tile_9, tile_10,
+             tile_11, tile_12},
     .tall_columns = 32,
     .column = column,
     .stage = cpu_stage_bytes_avx512,

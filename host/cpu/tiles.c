@@ -29,21 +29,17 @@ static void same_tiles(const struct qdot_row *row, struct cpu_tile *t, size_t he
     }
 }
 
-/* Tall tiles, then ones of equal height: 8 rows are 4 + 4, not 6 + 2. */
+/* Tiles of equal height: 8 rows are 4 + 4, not 6 + 2. */
 void cpu_tiles(const struct qdot_row *row, struct cpu_tile *t, size_t rows)
 {
     const struct cpu_kernel *kernel = row->impl;
-    if (t->columns <= kernel->tall_columns && rows >= CPU_TALL_MR) {
-        const size_t tall = rows / CPU_TALL_MR;
-        rows -= tall * CPU_TALL_MR;
-        same_tiles(row, t, CPU_TALL_MR, tall, rows > 0);
-    }
-    if (rows <= row->mr) {
+    const size_t most = t->columns <= kernel->tall_columns ? CPU_TALL_MR : row->mr;
+    if (rows <= most) {
         if (rows)
             same_tiles(row, t, rows, 1, false);
         return;
     }
-    const size_t tiles = (rows + row->mr - 1) / row->mr;
+    const size_t tiles = (rows + most - 1) / most;
     const size_t height = rows / tiles, higher = rows - height * tiles;
     if (higher)
         same_tiles(row, t, height + 1, higher, true);
