@@ -37,6 +37,7 @@ elseif(QDOT_COMMAND)
         bench/peer_clblast.c
         bench/peer_onednn.c
         bench/peer_onednn_gemm.c
+        bench/peer_onnxruntime.c
         bench/peer_openblas.c
         bench/peer_xnnpack.c
         ${QDOT_CONFORM_SOURCES})
@@ -75,6 +76,15 @@ elseif(QDOT_COMMAND)
         endif()
         target_include_directories(qdot_command SYSTEM PRIVATE ${XNNPACK_INCLUDE}
             ${PTHREADPOOL_INCLUDE})
+    endif()
+    find_path(ONNXRUNTIME_INCLUDE onnxruntime_c_api.h PATH_SUFFIXES onnxruntime)
+    find_library(ONNXRUNTIME_LIBRARY onnxruntime)
+    if(ONNXRUNTIME_INCLUDE AND ONNXRUNTIME_LIBRARY)
+        file(REAL_PATH ${ONNXRUNTIME_LIBRARY} onnxruntime_name)
+        get_filename_component(onnxruntime_name ${onnxruntime_name} NAME)
+        set_property(SOURCE bench/peer_onnxruntime.c PROPERTY
+            COMPILE_DEFINITIONS BENCH_ONNXRUNTIME="${onnxruntime_name}")
+        target_include_directories(qdot_command SYSTEM PRIVATE ${ONNXRUNTIME_INCLUDE})
     endif()
     set(commit unknown)
     find_package(Git QUIET)

@@ -48,6 +48,7 @@ const struct peer *peer_named(const char *name, size_t length);
 bool peer_check(const struct peer *peer, void *work, const struct product *p, char *note,
                 size_t note_bytes);
 
-extern const struct peer peer_clblast, peer_onednn, peer_onednn_gemm, peer_openblas, peer_xnnpack;
+extern const struct peer peer_clblast, peer_onednn, peer_onednn_gemm, peer_onnxruntime,
+    peer_openblas, peer_xnnpack;
 
 #endif
