@@ -37,7 +37,7 @@ struct column {
     size_t count;              /* likewise */
     const ptrdiff_t *runs;
     size_t run_count;
-    size_t run_bytes; /* of A: 4 a group, and at least COLUMN_AHEAD groups */
+    size_t run_bytes; /* of A: 4 a group, and more than COLUMN_AHEAD groups */
     const uint8_t *b;
     size_t b_skip;
     const int32_t *from; /* what sums begin as: 64 values a row, from_step bytes apart */
@@ -49,6 +49,28 @@ struct column {
     uint32_t zero;  /* the output's zero point, twice in 16 bits; of u8 and s8 */
     uint32_t flips; /* four times 'flip' */
 };
+
+#define COLUMN_PLACE(member, place) \
+    _Static_assert(offsetof(struct column, member) == (place), "the assembler has another place")
+COLUMN_PLACE(a, COLUMN_A);
+COLUMN_PLACE(a_rows, COLUMN_A_ROWS);
+COLUMN_PLACE(out, COLUMN_OUT);
+COLUMN_PLACE(out_rows, COLUMN_OUT_ROWS);
+COLUMN_PLACE(count, COLUMN_COUNT);
+COLUMN_PLACE(runs, COLUMN_RUNS);
+COLUMN_PLACE(run_count, COLUMN_RUN_COUNT);
+COLUMN_PLACE(run_bytes, COLUMN_RUN_BYTES);
+COLUMN_PLACE(b, COLUMN_B);
+COLUMN_PLACE(b_skip, COLUMN_B_SKIP);
+COLUMN_PLACE(from, COLUMN_FROM);
+COLUMN_PLACE(from_step, COLUMN_FROM_STEP);
+COLUMN_PLACE(scale, COLUMN_SCALE);
+COLUMN_PLACE(next, COLUMN_NEXT);
+COLUMN_PLACE(next_step, COLUMN_NEXT_STEP);
+COLUMN_PLACE(next_end, COLUMN_NEXT_END);
+COLUMN_PLACE(zero, COLUMN_ZERO);
+COLUMN_PLACE(flips, COLUMN_FLIPS);
+#undef COLUMN_PLACE
 
 typedef void column_fn(struct column *c);
 /* The outputs' types; without and with flips. */

@@ -4,8 +4,8 @@
  * An item is some lines of one image's output, or a part of one line, times a range of panels, which
  * may be of several groups. Its A is read in one of three ways:
  *
- *   in place   where no padding is reached and the bytes need no flip: the taps of output pixel p
- *              are at fixed distances (runs) from the pixel's first input byte
+ *   in place   where no padding is reached and the tile takes the bytes as they are, or flips them:
+ *              the taps of output pixel p are at fixed distances (runs) from its first input byte
  *   strip      else the input lines under the item are copied into the thread's scratch once,
  *              flipped and widened as the row wants, with the padding around them and the gaps of a
  *              transposed convolution filled with the zero point; from there on as in place
@@ -16,8 +16,7 @@
  * item falls into patches of pixels that have the same taps inside the input: the others' runs, or
  * parts of runs, are left out, and what they add to the sum, the zero point times their weights,
  * comes with the bias. Depthwise rows do one block of nr channels at a time, in place as well where
- * padding is reached: they know where it is.
- * Outputs in NCHW go through a buffer of one panel.
+ * padding is reached: they know where it is. Outputs in NCHW go through a buffer of one panel.
  */
 #include <stdio.h>
 #include <string.h>

@@ -45,7 +45,7 @@ struct gemm_run {
     size_t m, block_rows, row_blocks;
     size_t panel_count, panel_chunks;
     bool is_signed, sums;
-    bool in_place; /* A is read where it lies: no flip, no widening, no row sums */
+    bool in_place; /* A is read where it lies: no widening, no row sums, flips only by the tile */
     uint8_t flip;
     const void *b; /* B of this run, to be packed */
 };
