@@ -411,16 +411,15 @@ static void run_one(void *arg, size_t thread, size_t item)
     item /= run->panel_chunks;
     const size_t column = item % run->column_blocks * impl->columns;
     item /= run->column_blocks;
-    const size_t line = g->oh * (item % run->line_blocks) / run->line_blocks;
-    const size_t end = g->oh * (item % run->line_blocks + 1) / run->line_blocks;
+    const size_t line = item % run->line_blocks * run->lines;
     struct part part = {
         .image = item / run->line_blocks,
         .line = line,
-        .lines = end - line,
+        .lines = min(g->oh - line, run->lines),
         .column = column,
         .columns = min(g->ow - column, impl->columns),
-        .first = run->panels * chunk / run->panel_chunks,
-        .last = run->panels * (chunk + 1) / run->panel_chunks,
+        .first = chunk * run->chunk,
+        .last = min(run->panels, (chunk + 1) * run->chunk),
     };
     part.pixels = part.lines * part.columns;
     if (run->op->row->depthwise) {
@@ -482,22 +481,15 @@ void cpu_conv_run(struct qdot_op *op, const struct qdot_run *args)
     const size_t images = args->m, pixels = images * g->oh * g->ow;
     const size_t threads =
         cpu_threads_for(impl->threads, pixels, p->n, p->k, row->depthwise ? DEPTHWISE_FACTOR : 1);
-    /* Lines are cut into equal blocks, finer when there is too little for all threads, and so that
-     * none waits for another at the end; then panels. */
-    const size_t want = threads > 1 ? 4 * threads : 1;
+    /* Pieces of lines, and where there are not enough of them, of panels. */
     run.column_blocks = (g->ow + impl->columns - 1) / impl->columns;
-    run.line_blocks = (g->oh + impl->lines - 1) / impl->lines;
-    const size_t others = images * run.column_blocks;
-    if (others * run.line_blocks < want)
-        run.line_blocks = min(2 * run.line_blocks, g->oh);
-    while (others * run.line_blocks % threads && run.line_blocks < g->oh &&
-           others * run.line_blocks < 16 * threads)
-        run.line_blocks++;
-    const size_t items = others * run.line_blocks;
-    run.panel_chunks = items < want                              ? (want + items - 1) / items
-                       : items % threads && items < 16 * threads ? threads
-                                                                 : 1;
-    run.panel_chunks = min(run.panel_chunks, run.panels);
+    run.lines = cpu_piece(g->oh, impl->lines, images * run.column_blocks, threads);
+    run.line_blocks = (g->oh + run.lines - 1) / run.lines;
+    const size_t items = images * run.column_blocks * run.line_blocks;
+    run.chunk = items < 2 * threads || (items < 16 * threads && items % threads)
+                    ? cpu_piece(run.panels, run.panels, items, threads)
+                    : run.panels;
+    run.panel_chunks = (run.panels + run.chunk - 1) / run.chunk;
     cpu_share(op, threads, items * run.panel_chunks, run_one, &run);
 }
 

@@ -264,6 +264,26 @@ size_t cpu_threads_for(size_t threads, size_t a, size_t b, size_t c, size_t fact
     return threads < work / THREAD_WORK ? threads : work / THREAD_WORK;
 }
 
+size_t cpu_piece(size_t count, size_t most, size_t others, size_t threads)
+{
+    size_t best = most, least = SIZE_MAX;
+    if (threads == 1)
+        return most;
+    for (size_t pieces = (count + most - 1) / most; pieces <= count; pieces++) {
+        const size_t size = (count + pieces - 1) / pieces;
+        const size_t items = others * ((count + size - 1) / size);
+        /* What the busiest thread does, with a little for each item's beginning. */
+        const size_t time = (items + threads - 1) / threads * (32 * size + 1);
+        if (time < least) {
+            least = time;
+            best = size;
+        }
+        if (items >= 4 * threads)
+            break;
+    }
+    return best;
+}
+
 void cpu_share(const struct qdot_op *op, size_t threads, size_t count, cpu_item_fn *item, void *run)
 {
     const struct qdot_threads *pool = &op->device->threads;

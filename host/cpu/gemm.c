@@ -44,6 +44,7 @@ struct gemm_run {
     struct cpu_output output;
     size_t m, block_rows, row_blocks;
     size_t panel_count, panel_chunks;
+    size_t chunk; /* panels of an item, at most */
     bool is_signed, sums;
     bool in_place; /* A is read where it lies: no widening, no row sums, flips only by the tile */
     uint8_t flip;
@@ -242,8 +243,8 @@ static void run_one(void *arg, size_t thread, size_t item)
     const size_t block = item / run->panel_chunks, chunk = item % run->panel_chunks;
     const size_t row = block * run->block_rows;
     const size_t count = run->m - row < run->block_rows ? run->m - row : run->block_rows;
-    run_item(run, scratch, row, count, run->panel_count * chunk / run->panel_chunks,
-             run->panel_count * (chunk + 1) / run->panel_chunks);
+    const size_t first = chunk * run->chunk, left = run->panel_count - first;
+    run_item(run, scratch, row, count, first, first + (left < run->chunk ? left : run->chunk));
 }
 
 /* Packs one panel of this run's B and folds its bias. */
@@ -298,7 +299,7 @@ void cpu_gemm_run(struct qdot_op *op, const struct qdot_run *args)
         cpu_share(op, cpu_threads_for(impl->threads, p->n, p->k, 1, PACK_FACTOR), run.panel_count,
                   pack_one, &run);
     }
-    /* Blocks of equal height; columns are cut as well until there are four items a thread. */
+    /* Blocks of equal height, and of each as many pieces as the threads want. */
     run.row_blocks = 1;
     run.block_rows = run.m;
     if (run.m > impl->block_rows) {
@@ -306,10 +307,7 @@ void cpu_gemm_run(struct qdot_op *op, const struct qdot_run *args)
         run.block_rows = round_up((run.m + run.row_blocks - 1) / run.row_blocks, row->mr);
         run.row_blocks = (run.m + run.block_rows - 1) / run.block_rows;
     }
-    run.panel_chunks = 1;
-    if (threads > 1 && run.row_blocks < 4 * threads)
-        run.panel_chunks = (4 * threads + run.row_blocks - 1) / run.row_blocks;
-    if (run.panel_chunks > run.panel_count)
-        run.panel_chunks = run.panel_count;
+    run.chunk = cpu_piece(run.panel_count, run.panel_count, run.row_blocks, threads);
+    run.panel_chunks = (run.panel_count + run.chunk - 1) / run.chunk;
     cpu_share(op, threads, run.row_blocks * run.panel_chunks, run_one, &run);
 }
