@@ -196,9 +196,9 @@ static bool cpu_fits(struct qdot_device *device, const struct qdot_row *row,
 
 /* ---- work ------------------------------------------------------------------------------------ */
 
-/* In multiply-adds of the quickest tile. A pool takes some 5 us to begin and end, whatever the
- * threads: below so many an op has one thread (about 9 us); above, each has at least so many. */
-#define FORK_WORK ((size_t)1 << 22)
+/* In multiply-adds of the quickest tile. Below so many (about 2 us) an op is not worth a second
+ * thread; above, each thread has at least so many. */
+#define FORK_WORK ((size_t)1 << 20)
 #define THREAD_WORK ((size_t)1 << 18)
 
 /* The output stage needs round-to-nearest and no flush to zero, whatever the caller's mode. */
@@ -224,22 +224,32 @@ static void float_state_leave(unsigned state)
 #endif
 }
 
+/* Each thread has items of its own, the same in every run, so that what it wrote and packed last time
+ * is still in its caches; when it is done it takes from the others. */
+enum { SHARES = 64 };
+struct share {
+    _Alignas(64) atomic_size_t next;
+    size_t end;
+};
 struct work {
     cpu_item_fn *item;
     void *run;
-    size_t count;
-    atomic_size_t next;
+    size_t count, shares;
+    struct share *share; /* NULL: one thread */
 };
 
 static void work_task(void *arg, size_t thread)
 {
-    struct work *work = arg;
+    const struct work *work = arg;
     const unsigned state = float_state_enter();
-    for (;;) {
-        const size_t i = atomic_fetch_add_explicit(&work->next, 1, memory_order_relaxed);
-        if (i >= work->count)
-            break;
-        work->item(work->run, thread, i);
+    for (size_t i = 0; i < work->shares; i++) {
+        struct share *share = &work->share[(thread + i) % work->shares];
+        for (;;) {
+            const size_t item = atomic_fetch_add_explicit(&share->next, 1, memory_order_relaxed);
+            if (item >= share->end)
+                break;
+            work->item(work->run, thread, item);
+        }
     }
     float_state_leave(state);
 }
@@ -284,15 +294,25 @@ size_t cpu_piece(size_t count, size_t most, size_t others, size_t threads)
     return best;
 }
 
+static void work_together(const struct qdot_threads *pool, struct work *work, size_t threads)
+{
+    struct share share[SHARES];
+    work->share = share;
+    work->shares = threads < SHARES ? threads : SHARES;
+    for (size_t i = 0; i < work->shares; i++) {
+        atomic_init(&share[i].next, work->count * i / work->shares);
+        share[i].end = work->count * (i + 1) / work->shares;
+    }
+    pool->parallel_for(pool->ctx, work_task, work, threads);
+}
+
 void cpu_share(const struct qdot_op *op, size_t threads, size_t count, cpu_item_fn *item, void *run)
 {
-    const struct qdot_threads *pool = &op->device->threads;
     struct work work = {.item = item, .run = run, .count = count};
-    atomic_init(&work.next, 0);
     if (threads > count)
         threads = count;
     if (threads > 1)
-        pool->parallel_for(pool->ctx, work_task, &work, threads);
+        work_together(&op->device->threads, &work, threads);
     else
         work_alone(&work);
 }
