@@ -46,10 +46,9 @@ static const struct opt options[] = {
     {"--all-rows", NULL, OPT_FLAG, AT(all_rows), 0, 0, "Every row that is admitted."},
     {"--peer", "P[,P]|all", OPT_TEXT, AT(peer), 0, 0,
      "Other libraries on the same layers and devices: clblast (float, OpenCL; products and 1x1\n"
-     "convolutions, s32), onednn (CPU; products and convolutions; s32, u8, s8), onednn_gemm (its\n"
-     "gemm call, B not packed beforehand; s32), onnxruntime (CPU; products and 1x1 convolutions;\n"
-     "s32), openblas (float, CPU; as clblast), xnnpack (CPU; products and convolutions; s8s8 to\n"
-     "s8, u8u8 to u8); all: those that are here."},
+     "convolutions, s32), onednn (CPU; products and convolutions; s32, u8, s8), onnxruntime (CPU;\n"
+     "products and 1x1 convolutions; s32), openblas (float, CPU; as clblast), xnnpack (CPU;\n"
+     "products and convolutions; s8s8 to s8, u8u8 to u8); all: those that are here."},
     {"--min-time", "SECONDS", OPT_REAL, AT(min_time), 0, 3600,
      "Samples of a line, at least, 0 to 3600. Default: 0.2."},
     {"--repeat", "N", OPT_INT, AT(repeat), 1, 1000,
@@ -252,6 +251,14 @@ static int parse_threads(const struct options *o, struct request *r)
     return EXIT_OK;
 }
 
+static int unknown_peer(const char *item)
+{
+    char names[256] = "";
+    for (size_t i = 0, at = 0; peers[i] && at < sizeof(names); i++)
+        at += (size_t)snprintf(names + at, sizeof(names) - at, "%s, ", peers[i]->name);
+    return opt_error("bench", "--peer %s: expected %sor all", item, names);
+}
+
 static int parse_peers(const struct options *o, struct bench_plan *plan)
 {
     const char *list = o->peer;
@@ -266,11 +273,7 @@ static int parse_peers(const struct options *o, struct bench_plan *plan)
     while (!all && next_item(&list, item, sizeof(item))) {
         const struct peer *peer = peer_named(item, strlen(item));
         if (!peer || plan->peer_count == PLAN_PEERS)
-            return opt_error(
-                "bench",
-                "--peer %s: expected clblast, onednn, onednn_gemm, onnxruntime, openblas, xnnpack "
-                "or all",
-                item);
+            return unknown_peer(item);
         if (!peer->present(reason, sizeof(reason)))
             return opt_error("bench", "--peer %s: %s", item, reason);
         plan->peers[plan->peer_count++] = peer;

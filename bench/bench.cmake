@@ -35,8 +35,8 @@ elseif(QDOT_COMMAND)
         bench/opencl_device.c
         bench/peers.c
         bench/peer_clblast.c
+        bench/peer_library.c
         bench/peer_onednn.c
-        bench/peer_onednn_gemm.c
         bench/peer_onnxruntime.c
         bench/peer_openblas.c
         bench/peer_xnnpack.c

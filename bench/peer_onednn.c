@@ -10,7 +10,6 @@
 
 #ifdef BENCH_ONEDNN
 
-#include <dlfcn.h>
 #include <oneapi/dnnl/dnnl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -79,17 +78,9 @@ struct work {
     char how[64];
 };
 
-static void *library(void)
-{
-    return dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
-}
-
 static bool onednn_present(char *reason, size_t reason_bytes)
 {
-    if (library())
-        return true;
-    snprintf(reason, reason_bytes, "no " LIBRARY ": install libdnnl-dev");
-    return false;
+    return peer_library_present(LIBRARY, "libdnnl-dev", reason, reason_bytes);
 }
 
 static void onednn_close(void *peer)
@@ -104,24 +95,19 @@ static void onednn_close(void *peer)
 
 static int load(struct onednn *p, size_t threads, struct qdot_error *err)
 {
-    void *handle = library(), *symbol;
-    void (*set_threads)(int);
-    if (!handle)
-        return bench_fail(err, QDOT_UNSUPPORTED, "no " LIBRARY);
-#define X(name)                                                             \
-    symbol = dlsym(handle, #name);                                          \
-    if (!symbol)                                                            \
-        return bench_fail(err, QDOT_UNSUPPORTED, LIBRARY " has no " #name); \
-    memcpy(&p->name, &symbol, sizeof(symbol));
-    FUNCTIONS(X)
+    void (*set_threads)(int) = NULL;
+    const struct peer_symbol symbols[] = {
+#define X(name) {#name, &p->name},
+        FUNCTIONS(X)
 #undef X
-    /* Of the OpenMP that it is linked with; another threading has no such number. */
-    symbol = dlsym(handle, "omp_set_num_threads");
-    if (!symbol)
-        return bench_fail(err, QDOT_UNSUPPORTED, LIBRARY " is not built with OpenMP");
-    memcpy(&set_threads, &symbol, sizeof(symbol));
-    set_threads((int)threads);
-    return QDOT_OK;
+        /* Of the OpenMP that it is linked with; another threading has no such number. */
+        {"omp_set_num_threads", &set_threads},
+    };
+    const int status =
+        peer_library_load(LIBRARY, symbols, sizeof(symbols) / sizeof(symbols[0]), err);
+    if (status == QDOT_OK)
+        set_threads((int)threads);
+    return status;
 }
 
 static int onednn_open(const char *device, size_t threads, void **peer, char *version,

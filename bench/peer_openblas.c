@@ -1,6 +1,5 @@
 /* OpenBLAS's sgemm on the CPU: what 8-bit data cost when computed as float. Of convolutions, those
  * that are products. */
-#include <dlfcn.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,35 +29,20 @@ struct work {
     float *a, *b, *c;
 };
 
-static void *library(void)
-{
-    return dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
-}
-
 static bool openblas_present(char *reason, size_t reason_bytes)
 {
-    if (library())
-        return true;
-    snprintf(reason, reason_bytes, "no " LIBRARY ": install libopenblas0-pthread");
-    return false;
+    return peer_library_present(LIBRARY, "libopenblas0-pthread", reason, reason_bytes);
 }
 
 static int load(struct openblas *p, struct qdot_error *err)
 {
-    void *handle = library(), *symbol;
-    if (!handle)
-        return bench_fail(err, QDOT_UNSUPPORTED, "no " LIBRARY);
-#define X(name)                                                             \
-    symbol = dlsym(handle, #name);                                          \
-    if (!symbol)                                                            \
-        return bench_fail(err, QDOT_UNSUPPORTED, LIBRARY " has no " #name); \
-    memcpy(&p->name, &symbol, sizeof(symbol));
-    X(cblas_sgemm)
-    X(openblas_set_num_threads)
-    X(openblas_get_num_threads)
-    X(openblas_get_config)
-#undef X
-    return QDOT_OK;
+    const struct peer_symbol symbols[] = {
+        {"cblas_sgemm", &p->cblas_sgemm},
+        {"openblas_set_num_threads", &p->openblas_set_num_threads},
+        {"openblas_get_num_threads", &p->openblas_get_num_threads},
+        {"openblas_get_config", &p->openblas_get_config},
+    };
+    return peer_library_load(LIBRARY, symbols, sizeof(symbols) / sizeof(symbols[0]), err);
 }
 
 static int openblas_open(const char *device, size_t threads, void **peer, char *version,

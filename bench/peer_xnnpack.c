@@ -15,7 +15,6 @@
 
 #ifdef BENCH_XNNPACK
 
-#include <dlfcn.h>
 #include <pthreadpool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,33 +71,18 @@ struct work {
     const char *how;
 };
 
-static void *library(void)
-{
-    return dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
-}
-
 static bool xnnpack_present(char *reason, size_t reason_bytes)
 {
-    if (library())
-        return true;
-    snprintf(reason, reason_bytes, "no " LIBRARY ": install libxnnpack-dev");
-    return false;
+    return peer_library_present(LIBRARY, "libxnnpack-dev", reason, reason_bytes);
 }
 
+/* The thread pool's are found in the library that XNNPACK is linked with. */
 static int load(struct xnnpack *p, struct qdot_error *err)
 {
-    void *handle = library(), *symbol;
-    if (!handle)
-        return bench_fail(err, QDOT_UNSUPPORTED, "no " LIBRARY);
-        /* The thread pool's are found in the library that XNNPACK is linked with. */
-#define X(name)                                                             \
-    symbol = dlsym(handle, #name);                                          \
-    if (!symbol)                                                            \
-        return bench_fail(err, QDOT_UNSUPPORTED, LIBRARY " has no " #name); \
-    memcpy(&p->name, &symbol, sizeof(symbol));
-    FUNCTIONS(X)
+#define X(name) {#name, &p->name},
+    const struct peer_symbol symbols[] = {FUNCTIONS(X)};
 #undef X
-    return QDOT_OK;
+    return peer_library_load(LIBRARY, symbols, sizeof(symbols) / sizeof(symbols[0]), err);
 }
 
 static int xnnpack_open(const char *device, size_t threads, void **peer, char *version,

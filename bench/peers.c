@@ -89,6 +89,5 @@ bool peer_check(const struct peer *peer, void *work, const struct product *p, ch
     return good;
 }
 
-const struct peer *const peers[] = {
-    &peer_clblast, &peer_onednn, &peer_onednn_gemm, &peer_onnxruntime, &peer_openblas,
-    &peer_xnnpack, NULL};
+const struct peer *const peers[] = {&peer_clblast,  &peer_onednn,  &peer_onnxruntime,
+                                    &peer_openblas, &peer_xnnpack, NULL};

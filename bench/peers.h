@@ -40,6 +40,15 @@ struct peer {
     void (*destroy)(void *work); /* NULL is fine */
 };
 
+/* A library that is loaded at run time, with what it is linked with, and some of its functions. */
+struct peer_symbol {
+    const char *name;
+    void *function; /* where the pointer to it goes */
+};
+bool peer_library_present(const char *name, const char *package, char *reason, size_t reason_bytes);
+int peer_library_load(const char *name, const struct peer_symbol *symbols, size_t count,
+                      struct qdot_error *err);
+
 extern const struct peer *const peers[]; /* ends with NULL */
 const struct peer *peer_named(const char *name, size_t length);
 
@@ -48,7 +57,6 @@ const struct peer *peer_named(const char *name, size_t length);
 bool peer_check(const struct peer *peer, void *work, const struct product *p, char *note,
                 size_t note_bytes);
 
-extern const struct peer peer_clblast, peer_onednn, peer_onednn_gemm, peer_onnxruntime,
-    peer_openblas, peer_xnnpack;
+extern const struct peer peer_clblast, peer_onednn, peer_onnxruntime, peer_openblas, peer_xnnpack;
 
 #endif

@@ -265,7 +265,7 @@ void geometry_limit(const struct geometry *g, struct random *r, size_t kind, siz
         v->kernel_w = v->width = 1 + i / 2;
         v->batch = 3;
         break;
-    case GEOMETRY_WORDS: /* whole words of channels, on lines enough that what is in the padding is left out */
+    case GEOMETRY_WORDS: /* whole words of channels, lines enough: taps in the padding are left out */
         geometry_square(v, i % 2 ? 3 : 5, 1 + i / 2 % 2, i % 2 ? 1 : 2);
         v->height = 9;
         if (i >= 8) { /* two whole tiles of rows along the border, and a panel */

@@ -1,6 +1,6 @@
 /*
- * AVX-512 VNNI micro-kernel for a column of 6 x 64 tiles: the loop of tile_avx512vnni.c, and between
- * tiles the output stage of one under the first products of the next.
+ * AVX-512 VNNI micro-kernel for a column of 6 x 64 tiles: the loop of tile_avx512vnni.c, and
+ * between tiles the output stage of one under the first products of the next.
  *
  * Between two tiles nothing is left to multiply: 24 vectors are converted, scaled and packed, some
  * 110 instructions that fill the schedulers and keep the next tile's products out: 45 clocks in
@@ -110,6 +110,9 @@ order: /* packs work within 128-bit lanes: the lanes' four-column pieces in orde
 .endif
 .endm
 
+.if COLUMN_AHEAD != 3
+    .error "as many groups as COLUMN_AHEAD says"
+.endif
 .macro FINISH_AND_BEGIN type, flip, row, a, c0, c1, c2, c3
     FINISH \type, \row, \c0, \c1, \c2, \c3
     BEGIN \c0, \c1, \c2, \c3
