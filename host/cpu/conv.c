@@ -418,8 +418,8 @@ static void run_one(void *arg, size_t thread, size_t item)
         .lines = min(g->oh - line, run->lines),
         .column = column,
         .columns = min(g->ow - column, impl->columns),
-        .first = chunk * run->chunk,
-        .last = min(run->panels, (chunk + 1) * run->chunk),
+        .first = chunk * run->chunk_panels,
+        .last = min(run->panels, (chunk + 1) * run->chunk_panels),
     };
     part.pixels = part.lines * part.columns;
     if (run->op->row->depthwise) {
@@ -486,10 +486,10 @@ void cpu_conv_run(struct qdot_op *op, const struct qdot_run *args)
     run.lines = cpu_piece(g->oh, impl->lines, images * run.column_blocks, threads);
     run.line_blocks = (g->oh + run.lines - 1) / run.lines;
     const size_t items = images * run.column_blocks * run.line_blocks;
-    run.chunk = items < 2 * threads || (items < 16 * threads && items % threads)
-                    ? cpu_piece(run.panels, run.panels, items, threads)
-                    : run.panels;
-    run.panel_chunks = (run.panels + run.chunk - 1) / run.chunk;
+    run.chunk_panels = items < 2 * threads || (items < 16 * threads && items % threads)
+                           ? cpu_piece(run.panels, run.panels, items, threads)
+                           : run.panels;
+    run.panel_chunks = (run.panels + run.chunk_panels - 1) / run.chunk_panels;
     cpu_share(op, threads, items * run.panel_chunks, run_one, &run);
 }
 
@@ -622,7 +622,8 @@ int cpu_conv_prepare(struct qdot_op *op, struct qdot_error *err)
     impl->trims = padded && !op->row->depthwise && !impl->gathers && g->insert_h == 1 &&
                   g->insert_w == 1 && g->pad_top >= 0 && g->pad_left >= 0 &&
                   impl->cut_runs == packed->runs;
-    /* Sums of single taps are not more than the panels have. */
+    /* The sums of runs, and of single taps, must not take more than the panels do. */
+    impl->trims = impl->trims && packed->run_groups * op->row->kr >= sizeof(int32_t);
     impl->splits =
         impl->trims && packed->runs == g->kh && g->kw > 1 && g->cg >= 4 && g->cg % op->row->kr == 0;
     impl->line_pieces = impl->splits ? g->kw : packed->runs / g->kh;

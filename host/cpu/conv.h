@@ -40,7 +40,7 @@ struct conv_run {
     size_t lines;                      /* of an item, at most */
     size_t cut_runs;
     size_t panels, part_panels, panel_chunks; /* all, of one group, and pieces of all */
-    size_t chunk;                             /* panels of a piece, at most */
+    size_t chunk_panels;                      /* of a piece, at most */
     bool sums;
     uint8_t flip, fill; /* of a byte of A; the zero point in the row's form */
     bool is_signed;     /* that form */

@@ -154,8 +154,8 @@ void cpu_finish_row(const struct cpu_tile *t, size_t i, const uint32_t *sum, siz
 /* How many of the threads a * b * c multiply-adds are worth, each of which costs 'factor' times what
  * it costs the quickest tile. */
 size_t cpu_threads_for(size_t threads, size_t a, size_t b, size_t c, size_t factor);
-/* The size of pieces, at most 'most', into which to cut each of 'others' times 'count', so that the
- * threads end together. */
+/* 'others' things of 'count' parts each are cut into pieces, so that the threads end together: the
+ * size of a piece, at most 'most' parts. */
 size_t cpu_piece(size_t count, size_t most, size_t others, size_t threads);
 /* Does 'count' items on at most so many threads; 'thread' is the number of the one that does it. */
 typedef void cpu_item_fn(void *run, size_t thread, size_t item);

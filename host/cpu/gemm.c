@@ -44,7 +44,7 @@ struct gemm_run {
     struct cpu_output output;
     size_t m, block_rows, row_blocks;
     size_t panel_count, panel_chunks;
-    size_t chunk; /* panels of an item, at most */
+    size_t chunk_panels; /* of an item, at most */
     bool is_signed, sums;
     bool in_place; /* A is read where it lies: no widening, no row sums, flips only by the tile */
     uint8_t flip;
@@ -243,8 +243,9 @@ static void run_one(void *arg, size_t thread, size_t item)
     const size_t block = item / run->panel_chunks, chunk = item % run->panel_chunks;
     const size_t row = block * run->block_rows;
     const size_t count = run->m - row < run->block_rows ? run->m - row : run->block_rows;
-    const size_t first = chunk * run->chunk, left = run->panel_count - first;
-    run_item(run, scratch, row, count, first, first + (left < run->chunk ? left : run->chunk));
+    const size_t first = chunk * run->chunk_panels, left = run->panel_count - first;
+    run_item(run, scratch, row, count, first,
+             first + (left < run->chunk_panels ? left : run->chunk_panels));
 }
 
 /* Packs one panel of this run's B and folds its bias. */
@@ -307,7 +308,7 @@ void cpu_gemm_run(struct qdot_op *op, const struct qdot_run *args)
         run.block_rows = round_up((run.m + run.row_blocks - 1) / run.row_blocks, row->mr);
         run.row_blocks = (run.m + run.block_rows - 1) / run.block_rows;
     }
-    run.chunk = cpu_piece(run.panel_count, run.panel_count, run.row_blocks, threads);
-    run.panel_chunks = (run.panel_count + run.chunk - 1) / run.chunk;
+    run.chunk_panels = cpu_piece(run.panel_count, run.panel_count, run.row_blocks, threads);
+    run.panel_chunks = (run.panel_count + run.chunk_panels - 1) / run.chunk_panels;
     cpu_share(op, threads, run.row_blocks * run.panel_chunks, run_one, &run);
 }
