@@ -109,7 +109,8 @@ struct qdot_terms {
     int32_t *col_sum; /* zero when B comes at run */
     float *scale;
     float *bias_f; /* -0 when absent: adding -0 changes no bit of any float */
-    bool any_b_neg;
+    bool any_b_neg; /* some are not 0 */
+    bool one_b_neg; /* they are all the same */
     float most; /* no |acc * scale| of any column is larger */
 };
 

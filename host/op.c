@@ -242,11 +242,13 @@ static int make_terms(struct qdot_op *op, const struct qdot_op_desc *d, struct q
     t->col_sum = memory + 2 * n_pad;
     t->scale = (float *)(void *)(memory + 3 * n_pad);
     t->bias_f = (float *)(void *)(memory + 4 * n_pad);
+    t->one_b_neg = true;
     for (size_t n = 0; n < op->p.n; n++) {
         const size_t j = qdot_column(&op->packed, n);
         const int32_t zero = d->b_zero_count ? d->b_zero[d->b_zero_count == 1 ? 0 : n] : 0;
         t->b_neg[j] = -(zero + shift);
         t->any_b_neg = t->any_b_neg || t->b_neg[j] != 0;
+        t->one_b_neg = t->one_b_neg && t->b_neg[j] == t->b_neg[0];
         t->bias[j] = d->bias ? d->bias[n] : 0;
         t->scale[j] = d->scale_count ? d->scale[d->scale_count == 1 ? 0 : n] : 1.0f;
         t->bias_f[j] = d->bias_f ? d->bias_f[n] : -0.0f;

@@ -1,6 +1,6 @@
 /*
- * AVX-512 VNNI micro-kernel for a column of 6 x 64 tiles: the loop of tile_avx512vnni.c, and
- * between tiles the output stage of one under the first products of the next.
+ * AVX-512 VNNI micro-kernels for a column of tiles of 4, 5 or 6 rows and 64 columns: the loop of
+ * tile_avx512vnni.c, and between tiles the output stage of one under the first products of the next.
  *
  * Between two tiles nothing is left to multiply: 24 vectors are converted, scaled and packed, some
  * 110 instructions that fill the schedulers and keep the next tile's products out: 45 clocks in
@@ -8,19 +8,23 @@
  * instructions need other ports than vpdpbusd, so here each row is finished and begun anew at once:
  * its accumulators are free, and COLUMN_AHEAD groups of its next tile follow in the stream.
  *
+ * B comes from L2 in the order in which it lies, 8 groups ahead. Behind its end comes its beginning
+ * again, but for the last tile: so the last groups of a tile, its tail, prefetch the first ones.
+ *
  * Assembly, because compilers given this in C keep the accumulators in memory.
  *
  *   zmm0-23   accumulators, row by row      rbp      struct column
  *   zmm24-27  a group of B, or temporaries  r8-r13   the tile's rows of A
  *   zmm28     a group of A                  r15      the list they come from
  *   zmm29-30  zero point, order of lanes    rax, rdx A at and end of the run, but for the row
- *   zmm31     what A is XORed with
- *                                           rbx      B
- *                                           rcx, r14 the run, and how many there are to come
- *                                           rsi, rdi what is prefetched: B into L2, A into L1
+ *   zmm31     what A is XORed with          r14      how many runs are to come
+ *   rbx, rcx  B, and how far from there     rsi, rdi what else is prefetched: B into L2, A into L1
+ *             it is prefetched
  */
 #if defined(__x86_64__) && defined(__ELF__)
 #include "column_avx512vnni.h"
+
+#define AHEAD_BYTES 2048
 
     .section .rodata
     .balign 64
@@ -29,22 +33,53 @@ order: /* packs work within 128-bit lanes: the lanes' four-column pieces in orde
 
     .text
 
-.macro ROWS list
-    movq 0(\list), %r8
-    movq 8(\list), %r9
-    movq 16(\list), %r10
-    movq 24(\list), %r11
-    movq 32(\list), %r12
-    movq 40(\list), %r13
+/* A macro for each row: its number, its register, its accumulators. */
+.macro EACH_ROW rows, do, args:vararg
+    \do \args, 0, %r8, 0, 1, 2, 3
+    \do \args, 1, %r9, 4, 5, 6, 7
+    \do \args, 2, %r10, 8, 9, 10, 11
+    \do \args, 3, %r11, 12, 13, 14, 15
+.if \rows > 4
+    \do \args, 4, %r12, 16, 17, 18, 19
+.endif
+.if \rows > 5
+    \do \args, 5, %r13, 20, 21, 22, 23
+.endif
 .endm
 
-/* One row's accumulators as they begin; %r14 goes on to the next row's. */
-.macro BEGIN c0, c1, c2, c3
+.macro LOAD_ROW list, row, a, c:vararg
+    movq 8*\row(\list), \a
+.endm
+
+/* A row's accumulators as they begin; %r14 goes on to the next row's. */
+.macro BEGIN adds, row, a, c0, c1, c2, c3
+.if \adds
+    movq COLUMN_ADD(%rbp), %rcx
+    vpbroadcastd 4*\row(%rcx), %zmm28
+    vpaddd (%r14), %zmm28, %zmm\c0
+    vpaddd 64(%r14), %zmm28, %zmm\c1
+    vpaddd 128(%r14), %zmm28, %zmm\c2
+    vpaddd 192(%r14), %zmm28, %zmm\c3
+.else
     vmovdqu64 (%r14), %zmm\c0
     vmovdqu64 64(%r14), %zmm\c1
     vmovdqu64 128(%r14), %zmm\c2
     vmovdqu64 192(%r14), %zmm\c3
+.endif
     addq COLUMN_FROM_STEP(%rbp), %r14
+.endm
+
+/* Behind the last row's: the first run begins. */
+.macro BEGUN rows, adds
+    movq %r14, COLUMN_FROM(%rbp)
+.if \adds
+    addq $4*\rows, COLUMN_ADD(%rbp)
+.endif
+    movq COLUMN_RUNS(%rbp), %rdx
+    movq %rdx, COLUMN_RUN(%rbp)
+    movq COLUMN_RUN_COUNT(%rbp), %r14
+    movq COLUMN_RUN_BYTES(%rbp), %rdx
+    addq %rax, %rdx
 .endm
 
 /* A group of one row. The XOR costs nothing beside the products but a port that they leave free. */
@@ -56,7 +91,7 @@ order: /* packs work within 128-bit lanes: the lanes' four-column pieces in orde
 .endif
 .endm
 
-.macro PRODUCTS flip, a, c0, c1, c2, c3
+.macro PRODUCTS flip, row, a, c0, c1, c2, c3
     LOAD_A \flip, (\a,%rax)
     vpdpbusd %zmm24, %zmm28, %zmm\c0
     vpdpbusd %zmm25, %zmm28, %zmm\c1
@@ -73,9 +108,9 @@ order: /* packs work within 128-bit lanes: the lanes' four-column pieces in orde
     vpdpbusd 256*\group+192(%rbx), %zmm28, %zmm\c3
 .endm
 
-/* Row \row into the output: %rdx the list of rows, %rdi the scales. tile_avx512vnni.c says why the
+/* A row into the output: %rdx the list of rows, %rdi the scales. tile_avx512vnni.c says why the
  * packs are right. */
-.macro FINISH type, row, c0, c1, c2, c3
+.macro FINISH type, row, a, c0, c1, c2, c3
     movq 8*\row(%rdx), %rcx
     addq COLUMN_OUT(%rbp), %rcx
 .ifc \type, s32
@@ -113,15 +148,15 @@ order: /* packs work within 128-bit lanes: the lanes' four-column pieces in orde
 .if COLUMN_AHEAD != 3
     .error "as many groups as COLUMN_AHEAD says"
 .endif
-.macro FINISH_AND_BEGIN type, flip, row, a, c0, c1, c2, c3
-    FINISH \type, \row, \c0, \c1, \c2, \c3
-    BEGIN \c0, \c1, \c2, \c3
-    AHEAD \flip, 0, \a, \c0, \c1, \c2, \c3
-    AHEAD \flip, 1, \a, \c0, \c1, \c2, \c3
-    AHEAD \flip, 2, \a, \c0, \c1, \c2, \c3
+.macro FINISH_AND_BEGIN type, flip, adds, row, a, c:vararg
+    FINISH \type, \row, \a, \c
+    BEGIN \adds, \row, \a, \c
+    AHEAD \flip, 0, \a, \c
+    AHEAD \flip, 1, \a, \c
+    AHEAD \flip, 2, \a, \c
 .endm
 
-.macro COLUMN name, type, flip
+.macro COLUMN name, rows, type, flip, adds
     .globl \name
     .hidden \name
     .type \name, @function
@@ -139,102 +174,92 @@ order: /* packs work within 128-bit lanes: the lanes' four-column pieces in orde
     vpbroadcastd COLUMN_FLIPS(%rbp), %zmm31
     movq COLUMN_A_ROWS(%rbp), %r15
     movq COLUMN_NEXT(%rbp), %rsi
-    ROWS %r15
-    movq COLUMN_FROM(%rbp), %r14
-    BEGIN 0, 1, 2, 3
-    BEGIN 4, 5, 6, 7
-    BEGIN 8, 9, 10, 11
-    BEGIN 12, 13, 14, 15
-    BEGIN 16, 17, 18, 19
-    BEGIN 20, 21, 22, 23
-    movq %r14, COLUMN_FROM(%rbp)
     movq COLUMN_B(%rbp), %rbx
-    movq COLUMN_RUNS(%rbp), %rcx
-    movq COLUMN_RUN_COUNT(%rbp), %r14
-    movq (%rcx), %rax
+    movq COLUMN_RUNS(%rbp), %rax
+    movq (%rax), %rax
     addq COLUMN_A(%rbp), %rax
-    movq COLUMN_RUN_BYTES(%rbp), %rdx
-    addq %rax, %rdx
+    EACH_ROW \rows, LOAD_ROW, %r15
+    movq COLUMN_FROM(%rbp), %r14
+    EACH_ROW \rows, BEGIN, \adds
+    BEGUN \rows, \adds
 1:                                      /* a tile */
-    cmpq $1, COLUMN_COUNT(%rbp)
     movq (%r15), %rdi
+    cmpq $1, COLUMN_COUNT(%rbp)
     je 2f
-    movq 48(%r15), %rdi
+    movq 8*\rows(%r15), %rdi
 2:
+    addq %rax, %rdi
     cmpq COLUMN_NEXT_END(%rbp), %rsi
     jb 3f
     movq $0, COLUMN_NEXT_STEP(%rbp)
 3:
-    addq %rax, %rdi
+    movl $AHEAD_BYTES, %ecx
+    cmpq $1, %r14
+    jne 4f
+    subq COLUMN_TAIL(%rbp), %rdx
     .balign 32
 4:                                      /* a group */
     vmovdqu64 (%rbx), %zmm24
     vmovdqu64 64(%rbx), %zmm25
     vmovdqu64 128(%rbx), %zmm26
     vmovdqu64 192(%rbx), %zmm27
-    prefetcht0 2048(%rbx)
-    prefetcht0 2112(%rbx)
-    prefetcht0 2176(%rbx)
-    prefetcht0 2240(%rbx)
+    prefetcht0 (%rbx,%rcx)
+    prefetcht0 64(%rbx,%rcx)
+    prefetcht0 128(%rbx,%rcx)
+    prefetcht0 192(%rbx,%rcx)
     prefetcht1 (%rsi)
     prefetcht1 64(%rsi)
     prefetcht0 (%rdi)
     addq COLUMN_NEXT_STEP(%rbp), %rsi
     addq $32, %rdi
     addq $256, %rbx
-    PRODUCTS \flip, %r8, 0, 1, 2, 3
-    PRODUCTS \flip, %r9, 4, 5, 6, 7
-    PRODUCTS \flip, %r10, 8, 9, 10, 11
-    PRODUCTS \flip, %r11, 12, 13, 14, 15
-    PRODUCTS \flip, %r12, 16, 17, 18, 19
-    PRODUCTS \flip, %r13, 20, 21, 22, 23
+    EACH_ROW \rows, PRODUCTS, \flip
     addq $4, %rax
     cmpq %rdx, %rax
     jne 4b
-    addq COLUMN_B_SKIP(%rbp), %rbx
     decq %r14
-    je 5f
-    movq 8(%rcx), %rax                  /* the next run */
-    addq $8, %rcx
+    js 6f
+    jz 5f
+    movq COLUMN_RUN(%rbp), %rdx         /* the next run */
+    movq 8(%rdx), %rax
+    addq $8, %rdx
+    movq %rdx, COLUMN_RUN(%rbp)
     addq COLUMN_A(%rbp), %rax
     movq COLUMN_RUN_BYTES(%rbp), %rdx
     addq %rax, %rdx
+    addq COLUMN_B_SKIP(%rbp), %rbx
+    cmpq $1, %r14
+    jne 4b
+    subq COLUMN_TAIL(%rbp), %rdx
     jmp 4b
-5:
+5:                                      /* the tail of the last one */
+    addq COLUMN_TAIL(%rbp), %rdx
+    cmpq $1, COLUMN_COUNT(%rbp)
+    je 4b
+    movq COLUMN_B(%rbp), %rcx
+    subq %rbx, %rcx
+    jmp 4b
+6:
     movq COLUMN_OUT_ROWS(%rbp), %rdx
     movq COLUMN_SCALE(%rbp), %rdi
     decq COLUMN_COUNT(%rbp)
-    je 6f
-    addq $48, %r15
-    ROWS %r15
+    je 7f
+    addq $8*\rows, %r15
+    EACH_ROW \rows, LOAD_ROW, %r15
     movq COLUMN_B(%rbp), %rbx
     movq COLUMN_FROM(%rbp), %r14
-    movq COLUMN_RUNS(%rbp), %rcx
-    movq (%rcx), %rax
+    movq COLUMN_RUNS(%rbp), %rax
+    movq (%rax), %rax
     addq COLUMN_A(%rbp), %rax
-    FINISH_AND_BEGIN \type, \flip, 0, %r8, 0, 1, 2, 3
-    FINISH_AND_BEGIN \type, \flip, 1, %r9, 4, 5, 6, 7
-    FINISH_AND_BEGIN \type, \flip, 2, %r10, 8, 9, 10, 11
-    FINISH_AND_BEGIN \type, \flip, 3, %r11, 12, 13, 14, 15
-    FINISH_AND_BEGIN \type, \flip, 4, %r12, 16, 17, 18, 19
-    FINISH_AND_BEGIN \type, \flip, 5, %r13, 20, 21, 22, 23
-    movq %r14, COLUMN_FROM(%rbp)
-    addq $48, %rdx
+    EACH_ROW \rows, FINISH_AND_BEGIN, \type, \flip, \adds
+    addq $8*\rows, %rdx
     movq %rdx, COLUMN_OUT_ROWS(%rbp)
-    movq COLUMN_RUNS(%rbp), %rcx
-    movq COLUMN_RUN_COUNT(%rbp), %r14
-    movq COLUMN_RUN_BYTES(%rbp), %rdx
-    addq %rax, %rdx
+    BEGUN \rows, \adds
     addq $4*COLUMN_AHEAD, %rax
     addq $256*COLUMN_AHEAD, %rbx
     jmp 1b
-6:
-    FINISH \type, 0, 0, 1, 2, 3
-    FINISH \type, 1, 4, 5, 6, 7
-    FINISH \type, 2, 8, 9, 10, 11
-    FINISH \type, 3, 12, 13, 14, 15
-    FINISH \type, 4, 16, 17, 18, 19
-    FINISH \type, 5, 20, 21, 22, 23
+7:
+    EACH_ROW \rows, FINISH, \type
     popq %r15
     popq %r14
     popq %r13
@@ -246,12 +271,18 @@ order: /* packs work within 128-bit lanes: the lanes' four-column pieces in orde
     .size \name, . - \name
 .endm
 
-    COLUMN cpu_column_s32, s32, 0
-    COLUMN cpu_column_u8, u8, 0
-    COLUMN cpu_column_s8, s8, 0
-    COLUMN cpu_column_s32_flip, s32, 1
-    COLUMN cpu_column_u8_flip, u8, 1
-    COLUMN cpu_column_s8_flip, s8, 1
+/* cpu_column_6_s32, cpu_column_6_s32_flip, cpu_column_6_s32_adds, cpu_column_6_s32_flip_adds ... */
+.macro COLUMNS rows, type
+    COLUMN cpu_column_\rows\()_\type, \rows, \type, 0, 0
+    COLUMN cpu_column_\rows\()_\type\()_flip, \rows, \type, 1, 0
+    COLUMN cpu_column_\rows\()_\type\()_adds, \rows, \type, 0, 1
+    COLUMN cpu_column_\rows\()_\type\()_flip_adds, \rows, \type, 1, 1
+.endm
+.irp rows, 4, 5, 6
+    COLUMNS \rows, s32
+    COLUMNS \rows, u8
+    COLUMNS \rows, s8
+.endr
 #endif
 
 #if defined(__ELF__)

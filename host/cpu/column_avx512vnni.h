@@ -16,36 +16,43 @@
 #define COLUMN_B_SKIP 72
 #define COLUMN_FROM 80
 #define COLUMN_FROM_STEP 88
-#define COLUMN_SCALE 96
-#define COLUMN_NEXT 104
-#define COLUMN_NEXT_STEP 112
-#define COLUMN_NEXT_END 120
-#define COLUMN_ZERO 128
-#define COLUMN_FLIPS 132
+#define COLUMN_ADD 96
+#define COLUMN_SCALE 104
+#define COLUMN_NEXT 112
+#define COLUMN_NEXT_STEP 120
+#define COLUMN_NEXT_END 128
+#define COLUMN_TAIL 136
+#define COLUMN_RUN 144
+#define COLUMN_ZERO 152
+#define COLUMN_FLIPS 156
 
 #ifndef __ASSEMBLER__
 #include <stddef.h>
 #include <stdint.h>
 
-/* 'count' tiles of 6 x 64 below each other, all 64 columns of which exist. The members are those of
- * struct cpu_tile, but for the ones with a comment. */
+/* 'count' tiles of 'rows' x 64 below each other, all 64 columns of which exist. The members are those
+ * of struct cpu_tile, but for the ones with a comment. */
 struct column {
     const uint8_t *a;
-    const ptrdiff_t *a_rows; /* 6 * count */
+    const ptrdiff_t *a_rows; /* rows * count */
     uint8_t *out;
     const ptrdiff_t *out_rows; /* likewise; used up by the call */
     size_t count;              /* likewise */
     const ptrdiff_t *runs;
     size_t run_count;
-    size_t run_bytes; /* of A: 4 a group, and more than COLUMN_AHEAD groups */
+    size_t run_bytes; /* of A: 4 a group, of which there are COLUMN_AHEAD and two more at least */
     const uint8_t *b;
     size_t b_skip;
     const int32_t *from; /* what sums begin as: 64 values a row, from_step bytes apart */
     size_t from_step;
+    const int32_t *add; /* a value a row, with which they begin as well; of '_adds' alone */
     const float *scale; /* by column of the tile; of u8 and s8 */
     const uint8_t *next;
     size_t next_step;
     const uint8_t *next_end;
+    size_t tail; /* bytes of A at the end of the last run under which the panel's first groups are
+                  * prefetched */
+    const ptrdiff_t *run; /* for the callee's use */
     uint32_t zero;  /* the output's zero point, twice in 16 bits; of u8 and s8 */
     uint32_t flips; /* four times 'flip' */
 };
@@ -64,18 +71,32 @@ COLUMN_PLACE(b, COLUMN_B);
 COLUMN_PLACE(b_skip, COLUMN_B_SKIP);
 COLUMN_PLACE(from, COLUMN_FROM);
 COLUMN_PLACE(from_step, COLUMN_FROM_STEP);
+COLUMN_PLACE(add, COLUMN_ADD);
 COLUMN_PLACE(scale, COLUMN_SCALE);
 COLUMN_PLACE(next, COLUMN_NEXT);
 COLUMN_PLACE(next_step, COLUMN_NEXT_STEP);
 COLUMN_PLACE(next_end, COLUMN_NEXT_END);
+COLUMN_PLACE(tail, COLUMN_TAIL);
+COLUMN_PLACE(run, COLUMN_RUN);
 COLUMN_PLACE(zero, COLUMN_ZERO);
 COLUMN_PLACE(flips, COLUMN_FLIPS);
 #undef COLUMN_PLACE
 
 typedef void column_fn(struct column *c);
-/* The outputs' types; without and with flips. */
-extern column_fn cpu_column_s32, cpu_column_u8, cpu_column_s8;
-extern column_fn cpu_column_s32_flip, cpu_column_u8_flip, cpu_column_s8_flip;
+/* By rows and type of output; with flips; with 'add'; with both. */
+#define COLUMN_FNS(rows, type)                                                             \
+    extern column_fn cpu_column_##rows##_##type, cpu_column_##rows##_##type##_flip;        \
+    extern column_fn cpu_column_##rows##_##type##_adds, cpu_column_##rows##_##type##_flip_adds
+COLUMN_FNS(4, s32);
+COLUMN_FNS(4, u8);
+COLUMN_FNS(4, s8);
+COLUMN_FNS(5, s32);
+COLUMN_FNS(5, u8);
+COLUMN_FNS(5, s8);
+COLUMN_FNS(6, s32);
+COLUMN_FNS(6, u8);
+COLUMN_FNS(6, s8);
+#undef COLUMN_FNS
 #endif
 
 #endif

@@ -218,6 +218,7 @@ static void tiles(const struct conv_run *run, const struct part *part, const uin
     const ptrdiff_t *a_rows = lies ? impl->lie_rows : impl->strip_rows, *out_rows = impl->out_rows;
     const ptrdiff_t *const runs = impl->runs + (lies ? packed->runs : 0);
     int32_t *const sums = (int32_t *)(void *)(scratch + impl->sum_offset);
+    int32_t *const adds = (int32_t *)(void *)(scratch + impl->add_offset);
     uint8_t *const buffer = scratch + impl->out_offset;
     const uint8_t *const panels = qdot_packed_panels(packed);
     size_t summed = SIZE_MAX; /* the group that the sums are of */
@@ -241,7 +242,9 @@ static void tiles(const struct conv_run *run, const struct part *part, const uin
         struct cpu_output o = output_of(run, part, panel, place.column, buffer);
         const int32_t *const bias = o.bias;
         for (size_t i = 0; run->sums && summed != place.group && i < part->pixels; i++)
-            sums[i] = cpu_sum_runs(run, group + a_rows[i], runs);
+            sums[i] = cpu_sum_runs(run, group + a_rows[i], runs, lies ? run->flip : 0);
+        for (size_t i = 0; run->one_neg && summed != place.group && i < part->pixels; i++)
+            adds[i] = (int32_t)((uint32_t)op->terms.b_neg[0] * (uint32_t)sums[i]);
         summed = place.group;
         const uint8_t *b = panels + panel * packed->panel_bytes;
         struct cpu_tile t = {
@@ -258,6 +261,8 @@ static void tiles(const struct conv_run *run, const struct part *part, const uin
             t.a_rows = a_rows;
             t.out_rows = out_rows;
             t.acc = (int32_t *)(void *)(scratch + impl->acc_offset);
+            t.acc_rows = impl->acc_rows;
+            t.row_add = run->one_neg ? adds : NULL;
             t.row_sum = sums;
             EACH_PATCH(p, run, part)
             {
@@ -461,7 +466,7 @@ void cpu_conv_run(struct qdot_op *op, const struct qdot_run *args)
         run.way = WAY_IN_PLACE;
     /* A run that is a line of the kernel needs its pixels side by side. */
     const bool side_by_side = g->groups == 1 && args->lda == g->c;
-    if (!row->depthwise && impl->may_lie && !run.sums &&
+    if (!row->depthwise && impl->may_lie &&
         (packed->runs == g->kh * g->kw || side_by_side)) {
         run.way = WAY_IN_PLACE;
         if (impl->lda != args->lda) {
@@ -478,6 +483,9 @@ void cpu_conv_run(struct qdot_op *op, const struct qdot_run *args)
     }
     run.cut_runs = run.way == WAY_IN_PLACE && impl->gathers ? packed->runs : impl->cut_runs;
     run.trims = run.way == WAY_STRIP && impl->trims;
+    run.one_neg = run.sums && op->terms.one_b_neg && run.way != WAY_GATHER && !row->depthwise;
+    if (run.one_neg)
+        run.output.b_neg = NULL; /* in row_add */
     const size_t images = args->m, pixels = images * g->oh * g->ow;
     const size_t threads =
         cpu_threads_for(impl->threads, pixels, p->n, p->k, row->depthwise ? DEPTHWISE_FACTOR : 1);
@@ -524,6 +532,8 @@ static bool lay_out(struct conv_op *impl, const struct qdot_row *row, const stru
         at += 64; /* behind the end tiles read a group and stages write 63 bytes */
     }
     impl->sum_offset = at = round_up(at, 64);
+    at += (impl->gathers ? row->mr : pixels) * sizeof(int32_t);
+    impl->add_offset = at;
     at += (impl->gathers ? row->mr : pixels) * sizeof(int32_t);
     impl->list_offset = at = round_up(at, 64);
     at += impl->gathers || row->depthwise ? 0 : 2 * pixels * sizeof(ptrdiff_t);
@@ -632,7 +642,7 @@ int cpu_conv_prepare(struct qdot_op *op, struct qdot_error *err)
         impl->scratch = qdot_alloc_raw(op->device, bytes);
     /* Not more of a list than a strip had pixels: the sizes cannot overflow. */
     const size_t pixels = op->row->depthwise ? 0 : impl->lines * impl->columns;
-    const size_t listed = 2 * packed->runs + 3 * pixels;
+    const size_t listed = 2 * packed->runs + 4 * pixels;
     op->workspace_bytes = bytes + listed * sizeof(*impl->runs);
     impl->runs = qdot_alloc(op->device, listed * sizeof(*impl->runs));
     const bool sums = impl->trims && p->a_zero + qdot_shift(p->a_type, op->row->a_form) != 0;
@@ -647,6 +657,9 @@ int cpu_conv_prepare(struct qdot_op *op, struct qdot_error *err)
     impl->strip_rows = impl->runs + 2 * packed->runs;
     impl->lie_rows = impl->strip_rows + pixels;
     impl->out_rows = impl->lie_rows + pixels;
+    impl->acc_rows = impl->out_rows + pixels;
+    for (size_t i = 0; i < pixels; i++)
+        impl->acc_rows[i] = (ptrdiff_t)(i * op->row->nr * sizeof(int32_t));
     if (!impl->gathers)
         place_runs(impl->runs, g, packed, impl->line_bytes, impl->point_bytes);
     if (!impl->gathers && pixels)

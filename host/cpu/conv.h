@@ -19,14 +19,15 @@ struct conv_op {
     size_t point_bytes; /* of the strip: of one point's channels, all or those of a block */
     size_t cut_runs;    /* of K in one pass over the tiles; all but for huge panels */
     size_t gather_groups;
-    size_t sum_offset, list_offset, acc_offset, out_offset, bias_offset, kernel_offset,
+    size_t sum_offset, add_offset, list_offset, acc_offset, out_offset, bias_offset, kernel_offset,
         scratch_bytes;
     uint8_t *scratch;
     int32_t *tap_sums; /* qdot_sum_runs; NULL when no taps are left out, or the zero point is 0 */
     ptrdiff_t *runs;   /* 2 x packed.runs: where runs begin, in the strip and in place */
-    /* Where an item's pixels begin: in the strip, in place, in the output. Not of depthwise ones. */
-    ptrdiff_t *strip_rows, *lie_rows, *out_rows;
-    size_t lda, ldo_bytes; /* that the last two are for; 0: none yet */
+    /* Where an item's pixels begin: in the strip, in place, in the output, among the sums of a cut.
+     * Not of depthwise ones. */
+    ptrdiff_t *strip_rows, *lie_rows, *out_rows, *acc_rows;
+    size_t lda, ldo_bytes; /* that lie_rows and out_rows are for; 0: none yet */
 };
 
 struct conv_run {
@@ -41,7 +42,8 @@ struct conv_run {
     size_t cut_runs;
     size_t panels, part_panels, panel_chunks; /* all, of one group, and pieces of all */
     size_t chunk_panels;                      /* of a piece, at most */
-    bool sums;
+    bool sums;          /* of A's rows are wanted, */
+    bool one_neg;       /* and are multiplied with the same for all columns */
     uint8_t flip, fill; /* of a byte of A; the zero point in the row's form */
     bool is_signed;     /* that form */
     bool trims;         /* taps outside the input are left out */
@@ -79,8 +81,10 @@ static inline size_t a_bytes(const struct qdot_row *row)
 /* The strip under one item, 'channels' of it from 'first' on. */
 void cpu_fill_strip(const struct conv_run *run, uint8_t *strip, const struct part *part,
                     size_t first, size_t channels);
-/* Sum of the elements under all taps, in the row's form, for one pixel of a strip. */
-int32_t cpu_sum_runs(const struct conv_run *run, const uint8_t *a, const ptrdiff_t *runs);
+/* Sum of the elements under all taps, in the row's form, for one pixel of a strip, or of the input
+ * with what is still to be flipped. */
+int32_t cpu_sum_runs(const struct conv_run *run, const uint8_t *a, const ptrdiff_t *runs,
+                     uint8_t flip);
 /* Groups [from, to) of K under one pixel of the item, for one group of the convolution. */
 void cpu_gather(const struct conv_run *run, uint8_t *staged, const struct part *part, size_t pixel,
                 size_t conv_group, size_t from, size_t to, int32_t *sum);

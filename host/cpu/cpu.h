@@ -36,7 +36,7 @@ struct cpu_device {
 struct cpu_output {
     enum qdot_type type;
     const int32_t *bias;    /* bias' by column; this and the others by column have n_pad entries */
-    const int32_t *b_neg;   /* NULL when all are 0 */
+    const int32_t *b_neg;   /* NULL: all are 0, or are in the tiles' row_add already */
     const int32_t *col_sum; /* NULL unless a_zero is per row */
     const int32_t *a_zero;  /* by row; NULL likewise */
     uint32_t k;
@@ -62,9 +62,10 @@ struct cpu_tile {
     uint8_t flip;              /* still to be done by the tile */
     const uint8_t *b;          /* a packed panel, at the first group */
     size_t b_skip;             /* bytes of B left out behind each run */
-    int32_t *acc; /* [rows][nr]: sums of the cuts of K before this one, or NULL: none */
-    bool last;    /* the last cut: finish into the output; else leave the sums in acc */
-    bool more;    /* add to what acc holds */
+    int32_t *acc; /* [rows][nr]: sums of the cuts of K before this one */
+    const ptrdiff_t *acc_rows; /* where they begin: i * nr * 4; a column wants it unless last */
+    bool last;                 /* the last cut: finish into the output; else leave sums in acc */
+    bool more;                 /* add to what acc holds; else the sums begin with row_add */
     const struct cpu_output *output;
     const uint8_t *next_a; /* A of the tile to come, prefetched into L1 */
     /* Of B: prefetched into L2, next_step bytes (64 or 128) a group, by the tiles that come before
@@ -72,7 +73,8 @@ struct cpu_tile {
     const uint8_t *next, *next_end;
     size_t next_step;
     size_t row, column, columns; /* where a_zero, row_scale and the arrays by column begin */
-    const int32_t *row_sum;      /* of the tile's rows */
+    const int32_t *row_add; /* by row of the tile: added to the sums of all columns; NULL: 0 */
+    const int32_t *row_sum; /* likewise, of A; wanted with b_neg */
 };
 
 /* A micro-kernel: sum over groups of a[i] * b[j], mod 2^32, then the output stage. */
@@ -87,18 +89,21 @@ struct cpu_stage {
     size_t lda, rows;
     size_t count, padded; /* 'padded' - 'count' is less than a group */
     uint8_t flip;
-    bool is_signed;   /* the values after the flip */
-    int32_t *row_sum; /* their sums are added here, unless NULL */
+    bool is_signed; /* the values after the flip */
 };
 typedef void cpu_stage_fn(const struct cpu_stage *s);
+/* sum[i] = the sum of 'count' bytes of row i, flipped and taken as unsigned, mod 2^32. */
+typedef void cpu_sum_fn(const uint8_t *a, size_t lda, size_t rows, size_t count, uint8_t flip,
+                        uint32_t *sum);
 
 struct cpu_kernel {
     cpu_tile_fn *tile[CPU_TALL_MR]; /* tile[i] does i + 1 rows, up to mr */
     size_t tall_columns;            /* up to so many columns all of them are there; else 0 */
-    /* So many tiles of mr rows below each other, of which t is the first; false, and nothing done,
-     * where it cannot. NULL: never. */
-    bool (*column)(const struct cpu_tile *t, size_t tiles);
+    /* So many tiles of 'height' rows below each other, of which t is the first; false, and nothing
+     * done, where it cannot. NULL: never. */
+    bool (*column)(const struct cpu_tile *t, size_t height, size_t tiles);
     cpu_stage_fn *stage;
+    cpu_sum_fn *sum;
     size_t a_bytes; /* of one staged element; 1: A that needs no flip can be read in place */
     bool flips;     /* the tile flips A by t->flip itself, so that it always can */
 };
@@ -137,9 +142,11 @@ struct cpu_depthwise_kernel {
 void cpu_tiles(const struct qdot_row *row, struct cpu_tile *t, size_t rows);
 
 extern cpu_stage_fn cpu_stage_bytes, cpu_stage_shorts;
+extern cpu_sum_fn cpu_sum;
 #if defined(__x86_64__)
 extern cpu_stage_fn cpu_stage_bytes_avx2, cpu_stage_shorts_avx2;
 extern cpu_stage_fn cpu_stage_bytes_avx512;
+extern cpu_sum_fn cpu_sum_avx2, cpu_sum_avx512;
 #endif
 
 /* to[j * to_ld + i] = from[i * from_ld + j] ^ flip, of so many rows i and columns j. */

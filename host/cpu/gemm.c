@@ -24,10 +24,10 @@ struct gemm_op {
     size_t block_rows;   /* rows of A in a block, at most; a multiple of mr */
     size_t part_rows;    /* of them that are staged at once for one panel alone; likewise */
     size_t scratch_bytes;
-    uint8_t *scratch; /* a piece for each thread: staged A | acc | row_sum */
-    size_t acc_offset, sum_offset;
-    /* Lists of block_rows rows, for struct cpu_tile: staged ones, ones in place, of the output. */
-    ptrdiff_t *staged_rows, *a_rows, *out_rows;
+    uint8_t *scratch; /* a piece for each thread: staged A | acc | row_sum | row_add */
+    size_t acc_offset, sum_offset, add_offset;
+    /* Lists of block_rows rows, for struct cpu_tile: staged ones, in acc, in place, of the output. */
+    ptrdiff_t *staged_rows, *acc_rows, *a_rows, *out_rows;
     size_t lda, ldo_bytes; /* that the last two are for */
     /* Only when B comes with the run: */
     void *panels;
@@ -42,11 +42,12 @@ struct gemm_run {
     size_t lda;
     const uint8_t *panels;
     struct cpu_output output;
+    const int32_t *a_zero; /* by row, or NULL */
     size_t m, block_rows, row_blocks;
     size_t panel_count, panel_chunks;
     size_t chunk_panels; /* of an item, at most */
     bool is_signed, sums;
-    bool in_place; /* A is read where it lies: no widening, no row sums, flips only by the tile */
+    bool in_place; /* A is read where it lies: no widening, flips only by the tile */
     uint8_t flip;
     const void *b; /* B of this run, to be packed */
 };
@@ -93,8 +94,9 @@ static void choose_blocks(const struct qdot_op *op, struct gemm_op *impl, size_t
     const size_t acc_rows = impl->cut_groups < groups ? impl->block_rows : 0;
     impl->acc_offset = impl->stage_stride * impl->block_rows;
     impl->sum_offset = impl->acc_offset + acc_rows * row->nr * sizeof(int32_t);
+    impl->add_offset = impl->sum_offset + impl->block_rows * sizeof(int32_t);
     impl->scratch_bytes =
-        round_up(impl->sum_offset + impl->block_rows * sizeof(int32_t), QDOT_ALIGNMENT);
+        round_up(impl->add_offset + impl->block_rows * sizeof(int32_t), QDOT_ALIGNMENT);
 }
 
 void cpu_gemm_unprepare(struct qdot_op *op)
@@ -118,13 +120,16 @@ int cpu_gemm_prepare(struct qdot_op *op, struct qdot_error *err)
     choose_blocks(op, impl, device->l2_bytes);
     impl->scratch = qdot_alloc_raw(op->device, impl->scratch_bytes * impl->threads);
     op->workspace_bytes = impl->scratch_bytes * impl->threads;
-    impl->staged_rows = qdot_alloc_raw(op->device, 3 * impl->block_rows * sizeof(ptrdiff_t));
-    op->workspace_bytes += 3 * impl->block_rows * sizeof(ptrdiff_t);
+    impl->staged_rows = qdot_alloc_raw(op->device, 4 * impl->block_rows * sizeof(ptrdiff_t));
+    op->workspace_bytes += 4 * impl->block_rows * sizeof(ptrdiff_t);
     if (impl->staged_rows) {
-        impl->a_rows = impl->staged_rows + impl->block_rows;
+        impl->acc_rows = impl->staged_rows + impl->block_rows;
+        impl->a_rows = impl->acc_rows + impl->block_rows;
         impl->out_rows = impl->a_rows + impl->block_rows;
-        for (size_t i = 0; i < impl->block_rows; i++)
+        for (size_t i = 0; i < impl->block_rows; i++) {
             impl->staged_rows[i] = (ptrdiff_t)(i * impl->stage_stride);
+            impl->acc_rows[i] = (ptrdiff_t)(i * op->row->nr * sizeof(int32_t));
+        }
     }
     if (op->p.b_at_run) {
         impl->panels = qdot_alloc_raw(op->device, op->packed.panels_bytes);
@@ -144,7 +149,7 @@ int cpu_gemm_prepare(struct qdot_op *op, struct qdot_error *err)
 
 /* Stages rows [row, row + count) of A, K from group to group + groups. */
 static void stage(const struct gemm_run *run, uint8_t *staged, size_t row, size_t count,
-                  size_t group, size_t groups, int32_t *row_sum)
+                  size_t group, size_t groups)
 {
     const size_t kr = run->op->row->kr, first = group * kr, k = run->op->p.k - first;
     const struct cpu_stage s = {
@@ -157,9 +162,27 @@ static void stage(const struct gemm_run *run, uint8_t *staged, size_t row, size_
         .padded = groups * kr,
         .flip = run->flip,
         .is_signed = run->is_signed,
-        .row_sum = run->sums ? row_sum : NULL,
     };
     run->kernel->stage(&s);
+}
+
+/* The terms by row, for zero points of B: the sums of A, or where those points are all the same what
+ * a sum is to be multiplied with, the product. */
+static void sum_rows(const struct gemm_run *run, size_t row, size_t count, int32_t *row_sum,
+                     int32_t *row_add)
+{
+    const struct qdot_op *op = run->op;
+    const uint32_t k = (uint32_t)op->p.k, signs = run->is_signed ? 128 * k : 0;
+    const uint32_t neg = (uint32_t)op->terms.b_neg[0];
+    uint32_t *const sum = (uint32_t *)row_sum;
+    run->kernel->sum(run->a + row * run->lda, run->lda, count, op->p.k,
+                     run->is_signed ? run->flip ^ 0x80 : run->flip, sum);
+    for (size_t i = 0; i < count; i++) {
+        sum[i] -= signs;
+        if (op->terms.one_b_neg)
+            row_add[i] = (int32_t)(neg * (run->a_zero ? sum[i] - k * (uint32_t)run->a_zero[row + i]
+                                                      : sum[i]));
+    }
 }
 
 /* Rows [row, row + count) of A times panels [first, last). */
@@ -173,6 +196,7 @@ static void run_item(const struct gemm_run *run, uint8_t *scratch, size_t row, s
     const size_t ldo = run->output.ldo_bytes;
     int32_t *const acc = (int32_t *)(void *)(scratch + impl->acc_offset);
     int32_t *const row_sum = (int32_t *)(void *)(scratch + impl->sum_offset);
+    int32_t *const row_add = (int32_t *)(void *)(scratch + impl->add_offset);
     /* Rows read in place. Where K is no multiple of kr the last group reads on into the next row of
      * A (no further: K >= kr), against zeros of B; behind A's last row there is nothing, so the last
      * rows are staged. */
@@ -189,10 +213,11 @@ static void run_item(const struct gemm_run *run, uint8_t *scratch, size_t row, s
     t.b_skip = 0;
     t.output = &run->output;
     t.next_end = run->panels + last * run->op->packed.panel_bytes;
-    memset(row_sum, 0, count * sizeof(*row_sum));
+    if (run->sums)
+        sum_rows(run, row, count, row_sum, row_add);
     if (!stage_by_cut && !stage_by_part)
         stage(run, scratch + in_place * impl->stage_stride, row + in_place, count - in_place, 0,
-              groups, row_sum + in_place);
+              groups);
     for (size_t panel = first; panel < last; panel++) {
         t.column = panel * r->nr;
         t.columns = n - t.column < r->nr ? n - t.column : r->nr;
@@ -205,18 +230,17 @@ static void run_item(const struct gemm_run *run, uint8_t *scratch, size_t row, s
             t.next_step = t.next == t.next_end ? 0 : count < 4u * r->mr ? 128 : 64;
             t.more = group > 0;
             t.last = group + t.groups == groups;
-            if (stage_by_cut) {
-                if (group == 0)
-                    memset(row_sum, 0, count * sizeof(*row_sum));
+            if (stage_by_cut)
                 stage(run, scratch + in_place * impl->stage_stride, row + in_place,
-                      count - in_place, group, t.groups, row_sum + in_place);
-            }
+                      count - in_place, group, t.groups);
             t.a = run->a + row * run->lda + group * group_bytes;
             t.a_rows = impl->a_rows;
             t.out_rows = impl->out_rows;
             t.row = row;
+            t.row_add = run->sums && run->op->terms.one_b_neg ? row_add : NULL;
             t.row_sum = row_sum;
             t.acc = acc;
+            t.acc_rows = impl->acc_rows;
             t.flip = run->flip;
             cpu_tiles(r, &t, in_place);
             t.flip = 0;
@@ -227,7 +251,7 @@ static void run_item(const struct gemm_run *run, uint8_t *scratch, size_t row, s
                 if (stage_by_part && rows > impl->part_rows)
                     rows = impl->part_rows;
                 if (stage_by_part) {
-                    stage(run, scratch, row + top, rows, 0, groups, row_sum + top);
+                    stage(run, scratch, row + top, rows, 0, groups);
                     t.a_rows = impl->staged_rows;
                 }
                 cpu_tiles(r, &t, rows);
@@ -277,10 +301,13 @@ void cpu_gemm_run(struct qdot_op *op, const struct qdot_run *args)
     run.panels = p->b_at_run ? impl->panels : qdot_packed_panels(&op->packed);
     run.output = cpu_output_of(op, args);
     run.panel_count = op->packed.n_pad / row->nr;
+    run.a_zero = run.output.a_zero;
     run.sums = op->terms.any_b_neg;
+    if (op->terms.one_b_neg)
+        run.output.b_neg = NULL; /* in row_add */
     run.is_signed = (row->a_form ? row->a_form : p->a_type) == QDOT_S8;
     run.flip = qdot_flip(p->a_type, row->a_form);
-    run.in_place = run.kernel->a_bytes == 1 && (run.flip == 0 || run.kernel->flips) && !run.sums &&
+    run.in_place = run.kernel->a_bytes == 1 && (run.flip == 0 || run.kernel->flips) &&
                    (p->k % row->kr == 0 || p->k >= row->kr); /* run_item says why */
     if (impl->lda != run.lda || impl->ldo_bytes != run.output.ldo_bytes) {
         impl->lda = run.lda;

@@ -123,17 +123,18 @@ void cpu_fill_strip(const struct conv_run *run, uint8_t *strip, const struct par
     }
 }
 
-int32_t cpu_sum_runs(const struct conv_run *run, const uint8_t *a, const ptrdiff_t *runs)
+int32_t cpu_sum_runs(const struct conv_run *run, const uint8_t *a, const ptrdiff_t *runs,
+                     uint8_t flip)
 {
     const struct qdot_packed *packed = &run->op->packed;
-    const uint8_t sign = run->is_signed ? 0x80 : 0;
+    const uint8_t sign = run->is_signed ? 0x80 : 0; /* signed bytes as unsigned ones 128 higher */
     uint32_t sum = 0;
     for (size_t r = 0; r < packed->runs; r++) {
         const uint8_t *from = a + runs[r];
         if (a_bytes(run->op->row) == 1) {
-            for (size_t i = 0; i < packed->run; i++)
-                sum += from[i] ^ sign; /* signed bytes as unsigned ones 128 higher */
-            sum -= (uint32_t)sign * (uint32_t)packed->run;
+            uint32_t of_run;
+            tiles_of(run->op->row)->sum(from, 0, 1, packed->run, flip ^ sign, &of_run);
+            sum += of_run - (uint32_t)sign * (uint32_t)packed->run;
         } else {
             for (size_t i = 0; i < packed->run; i++) {
                 int16_t value;

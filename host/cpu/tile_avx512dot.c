@@ -61,9 +61,10 @@ static inline __attribute__((always_inline)) TARGET void tile(const struct cpu_t
     UNROLL(4)
     for (int i = 0; i < rows; i++) {
         uint32_t sum[NR];
-        __m128i v = add_lanes(c[i]);
-        if (t->more)
-            v = _mm_add_epi32(v, _mm_loadu_si128((const __m128i *)(const void *)(t->acc + i * NR)));
+        const __m128i more =
+            t->more ? _mm_loadu_si128((const __m128i *)(const void *)(t->acc + i * NR))
+                    : _mm_set1_epi32(t->row_add ? t->row_add[i] : 0);
+        const __m128i v = _mm_add_epi32(add_lanes(c[i]), more);
         if (t->last) {
             _mm_storeu_si128((__m128i *)(void *)sum, v);
             cpu_finish_row(t, (size_t)i, sum, NR);
@@ -89,6 +90,7 @@ TILE(4)
 const struct cpu_kernel cpu_kernel_4x4k64_avx512vnni = {
     .tile = {tile_1, tile_2, tile_3, tile_4},
     .stage = cpu_stage_bytes_avx512,
+    .sum = cpu_sum_avx512,
     .a_bytes = 1,
     .flips = true,
 };

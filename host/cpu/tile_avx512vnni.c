@@ -14,7 +14,9 @@
 #define MR 6
 #define TALL CPU_TALL_MR
 #define PREFETCH_BYTES 2048 /* eight groups of B ahead */
+#define LEAST_ROWS 4        /* of a column's tiles */
 #define LEAST_GROUPS 10     /* of a column: with fewer the output stage is most of the work */
+#define TAIL_GROUPS 8       /* as far as B is prefetched */
 
 static inline __attribute__((always_inline)) TARGET __mmask16 mask_of(size_t columns, int j)
 {
@@ -205,6 +207,18 @@ finish(const struct cpu_tile *t, const int rows, const int vectors, __m512i (*c)
         finish_rows(t, rows, vectors, QDOT_F32, false, c);
 }
 
+#define COLUMNS_OF(rows, type)                                                \
+    {                                                                         \
+        cpu_column_##rows##_##type, cpu_column_##rows##_##type##_flip,        \
+            cpu_column_##rows##_##type##_adds, cpu_column_##rows##_##type##_flip_adds \
+    }
+static column_fn *const columns[MR - LEAST_ROWS + 1][3][4] = {
+    {COLUMNS_OF(4, s32), COLUMNS_OF(4, u8), COLUMNS_OF(4, s8)},
+    {COLUMNS_OF(5, s32), COLUMNS_OF(5, u8), COLUMNS_OF(5, s8)},
+    {COLUMNS_OF(6, s32), COLUMNS_OF(6, u8), COLUMNS_OF(6, s8)},
+};
+static const int32_t no_add[TALL];
+
 /*
  * gcc likes to keep what the inner loop leaves no general register for in vector and mask registers.
  * Coming back from there it waits for all products before it, and with it the loads of the next
@@ -222,6 +236,7 @@ static inline __attribute__((always_inline)) TARGET void tile(const struct cpu_t
     const size_t next_step = t->next_step;
     const __m512i flips = _mm512_set1_epi8((char)t->flip);
     const int32_t *from = t->more ? t->acc : t->output->bias + t->column;
+    const int32_t *add = t->more || !t->row_add ? no_add : t->row_add;
     const size_t from_step = t->more ? NR : 0;
     UNROLL(12)
     for (int i = 0; i < rows; i++, from += from_step) {
@@ -232,7 +247,8 @@ static inline __attribute__((always_inline)) TARGET void tile(const struct cpu_t
         __asm__("" : "+r"(from)); /* one after another, in one register */
         UNROLL(4)
         for (int j = 0; j < vectors; j++) {
-            c[i][j] = _mm512_loadu_si512(from + j * 16);
+            c[i][j] =
+                _mm512_add_epi32(_mm512_loadu_si512(from + j * 16), _mm512_set1_epi32(add[i]));
             OWN_REGISTER(c[i][j]);
             UNROLL(3)
             for (int s = 1; s < chains; s++) {
@@ -356,18 +372,20 @@ TALL_TILE(11)
 TALL_TILE(12)
 
 /* The whole panel, outputs that need no more than column_avx512vnni.S has. */
-static bool column(const struct cpu_tile *t, size_t tiles)
+static bool column(const struct cpu_tile *t, size_t height, size_t tiles)
 {
     const struct cpu_output *o = t->output;
-    const bool wide = o->type == QDOT_S32;
-    if (t->columns < NR || t->groups <= COLUMN_AHEAD || t->groups * t->run_count < LEAST_GROUPS ||
+    const bool wide = !t->last || o->type == QDOT_S32;
+    const bool adds = t->row_add && !t->more;
+    if (height < LEAST_ROWS || t->columns < NR || t->groups < COLUMN_AHEAD + 2 ||
+        t->groups * t->run_count < LEAST_GROUPS ||
         (t->last && (o->b_neg || o->a_zero || !(wide || o->plain))))
         return false;
     struct column c = {
         .a = t->a,
         .a_rows = t->a_rows,
-        .out = t->out,
-        .out_rows = t->out_rows,
+        .out = t->last ? t->out : (uint8_t *)t->acc,
+        .out_rows = t->last ? t->out_rows : t->acc_rows,
         .count = tiles,
         .runs = t->runs,
         .run_count = t->run_count,
@@ -376,30 +394,17 @@ static bool column(const struct cpu_tile *t, size_t tiles)
         .b_skip = t->b_skip,
         .from = t->more ? t->acc : o->bias + t->column,
         .from_step = t->more ? NR * sizeof(int32_t) : 0,
+        .add = t->row_add,
         .scale = o->scale + t->column,
         .next = t->next,
         .next_end = t->next_end,
         .next_step = t->next_step,
+        .tail = t->groups - COLUMN_AHEAD > TAIL_GROUPS ? 4 * TAIL_GROUPS : 4,
         .zero = (uint16_t)o->zero * 0x10001u,
         .flips = t->flip * 0x1010101u,
     };
-    column_fn *const s32 = t->flip ? cpu_column_s32_flip : cpu_column_s32;
-    column_fn *const u8 = t->flip ? cpu_column_u8_flip : cpu_column_u8;
-    column_fn *const s8 = t->flip ? cpu_column_s8_flip : cpu_column_s8;
-    if (t->last) {
-        (wide ? s32 : o->type == QDOT_U8 ? u8 : s8)(&c);
-        return true;
-    }
-    for (size_t i = 0; i < tiles; i++) { /* of a cut of K that is long: a tile at a time will do */
-        static const ptrdiff_t rows[MR] = {0,          NR * 4,     2 * NR * 4,
-                                           3 * NR * 4, 4 * NR * 4, 5 * NR * 4};
-        c.a_rows = t->a_rows + i * MR;
-        c.out = (uint8_t *)(t->acc + i * MR * NR);
-        c.out_rows = rows;
-        c.count = 1;
-        s32(&c);
-        c.next += t->run_count * t->groups * c.next_step;
-    }
+    const size_t type = wide ? 0 : o->type == QDOT_U8 ? 1 : 2;
+    columns[height - LEAST_ROWS][type][(adds ? 2 : 0) + (t->flip ? 1 : 0)](&c);
     return true;
 }
 
@@ -409,6 +414,7 @@ const struct cpu_kernel cpu_kernel_6x64_avx512vnni = {
     .tall_columns = 32,
     .column = column,
     .stage = cpu_stage_bytes_avx512,
+    .sum = cpu_sum_avx512,
     .a_bytes = 1,
     .flips = true,
 };

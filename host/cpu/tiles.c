@@ -6,6 +6,8 @@ static void go_on(struct cpu_tile *t, size_t nr, size_t rows, size_t tiles)
     t->a_rows += rows;
     t->out_rows += rows;
     t->row += rows;
+    if (t->row_add)
+        t->row_add += rows;
     t->row_sum += rows;
     t->acc += rows * nr;
     t->next += tiles * t->run_count * t->groups * t->next_step;
@@ -18,7 +20,7 @@ static void same_tiles(const struct qdot_row *row, struct cpu_tile *t, size_t he
                        bool more)
 {
     const struct cpu_kernel *kernel = row->impl;
-    if (height == row->mr && kernel->column && kernel->column(t, tiles)) {
+    if (kernel->column && kernel->column(t, height, tiles)) {
         go_on(t, row->nr, tiles * height, tiles);
         return;
     }
