@@ -466,8 +466,7 @@ void cpu_conv_run(struct qdot_op *op, const struct qdot_run *args)
         run.way = WAY_IN_PLACE;
     /* A run that is a line of the kernel needs its pixels side by side. */
     const bool side_by_side = g->groups == 1 && args->lda == g->c;
-    if (!row->depthwise && impl->may_lie &&
-        (packed->runs == g->kh * g->kw || side_by_side)) {
+    if (!row->depthwise && impl->may_lie && (packed->runs == g->kh * g->kw || side_by_side)) {
         run.way = WAY_IN_PLACE;
         if (impl->lda != args->lda) {
             place_runs(impl->runs + packed->runs, g, packed, g->w * args->lda, args->lda);

@@ -42,11 +42,11 @@ struct conv_run {
     size_t cut_runs;
     size_t panels, part_panels, panel_chunks; /* all, of one group, and pieces of all */
     size_t chunk_panels;                      /* of a piece, at most */
-    bool sums;          /* of A's rows are wanted, */
-    bool one_neg;       /* and are multiplied with the same for all columns */
-    uint8_t flip, fill; /* of a byte of A; the zero point in the row's form */
-    bool is_signed;     /* that form */
-    bool trims;         /* taps outside the input are left out */
+    bool sums;                                /* of A's rows are wanted, */
+    bool one_neg;                             /* and are multiplied with the same for all columns */
+    uint8_t flip, fill;                       /* of a byte of A; the zero point in the row's form */
+    bool is_signed;                           /* that form */
+    bool trims;                               /* taps outside the input are left out */
 };
 
 /* What of the output one item computes. */

@@ -22,6 +22,13 @@ static bool few_columns(const struct qdot_problem *p)
 {
     return p->n <= 8 && p->k >= 128;
 }
+
+/* One tile of 8 rows, so that B passes by once; with 64 columns it would take two of 4. */
+static bool eight_rows(const struct qdot_problem *p)
+{
+    return p->m == 7 || p->m == 8 || (p->m >= 13 && p->m <= 16);
+}
+static const struct qdot_niche eight = {eight_rows, "for m of 7, 8 and 13 to 16"};
 static const struct qdot_niche few = {few_columns, "for n <= 8 and k >= 128"};
 #endif
 
@@ -36,6 +43,15 @@ static const struct qdot_row rows[] = {
      .b_form = QDOT_S8,
      .niche = &few,
      .impl = &cpu_kernel_4x4k64_avx512vnni},
+    {.name = "gemm_8x48_avx512vnni",
+     .needs = CPU_AVX512VNNI,
+     .mr = 8,
+     .nr = 48,
+     .kr = 4,
+     .a_form = QDOT_U8,
+     .b_form = QDOT_S8,
+     .niche = &eight,
+     .impl = &cpu_kernel_8x48_avx512vnni},
     {.name = "gemm_6x64_avx512vnni",
      .needs = CPU_AVX512VNNI,
      .mr = 6,

@@ -28,7 +28,7 @@ struct cpu_device {
  * zero otherwise share its register, and gcc copies each of them once a loop. */
 #define OWN_REGISTER(x) __asm__("" : "+v"(x))
 
-#define CPU_MAX_MR 6
+#define CPU_MAX_MR 8
 #define CPU_TALL_MR 12 /* of a tile that has few columns, where a kernel has one */
 #define CPU_MAX_NR 64
 
@@ -62,7 +62,7 @@ struct cpu_tile {
     uint8_t flip;              /* still to be done by the tile */
     const uint8_t *b;          /* a packed panel, at the first group */
     size_t b_skip;             /* bytes of B left out behind each run */
-    int32_t *acc; /* [rows][nr]: sums of the cuts of K before this one */
+    int32_t *acc;              /* [rows][nr]: sums of the cuts of K before this one */
     const ptrdiff_t *acc_rows; /* where they begin: i * nr * 4; a column wants it unless last */
     bool last;                 /* the last cut: finish into the output; else leave sums in acc */
     bool more;                 /* add to what acc holds; else the sums begin with row_add */
@@ -72,9 +72,10 @@ struct cpu_tile {
      * next_end is reached. */
     const uint8_t *next, *next_end;
     size_t next_step;
+    bool far; /* B may not be in L2 yet: prefetch it further ahead; of a panel's first tile */
     size_t row, column, columns; /* where a_zero, row_scale and the arrays by column begin */
-    const int32_t *row_add; /* by row of the tile: added to the sums of all columns; NULL: 0 */
-    const int32_t *row_sum; /* likewise, of A; wanted with b_neg */
+    const int32_t *row_add;      /* by row of the tile: added to the sums of all columns; NULL: 0 */
+    const int32_t *row_sum;      /* likewise, of A; wanted with b_neg */
 };
 
 /* A micro-kernel: sum over groups of a[i] * b[j], mod 2^32, then the output stage. */
@@ -193,6 +194,7 @@ extern const struct cpu_depthwise_kernel cpu_depthwise_1x16;
 extern const struct cpu_kernel cpu_kernel_6x16_avx2;
 extern const struct cpu_kernel cpu_kernel_6x16_avxvnni;
 extern const struct cpu_kernel cpu_kernel_6x64_avx512vnni;
+extern const struct cpu_kernel cpu_kernel_8x48_avx512vnni;
 extern const struct cpu_kernel cpu_kernel_4x4k64_avx512vnni;
 extern const struct cpu_depthwise_kernel cpu_depthwise_2x64_avx512vnni;
 extern const struct cpu_depthwise_kernel cpu_depthwise_1x16_avx2;

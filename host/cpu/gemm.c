@@ -14,6 +14,7 @@
 #define SCRATCH_LIMIT (3u << 20)
 #define PACK_FACTOR 32   /* a byte packed takes as long as so many multiply-adds */
 #define STREAM_ROWS 8    /* and one of B read as long as with so many rows of A */
+#define FAR_ROWS 16      /* up to so many have few tiles in which to prefetch another panel */
 #define PART_BYTES 16384 /* of A, staged for one panel alone: it stays in L1 */
 
 struct gemm_op {
@@ -227,7 +228,8 @@ static void run_item(const struct gemm_run *run, uint8_t *scratch, size_t row, s
             t.b = run->panels + panel * run->op->packed.panel_bytes + group * b_bytes;
             t.next = t.b + t.groups * b_bytes;
             /* A panel's successor is prefetched while the panel's tiles run, if there are two. */
-            t.next_step = t.next == t.next_end ? 0 : count < 4u * r->mr ? 128 : 64;
+            t.far = count <= FAR_ROWS;
+            t.next_step = t.next == t.next_end || t.far ? 0 : 64;
             t.more = group > 0;
             t.last = group + t.groups == groups;
             if (stage_by_cut)

@@ -26,23 +26,23 @@ shorts_row(const struct cpu_stage *s, int16_t *target, const uint8_t *restrict a
 }
 
 /* One text for several instruction sets, so that the compiler vectorises it. */
-#define STAGE(name, row, type, attributes)                                                \
-    attributes void name(const struct cpu_stage *given)                                   \
-    {                                                                                     \
-        const struct cpu_stage s = *given;                                                \
-        for (size_t i = 0; i < s.rows; i++)                                               \
-            row(&s, (type *)(void *)(s.staged + i * s.stride), s.a + i * s.lda);          \
+#define STAGE(name, row, type, attributes)                                       \
+    attributes void name(const struct cpu_stage *given)                          \
+    {                                                                            \
+        const struct cpu_stage s = *given;                                       \
+        for (size_t i = 0; i < s.rows; i++)                                      \
+            row(&s, (type *)(void *)(s.staged + i * s.stride), s.a + i * s.lda); \
     }
-#define SUM(name, attributes)                                                             \
-    attributes void name(const uint8_t *a, size_t lda, size_t rows, size_t count,         \
-                         uint8_t flip, uint32_t *sum)                                     \
-    {                                                                                     \
-        for (size_t r = 0; r < rows; r++) {                                               \
-            uint32_t total = 0;                                                           \
-            for (size_t i = 0; i < count; i++)                                            \
-                total += (uint8_t)(a[r * lda + i] ^ flip);                                \
-            sum[r] = total;                                                               \
-        }                                                                                 \
+#define SUM(name, attributes)                                                                   \
+    attributes void name(const uint8_t *a, size_t lda, size_t rows, size_t count, uint8_t flip, \
+                         uint32_t *sum)                                                         \
+    {                                                                                           \
+        for (size_t r = 0; r < rows; r++) {                                                     \
+            uint32_t total = 0;                                                                 \
+            for (size_t i = 0; i < count; i++)                                                  \
+                total += (uint8_t)(a[r * lda + i] ^ flip);                                      \
+            sum[r] = total;                                                                     \
+        }                                                                                       \
     }
 
 STAGE(cpu_stage_bytes, bytes_row, uint8_t, )
@@ -72,9 +72,8 @@ __attribute__((target("avx512f,avx512bw"))) void cpu_stage_bytes_avx512(const st
     }
 }
 
-__attribute__((target("avx512f,avx512bw"))) void cpu_sum_avx512(const uint8_t *a, size_t lda,
-                                                                size_t rows, size_t count,
-                                                                uint8_t flip, uint32_t *sum)
+__attribute__((target("avx512f,avx512bw"))) void
+cpu_sum_avx512(const uint8_t *a, size_t lda, size_t rows, size_t count, uint8_t flip, uint32_t *sum)
 {
     const __m512i flips = _mm512_set1_epi8((char)flip), zero = _mm512_setzero_si512();
     const size_t whole = count / 64 * 64;

@@ -61,9 +61,9 @@ static inline __attribute__((always_inline)) TARGET void tile(const struct cpu_t
     UNROLL(4)
     for (int i = 0; i < rows; i++) {
         uint32_t sum[NR];
-        const __m128i more =
-            t->more ? _mm_loadu_si128((const __m128i *)(const void *)(t->acc + i * NR))
-                    : _mm_set1_epi32(t->row_add ? t->row_add[i] : 0);
+        const __m128i more = t->more
+                                 ? _mm_loadu_si128((const __m128i *)(const void *)(t->acc + i * NR))
+                                 : _mm_set1_epi32(t->row_add ? t->row_add[i] : 0);
         const __m128i v = _mm_add_epi32(add_lanes(c[i]), more);
         if (t->last) {
             _mm_storeu_si128((__m128i *)(void *)sum, v);

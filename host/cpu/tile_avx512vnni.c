@@ -10,13 +10,13 @@
 #include "cpu.h"
 
 #define TARGET __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")))
-#define NR 64
 #define MR 6
 #define TALL CPU_TALL_MR
-#define PREFETCH_BYTES 2048 /* eight groups of B ahead */
-#define LEAST_ROWS 4        /* of a column's tiles */
-#define LEAST_GROUPS 10     /* of a column: with fewer the output stage is most of the work */
-#define TAIL_GROUPS 8       /* as far as B is prefetched */
+#define LEAST_ROWS 4    /* of a column's tiles */
+#define MOST_ROWS 8     /* likewise */
+#define LEAST_GROUPS 10 /* of a column: with fewer the output stage is most of the work */
+#define TAIL_GROUPS 8   /* COLUMN_NEAR in groups */
+#define FAR_BYTES 16384 /* of B that are prefetched ahead where it is not in L2 */
 
 static inline __attribute__((always_inline)) TARGET __mmask16 mask_of(size_t columns, int j)
 {
@@ -139,7 +139,7 @@ finish_rows(const struct cpu_tile *t, const int rows, const int vectors, const e
         .scale = o->scale + t->column,
         .out = t->out,
         .rows = t->out_rows,
-        .mask = t->columns >= NR ? ~(__mmask64)0 : ((__mmask64)1 << t->columns) - 1,
+        .mask = t->columns >= 64 ? ~(__mmask64)0 : ((__mmask64)1 << t->columns) - 1,
     };
     UNROLL(12)
     for (int i = 0; i < rows; i += at_once) {
@@ -174,9 +174,11 @@ finish_corrected(const struct cpu_tile *t, const int rows, const int vectors, __
         row.row += (size_t)i;
         row.out_rows += i;
         if (o->type == QDOT_S32 || o->type == QDOT_F32)
-            finish_wide(&row, 0, 4, o->type, c[i]);
-        else
+            finish_wide(&row, 0, vectors, o->type, c[i]);
+        else if (vectors > 3)
             finish_rows(&row, 1, 4, o->type, false, c + i);
+        else
+            finish_rows(&row, 1, 3, o->type, false, c + i);
     }
 }
 
@@ -207,16 +209,6 @@ finish(const struct cpu_tile *t, const int rows, const int vectors, __m512i (*c)
         finish_rows(t, rows, vectors, QDOT_F32, false, c);
 }
 
-#define COLUMNS_OF(rows, type)                                                \
-    {                                                                         \
-        cpu_column_##rows##_##type, cpu_column_##rows##_##type##_flip,        \
-            cpu_column_##rows##_##type##_adds, cpu_column_##rows##_##type##_flip_adds \
-    }
-static column_fn *const columns[MR - LEAST_ROWS + 1][3][4] = {
-    {COLUMNS_OF(4, s32), COLUMNS_OF(4, u8), COLUMNS_OF(4, s8)},
-    {COLUMNS_OF(5, s32), COLUMNS_OF(5, u8), COLUMNS_OF(5, s8)},
-    {COLUMNS_OF(6, s32), COLUMNS_OF(6, u8), COLUMNS_OF(6, s8)},
-};
 static const int32_t no_add[TALL];
 
 /*
@@ -224,20 +216,20 @@ static const int32_t no_add[TALL];
  * Coming back from there it waits for all products before it, and with it the loads of the next
  * tile: some 60 clocks a tile. What is read through 'place' is in memory.
  */
-static inline __attribute__((always_inline)) TARGET void tile(const struct cpu_tile *t,
-                                                              const int rows, const int vectors)
+static inline __attribute__((always_inline)) TARGET void
+tile(const struct cpu_tile *t, const int rows, const int vectors, const int nr)
 {
     const struct cpu_tile *volatile const place = t;
     /* vpdpbusd takes 4 or 5 clocks and two begin in each: fewer than 9 sums wait for each other. */
     const int chains = rows > MR || rows * vectors > 8 ? 1 : rows * vectors > 4 ? 2 : 4;
-    const int prefetch = rows == 1 ? 2 * PREFETCH_BYTES : PREFETCH_BYTES;
+    const ptrdiff_t prefetch = rows < LEAST_ROWS && t->far ? FAR_BYTES : COLUMN_NEAR;
     __m512i c[TALL][4], d[3][MR][4];
     const uint8_t *a[MR], *volatile high[MR], *b = t->b, *next = t->next, *next_a = t->next_a;
     const size_t next_step = t->next_step;
     const __m512i flips = _mm512_set1_epi8((char)t->flip);
     const int32_t *from = t->more ? t->acc : t->output->bias + t->column;
     const int32_t *add = t->more || !t->row_add ? no_add : t->row_add;
-    const size_t from_step = t->more ? NR : 0;
+    const int from_step = t->more ? nr : 0;
     UNROLL(12)
     for (int i = 0; i < rows; i++, from += from_step) {
         if (i < MR)
@@ -265,14 +257,14 @@ static inline __attribute__((always_inline)) TARGET void tile(const struct cpu_t
         const ptrdiff_t end = at + (ptrdiff_t)now->groups * 4;
         left = left - 1;
         const ptrdiff_t whole = end - (ptrdiff_t)(now->groups % (size_t)chains) * 4;
-        for (; chains > 1 && at != whole; at += 4 * chains, b += chains * NR * 4) {
+        for (; chains > 1 && at != whole; at += 4 * chains, b += chains * nr * 4) {
             UNROLL(4)
             for (int s = 0; s < chains; s++) {
                 __m512i bj[4];
                 UNROLL(4)
                 for (int j = 0; j < vectors; j++) {
-                    bj[j] = _mm512_loadu_si512(b + s * NR * 4 + j * 64);
-                    _mm_prefetch((const char *)b + prefetch + s * NR * 4 + j * 64, _MM_HINT_T0);
+                    bj[j] = _mm512_loadu_si512(b + s * nr * 4 + j * 64);
+                    _mm_prefetch((const char *)b + prefetch + s * nr * 4 + j * 64, _MM_HINT_T0);
                 }
                 UNROLL(12)
                 for (int i = 0; i < rows; i++) {
@@ -287,7 +279,7 @@ static inline __attribute__((always_inline)) TARGET void tile(const struct cpu_t
                 }
             }
         }
-        for (; at != end; at += 4, b += NR * 4) {
+        for (; at != end; at += 4, b += nr * 4) {
             __m512i bj[4];
             UNROLL(4)
             for (int j = 0; j < vectors; j++) {
@@ -328,7 +320,7 @@ static inline __attribute__((always_inline)) TARGET void tile(const struct cpu_t
         for (int i = 0; i < rows; i++) {
             UNROLL(4)
             for (int j = 0; j < vectors; j++)
-                _mm512_storeu_si512(t->acc + i * NR + j * 16, c[i][j]);
+                _mm512_storeu_si512(t->acc + i * nr + j * 16, c[i][j]);
         }
     } else {
         finish(t, rows, vectors, c);
@@ -340,13 +332,13 @@ static inline __attribute__((always_inline)) TARGET void tile(const struct cpu_t
     TARGET static void tile_##rows(const struct cpu_tile *t) \
     {                                                        \
         if (t->columns > 48)                                 \
-            tile(t, rows, 4);                                \
+            tile(t, rows, 4, 64);                            \
         else if (t->columns > 32)                            \
-            tile(t, rows, 3);                                \
+            tile(t, rows, 3, 64);                            \
         else if (t->columns > 16)                            \
-            tile(t, rows, 2);                                \
+            tile(t, rows, 2, 64);                            \
         else                                                 \
-            tile(t, rows, 1);                                \
+            tile(t, rows, 1, 64);                            \
     }
 TILE(1)
 TILE(2)
@@ -360,9 +352,9 @@ TILE(6)
     TARGET static void tile_##rows(const struct cpu_tile *t) \
     {                                                        \
         if (t->columns > 16)                                 \
-            tile(t, rows, 2);                                \
+            tile(t, rows, 2, 64);                            \
         else                                                 \
-            tile(t, rows, 1);                                \
+            tile(t, rows, 1, 64);                            \
     }
 TALL_TILE(7)
 TALL_TILE(8)
@@ -371,13 +363,47 @@ TALL_TILE(10)
 TALL_TILE(11)
 TALL_TILE(12)
 
+/* Of panels of 48 columns. */
+#define TILE_48(rows)                                           \
+    TARGET static void tile_48_##rows(const struct cpu_tile *t) \
+    {                                                           \
+        if (t->columns > 32)                                    \
+            tile(t, rows, 3, 48);                               \
+        else if (t->columns > 16)                               \
+            tile(t, rows, 2, 48);                               \
+        else                                                    \
+            tile(t, rows, 1, 48);                               \
+    }
+TILE_48(1)
+TILE_48(2)
+TILE_48(3)
+TILE_48(4)
+TILE_48(5)
+TILE_48(6)
+TILE_48(7)
+TILE_48(8)
+
+#define COLUMNS_OF(rows, type)                                                        \
+    {                                                                                 \
+        cpu_column_##rows##_##type, cpu_column_##rows##_##type##_flip,                \
+            cpu_column_##rows##_##type##_adds, cpu_column_##rows##_##type##_flip_adds \
+    }
+static column_fn *const columns[MOST_ROWS - LEAST_ROWS + 1][3][4] = {
+    {COLUMNS_OF(4, s32), COLUMNS_OF(4, u8), COLUMNS_OF(4, s8)},
+    {COLUMNS_OF(5, s32), COLUMNS_OF(5, u8), COLUMNS_OF(5, s8)},
+    {COLUMNS_OF(6, s32), COLUMNS_OF(6, u8), COLUMNS_OF(6, s8)},
+    {COLUMNS_OF(7, s32), COLUMNS_OF(7, u8), COLUMNS_OF(7, s8)},
+    {COLUMNS_OF(8, s32), COLUMNS_OF(8, u8), COLUMNS_OF(8, s8)},
+};
+
 /* The whole panel, outputs that need no more than column_avx512vnni.S has. */
 static bool column(const struct cpu_tile *t, size_t height, size_t tiles)
 {
     const struct cpu_output *o = t->output;
+    const size_t nr = height > MR ? 48 : 64;
     const bool wide = !t->last || o->type == QDOT_S32;
     const bool adds = t->row_add && !t->more;
-    if (height < LEAST_ROWS || t->columns < NR || t->groups < COLUMN_AHEAD + 2 ||
+    if (t->columns < nr || t->groups < COLUMN_AHEAD + 2 ||
         t->groups * t->run_count < LEAST_GROUPS ||
         (t->last && (o->b_neg || o->a_zero || !(wide || o->plain))))
         return false;
@@ -393,13 +419,14 @@ static bool column(const struct cpu_tile *t, size_t height, size_t tiles)
         .b = t->b,
         .b_skip = t->b_skip,
         .from = t->more ? t->acc : o->bias + t->column,
-        .from_step = t->more ? NR * sizeof(int32_t) : 0,
+        .from_step = t->more ? nr * sizeof(int32_t) : 0,
         .add = t->row_add,
         .scale = o->scale + t->column,
         .next = t->next,
         .next_end = t->next_end,
         .next_step = t->next_step,
         .tail = t->groups - COLUMN_AHEAD > TAIL_GROUPS ? 4 * TAIL_GROUPS : 4,
+        .far = t->far ? FAR_BYTES : COLUMN_NEAR,
         .zero = (uint16_t)o->zero * 0x10001u,
         .flips = t->flip * 0x1010101u,
     };
@@ -408,11 +435,32 @@ static bool column(const struct cpu_tile *t, size_t height, size_t tiles)
     return true;
 }
 
+/* Tiles of 7 and 8 rows by 64 columns do not exist, nor of 4 to 6 by 48. */
+static bool column_64(const struct cpu_tile *t, size_t height, size_t tiles)
+{
+    return height >= LEAST_ROWS && height <= MR && column(t, height, tiles);
+}
+
+static bool column_48(const struct cpu_tile *t, size_t height, size_t tiles)
+{
+    return height > MR && column(t, height, tiles);
+}
+
 const struct cpu_kernel cpu_kernel_6x64_avx512vnni = {
     .tile = {tile_1, tile_2, tile_3, tile_4, tile_5, tile_6, tile_7, tile_8, tile_9, tile_10,
              tile_11, tile_12},
     .tall_columns = 32,
-    .column = column,
+    .column = column_64,
+    .stage = cpu_stage_bytes_avx512,
+    .sum = cpu_sum_avx512,
+    .a_bytes = 1,
+    .flips = true,
+};
+
+const struct cpu_kernel cpu_kernel_8x48_avx512vnni = {
+    .tile = {tile_48_1, tile_48_2, tile_48_3, tile_48_4, tile_48_5, tile_48_6, tile_48_7,
+             tile_48_8},
+    .column = column_48,
     .stage = cpu_stage_bytes_avx512,
     .sum = cpu_sum_avx512,
     .a_bytes = 1,

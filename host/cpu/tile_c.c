@@ -31,7 +31,9 @@ static inline __attribute__((always_inline)) void tile(const struct cpu_tile *t,
     /* A copy that may have its address taken; the sums themselves stay in registers. */
     for (size_t i = 0; i < rows; i++)
         for (size_t j = 0; j < NR; j++)
-            done[i][j] = sum[i][j] + (uint32_t)(t->more ? t->acc[i * NR + j] : t->row_add ? t->row_add[i] : 0);
+            done[i][j] = sum[i][j] + (uint32_t)(t->more      ? t->acc[i * NR + j]
+                                                : t->row_add ? t->row_add[i]
+                                                             : 0);
     for (size_t i = 0; i < rows; i++) {
         if (t->last)
             cpu_finish_row(t, i, done[i], NR);

@@ -22,7 +22,8 @@ static inline __attribute__((always_inline)) TARGET void tile(const struct cpu_t
     UNROLL(6)
     for (int i = 0; i < rows; i++) {
         a[i] = t->a + t->a_rows[i];
-        c0[i] = t->more ? _mm256_loadu_si256(acc + 2 * i) : _mm256_set1_epi32(t->row_add ? t->row_add[i] : 0);
+        c0[i] = t->more ? _mm256_loadu_si256(acc + 2 * i)
+                        : _mm256_set1_epi32(t->row_add ? t->row_add[i] : 0);
         c1[i] = t->more ? _mm256_loadu_si256(acc + 2 * i + 1) : c0[i];
     }
     for (size_t r = 0; r < t->run_count; r++) {

@@ -10,6 +10,7 @@ static void go_on(struct cpu_tile *t, size_t nr, size_t rows, size_t tiles)
         t->row_add += rows;
     t->row_sum += rows;
     t->acc += rows * nr;
+    t->far = false;
     t->next += tiles * t->run_count * t->groups * t->next_step;
     if (t->next >= t->next_end)
         t->next_step = 0;
