@@ -162,6 +162,8 @@ void bench_report_classes(const struct report *report, size_t target)
             putchar('\n');
         }
         const struct class all = all_classes(&classes[first], count - first, &worst);
+        if (all.lines == 1)
+            continue;
         snprintf(text, sizeof(text), "all %zu classes", all.lines);
         print_class(report, &all, text);
         printf("; the worst is %s with %.3g%s\n", worst->line->net->name,
