@@ -254,7 +254,7 @@ static int parse_caches(const struct options *o, struct bench_plan *plan)
     for (size_t i = 0; i < plan->cache_count; i++)
         plan->caches[i] = (size_t)values[i];
     if (plan->cache_count == 0)
-        return opt_error("bench", "--cache-percent %s: expected at most %d numbers from 1 to 1000",
+        return opt_error("bench", "--cache-percent %s: expected up to %d numbers from 1 to 1000",
                          o->caches, PLAN_CACHES);
     return EXIT_OK;
 }
