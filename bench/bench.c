@@ -13,17 +13,20 @@
 enum { MAX_DEVICES = 64, MAX_THREADS = 16, MAX_SHAPES = 256 };
 
 struct options {
-    const char *suite, *shape, *conv, *types, *out, *threads, *device, *kernel, *peer, *json, *csv;
+    const char *suite, *shape, *conv, *types, *out, *threads, *caches, *device, *kernel, *peer,
+        *json, *csv;
     double min_time, budget;
     int64_t repeat;
-    bool all_rows;
+    bool all_rows, setup;
 };
 
 #define AT(field) offsetof(struct options, field)
 static const struct opt options[] = {
     {"--suite", "S[,S]", OPT_TEXT, AT(suite), 0, 0,
      "Layers of networks: resnet50, mobilenet_v2, mobilenet_v1, efficientnet_lite0, yolov8n,\n"
-     "bert_base, llama2_7b (the default: all of these), deepbench, smoke."},
+     "bert_base, llama2_7b (the default: all of these), deepbench, smoke. gemm: products in\n"
+     "classes, from large ones over few rows to tiny ones. Or one network or class alone:\n"
+     "llama2_7b_decode, square."},
     {"--shape", "MxNxK[,...]", OPT_TEXT, AT(shape), 0, 0,
      "Products of these sizes, instead of the default suites or in addition to --suite."},
     {"--conv", "SPEC[,...]", OPT_TEXT, AT(conv), 0, 0,
@@ -38,6 +41,9 @@ static const struct opt options[] = {
     {"--threads", "N[,N]", OPT_TEXT, AT(threads), 0, 0,
      "Threads of the CPU backend, 1 to 4096. Default: one a processor. Other devices use what\n"
      "their drivers take."},
+    {"--cache-percent", "P[,P]", OPT_TEXT, AT(caches), 0, 0,
+     "Work of the CPU backend is cut for caches of so many percent of those found, 1 to 1000;\n"
+     "of each a line. What would a wrong guess cost? Default: as found."},
     {"--device", "D[,D]", OPT_TEXT, AT(device), 0, 0,
      "cpu, opencl:N, vulkan:N, or a backend's name (its first device). Default: every device."},
     {"--kernel", "ROW", OPT_TEXT, AT(kernel), 0, 0,
@@ -57,6 +63,9 @@ static const struct opt options[] = {
     {"--budget", "SECONDS", OPT_REAL, AT(budget), 0, 1000000,
      "Time for a device and network; lines take shorter samples, and layers that do not fit are\n"
      "listed as left out. Default: 0, no limit."},
+    {"--setup", NULL, OPT_FLAG, AT(setup), 0, 0,
+     "Also the least times of: creating the op from B, from B as [n,k], from packed B; its first\n"
+     "run. And the packed bytes, as a multiple of B's. Of a peer, what its first time took."},
     {"--json", "FILE", OPT_TEXT, AT(json), 0, 0, "Write Google Benchmark's JSON."},
     {"--csv", "FILE", OPT_TEXT, AT(csv), 0, 0, "Write the lines as CSV."},
     {0},
@@ -85,6 +94,11 @@ static const struct opt_page page = {
     "the result was right, and the layer. A peer's line ends with how many times faster qdot is.\n"
     "'total' is one inference: each layer as often as the network has it; a peer's, with qdot's\n"
     "time for the same layers and how many times faster that is.\n"
+    "'class' has geometric means over the shapes of a class of suite gemm, and the last over all\n"
+    "classes: percent of peak; qdot's rate by that of the best peer of each shape. Products of "
+    "few\n"
+    "rows or columns wait for their larger operand: where it is larger than a core's own caches,\n"
+    "there is also the percent of what reading so much memory allows, measured just before.\n"
     "The peak is measured in the same run: the CPU's with a loop of its dot-product instruction\n"
     "in registers, OpenCL's and Vulkan's with loops of products without memory, the fastest of\n"
     "several kinds. Where the best product observed is faster, it is that product, and says so.\n"
@@ -130,7 +144,7 @@ static int parse_suites(const struct options *o, struct request *r)
     while (next_item(&list, item, sizeof(item))) {
         bool found = false;
         for (size_t i = 0; i < bench_net_count; i++) {
-            if (strcmp(bench_nets[i].suite, item) != 0)
+            if (strcmp(bench_nets[i].suite, item) != 0 && strcmp(bench_nets[i].name, item) != 0)
                 continue;
             found = true;
             if (r->plan.net_count == PLAN_NETS)
@@ -141,7 +155,7 @@ static int parse_suites(const struct options *o, struct request *r)
             return opt_error(
                 "bench",
                 "--suite %s: expected resnet50, mobilenet_v2, mobilenet_v1, "
-                "efficientnet_lite0, yolov8n, bert_base, llama2_7b, deepbench or smoke",
+                "efficientnet_lite0, yolov8n, bert_base, llama2_7b, deepbench, gemm or smoke",
                 item);
     }
     return EXIT_OK;
@@ -228,6 +242,20 @@ static int parse_types(const struct options *o, struct bench_plan *plan)
             return opt_error("bench", "--out %s: expected s32, s8, u8 or f32", item);
         plan->outs[plan->out_count++] = outs[i];
     }
+    return EXIT_OK;
+}
+
+static int parse_caches(const struct options *o, struct bench_plan *plan)
+{
+    int64_t values[PLAN_CACHES];
+    if (!o->caches)
+        return EXIT_OK;
+    plan->cache_count = opt_numbers(o->caches, 1, 1000, values, PLAN_CACHES);
+    for (size_t i = 0; i < plan->cache_count; i++)
+        plan->caches[i] = (size_t)values[i];
+    if (plan->cache_count == 0)
+        return opt_error("bench", "--cache-percent %s: expected up to %d numbers from 1 to 1000",
+                         o->caches, PLAN_CACHES);
     return EXIT_OK;
 }
 
@@ -372,6 +400,8 @@ static int plan_request(const struct options *o, struct request *r)
         status = parse_types(o, &r->plan);
     if (status == EXIT_OK)
         status = parse_threads(o, r);
+    if (status == EXIT_OK)
+        status = parse_caches(o, &r->plan);
     if (status == EXIT_OK && o->kernel && o->all_rows)
         status = opt_error("bench", "--all-rows: expected without --kernel");
     if (status == EXIT_OK && (!writable("--json", o->json) || !writable("--csv", o->csv)))
@@ -384,6 +414,7 @@ static int plan_request(const struct options *o, struct request *r)
         status = match_peers(o, r);
     r->plan.kernel = o->kernel;
     r->plan.all_rows = o->all_rows;
+    r->plan.setup = o->setup;
     r->plan.min_time = o->min_time;
     r->plan.repeat = (size_t)o->repeat;
     r->plan.budget = o->budget;

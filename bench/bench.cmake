@@ -29,6 +29,8 @@ elseif(QDOT_COMMAND)
         bench/shape.c
         bench/suites.c
         bench/report.c
+        bench/classes.c
+        bench/setup.c
         bench/peak_cpu.c
         bench/peak_opencl.c
         bench/peak_vulkan.c
@@ -97,5 +99,7 @@ elseif(QDOT_COMMAND)
         endif()
     endif()
     set_property(SOURCE bench/report.c PROPERTY COMPILE_DEFINITIONS BENCH_COMMIT="${commit}")
+    add_executable(qdot_first bench/first.c) # not installed
+    target_link_libraries(qdot_first PRIVATE qdot)
     install(TARGETS qdot_command DESTINATION ${CMAKE_INSTALL_BINDIR})
 endif()

@@ -21,6 +21,9 @@ int bench_fail(struct qdot_error *err, int status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 int peak_cpu(size_t threads, struct peak *peak, struct qdot_error *err);
+/* How many bytes a nanosecond these threads read of a matrix of so many, each its own part, again and
+ * again: from whichever cache or memory holds that much. */
+int peak_cpu_stream(size_t threads, size_t bytes, double *rate, struct qdot_error *err);
 int peak_opencl(const char *device, struct peak *peak, struct qdot_error *err);
 int peak_vulkan(const char *device, struct peak *peak, struct qdot_error *err);
 

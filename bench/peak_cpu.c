@@ -1,9 +1,11 @@
-/* Register loops, one for each level of instructions that the rows use; the fastest counts. */
+/* Register loops, one for each level of instructions that the rows use; the fastest counts. And a
+ * loop that reads memory. */
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include "peak.h"
 
 #if defined(__x86_64__)
@@ -115,15 +117,49 @@ static const struct loop loops[] = {
     {"portable C", ACCUMULATORS * 8.0, always, loop_portable},
 };
 
+/* A word of each cache line brings in all of it. */
+static int32_t read_lines(const uint8_t *memory, size_t bytes, size_t ahead)
+{
+    int32_t sum = 0;
+    for (size_t i = 0; i < bytes; i += 64) {
+        int32_t word;
+        __builtin_prefetch(memory + i + ahead);
+        memcpy(&word, memory + i, sizeof(word));
+        sum ^= word;
+    }
+    return sum;
+}
+
 enum { WAIT, GO, LEAVE };
+
+/* What all workers do: a loop in registers, or reading memory, each its own part. */
+struct job {
+    const struct loop *loop;
+    const uint8_t *memory; /* NULL: the loop */
+    size_t part_bytes, ahead;
+};
 
 struct worker {
     pthread_t thread;
     atomic_int *signal;
-    const struct loop *loop;
-    double gops;
+    const struct job *job;
+    size_t number;
+    double rate; /* the best: operations or bytes a nanosecond */
     int32_t sink;
 };
+
+/* One step: how many operations or bytes it was. */
+static double step(struct worker *w)
+{
+    const struct job *job = w->job;
+    if (job->memory) {
+        w->sink ^=
+            read_lines(job->memory + w->number * job->part_bytes, job->part_bytes, job->ahead);
+        return (double)job->part_bytes;
+    }
+    w->sink ^= job->loop->run(CHUNK, w->sink);
+    return CHUNK * job->loop->ops;
+}
 
 static void *work(void *argument)
 {
@@ -135,40 +171,41 @@ static void *work(void *argument)
     if (signal == LEAVE)
         return NULL;
     for (begin = bench_now_ns(); (now = bench_now_ns()) - begin < WARM_NS;)
-        w->sink ^= w->loop->run(CHUNK, w->sink);
+        step(w);
     for (begin = now; now - begin < PEAK_NS;) {
         const uint64_t slice = now;
-        size_t steps = 0;
-        for (; (now = bench_now_ns()) - slice < SLICE_NS; steps += CHUNK)
-            w->sink ^= w->loop->run(CHUNK, w->sink);
-        const double gops = (double)steps * w->loop->ops / (double)(now - slice);
-        if (gops > w->gops)
-            w->gops = gops;
+        double done = 0;
+        while ((now = bench_now_ns()) - slice < SLICE_NS)
+            done += step(w);
+        const double rate = done / (double)(now - slice);
+        if (rate > w->rate)
+            w->rate = rate;
     }
     return NULL;
 }
 
 /* The sum over 'threads' threads that run at the same time. */
-static int measure(const struct loop *loop, size_t threads, double *gops, struct qdot_error *err)
+static int measure(const struct job *job, size_t threads, double *rate, struct qdot_error *err)
 {
     struct worker *workers = calloc(threads, sizeof(*workers));
     atomic_int signal;
     size_t started = 1; /* the caller is worker 0 */
-    *gops = 0;
+    *rate = 0;
     if (!workers)
         return bench_fail(err, QDOT_NO_MEMORY, "no memory for %zu threads", threads);
     atomic_init(&signal, WAIT);
     for (size_t i = 0; i < threads; i++)
-        workers[i] = (struct worker){.signal = &signal, .loop = loop, .sink = (int32_t)i};
+        workers[i] =
+            (struct worker){.signal = &signal, .job = job, .number = i, .sink = (int32_t)i};
     for (; started < threads; started++)
         if (pthread_create(&workers[started].thread, NULL, work, &workers[started]) != 0)
             break;
     atomic_store(&signal, started == threads ? GO : LEAVE);
     work(&workers[0]);
-    *gops = workers[0].gops;
+    *rate = workers[0].rate;
     for (size_t i = 1; i < started; i++) {
         pthread_join(workers[i].thread, NULL);
-        *gops += workers[i].gops;
+        *rate += workers[i].rate;
     }
     free(workers);
     if (started < threads)
@@ -180,11 +217,12 @@ int peak_cpu(size_t threads, struct peak *peak, struct qdot_error *err)
 {
     peak->gops = 0;
     for (size_t i = 0; i < sizeof(loops) / sizeof(loops[0]); i++) {
+        const struct job job = {.loop = &loops[i]};
         if (!loops[i].usable())
             continue;
         for (int repeat = 0; repeat < REPEATS; repeat++) {
             double gops;
-            const int status = measure(&loops[i], threads, &gops, err);
+            const int status = measure(&job, threads, &gops, err);
             if (status != QDOT_OK)
                 return status;
             if (gops > peak->gops) {
@@ -194,4 +232,26 @@ int peak_cpu(size_t threads, struct peak *peak, struct qdot_error *err)
         }
     }
     return QDOT_OK;
+}
+
+int peak_cpu_stream(size_t threads, size_t bytes, double *rate, struct qdot_error *err)
+{
+    static const size_t ahead[] = {512, 8192}; /* suits caches; suits memory */
+    struct job job = {.part_bytes = bytes / threads / 64 * 64};
+    uint8_t *memory = aligned_alloc(64, (bytes + 63) / 64 * 64);
+    int status = QDOT_OK;
+    *rate = 0;
+    if (!memory)
+        return bench_fail(err, QDOT_NO_MEMORY, "no memory for %zu bytes", bytes);
+    memset(memory, 1, bytes);
+    job.memory = memory;
+    for (int i = 0; status == QDOT_OK && i < 2 * REPEATS; i++) {
+        double found;
+        job.ahead = ahead[i % 2];
+        status = measure(&job, threads, &found, err);
+        if (found > *rate)
+            *rate = found;
+    }
+    free(memory);
+    return status;
 }

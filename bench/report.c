@@ -16,10 +16,31 @@ double line_gops(const struct report_line *line)
     return line->state == LINE_OK ? shape_ops(&line->shape) / line->time.median_ns : 0;
 }
 
-static double peak_fraction(const struct report *report, const struct report_line *line)
+double line_peak(const struct report *report, const struct report_line *line)
 {
     const double peak = report->targets[line->target].peak.gops;
     return peak > 0 ? line_gops(line) / peak : 0;
+}
+
+double line_streamed(const struct report *report, const struct report_line *line)
+{
+    if (line->stream <= 0)
+        return 0;
+    const double limit =
+        shape_ops(&line->shape) / (double)shape_streamed(&line->shape) * line->stream;
+    return limit < report->targets[line->target].peak.gops ? line_gops(line) / limit : 0;
+}
+
+void report_where(const struct report *report, size_t target, size_t cache_percent, char *text,
+                  size_t bytes)
+{
+    const struct report_target *t = &report->targets[target];
+    char threads[40] = "", caches[40] = "";
+    if (t->threads)
+        snprintf(threads, sizeof(threads), ", %zu thread%s", t->threads, t->threads > 1 ? "s" : "");
+    if (cache_percent)
+        snprintf(caches, sizeof(caches), ", caches of %zu%%", cache_percent);
+    snprintf(text, bytes, "%s%s%s", t->info.name, threads, caches);
 }
 
 static void types_text(const struct report_line *line, char *text, size_t bytes)
@@ -53,6 +74,32 @@ static const char *row_name(const struct report_line *line)
     return slash ? slash + 1 : line->kernel;
 }
 
+/* One part of a line about set-up: what, how long, and how fast where that is so many bytes. */
+static void print_cost(const char *before, double ns, double bytes)
+{
+    char text[24];
+    if (ns <= 0)
+        return;
+    time_text(ns, text, sizeof(text));
+    printf("%s%s", before, text);
+    if (bytes > 0)
+        printf(" (%.1f GB/s)", bytes / ns);
+}
+
+static void print_setup(const struct report_line *line)
+{
+    const struct setup *s = &line->setup;
+    const double weights = (double)line->shape.n * (double)line->shape.k;
+    printf("%-10s %-28s", "  set-up", line->peer ? line->peer : "");
+    print_cost("  created in ", s->create, line->peer ? 0 : weights);
+    print_cost(", of B as [n,k] in ", s->transposed, weights);
+    print_cost(", from packed B in ", s->load, weights);
+    if (s->packed_bytes)
+        printf(", packed to %.2fx", (double)s->packed_bytes / weights);
+    print_cost(", first run ", s->first_run, 0);
+    putchar('\n');
+}
+
 static void print_line(const struct report *report, const struct report_line *line)
 {
     const struct report_target *t = &report->targets[line->target];
@@ -66,7 +113,7 @@ static void print_line(const struct report *report, const struct report_line *li
         time_text(line->time.median_ns, ns, sizeof(ns));
         snprintf(gops, sizeof(gops), rate < 100 ? "%.1f" : "%.0f", rate);
         if (t->peak.gops > 0)
-            snprintf(part, sizeof(part), "%.0f%%", 100 * peak_fraction(report, line));
+            snprintf(part, sizeof(part), "%.0f%%", 100 * line_peak(report, line));
     }
     printf("%-10s %-28s %-*s %-5s %-3s %3s %10s %8s %6s %-8s  %s", t->info.name, row_name(line),
            (int)report->shape_width, shape, types, type_text(line->out_type), thr, ns, gops, part,
@@ -74,11 +121,17 @@ static void print_line(const struct report *report, const struct report_line *li
            : line->state == LINE_WRONG ? "WRONG"
                                        : "FAILED",
            line->layer);
+    if (line->cache_percent)
+        printf("  caches of %zu%%", line->cache_percent);
+    if (line_streamed(report, line) > 0)
+        printf("  %.0f%% of streaming %.1f GB/s", 100 * line_streamed(report, line), line->stream);
     if (line->peer_ratio > 0)
         printf("  qdot/%s %.2f", line->peer, line->peer_ratio);
     if (line->state != LINE_OK || (line->peer && strncmp(line->reason, "all ", 4) != 0))
         printf("  (%s)", line->reason);
     putchar('\n');
+    if (line->setup.create > 0 && line->repetition == 0)
+        print_setup(line);
     fflush(stdout);
 }
 
@@ -117,7 +170,7 @@ void bench_report_add_total(struct report *report, const struct report_total *to
 {
     struct report_total *totals = grown(report->totals, report->total_count, sizeof(*totals));
     const struct report_target *t = &report->targets[total->target];
-    char ns[24], threads[40] = "";
+    char ns[24], where[96];
     if (!totals) {
         report->no_memory = true;
         return;
@@ -125,11 +178,10 @@ void bench_report_add_total(struct report *report, const struct report_total *to
     report->totals = totals;
     totals[report->total_count++] = *total;
     time_text(total->ns, ns, sizeof(ns));
-    if (t->threads)
-        snprintf(threads, sizeof(threads), ", %zu thread%s", t->threads, t->threads > 1 ? "s" : "");
-    printf("total      %-28s %s, %s%s %s, on %s%s: %s, %.0f GOPS", total->kernel, total->net->name,
-           type_text(total->a_type), type_text(total->b_type), type_text(total->out_type),
-           t->info.name, threads, ns, total->ops / total->ns);
+    report_where(report, total->target, total->cache_percent, where, sizeof(where));
+    printf("total      %-28s %s, %s%s %s, on %s: %s, %.0f GOPS", total->kernel, total->net->name,
+           type_text(total->a_type), type_text(total->b_type), type_text(total->out_type), where,
+           ns, total->ops / total->ns);
     if (t->peak.gops > 0)
         printf(", %.0f%% of peak", 100 * total->ops / total->ns / t->peak.gops);
     if (total->qdot_ns > 0) {
@@ -181,12 +233,15 @@ static void line_name(const struct report *report, const struct report_line *lin
                       size_t bytes)
 {
     const struct report_target *t = &report->targets[line->target];
-    char types[8], threads[32] = "";
+    char types[8], threads[32] = "", caches[32] = "";
     types_text(line, types, sizeof(types));
     if (t->threads)
         snprintf(threads, sizeof(threads), "/threads:%zu", t->threads);
-    snprintf(name, bytes, "%s/%s/%s/%s/%s/%s%s", line->net, line->layer, t->info.name,
-             line->peer ? line->kernel : row_name(line), types, type_text(line->out_type), threads);
+    if (line->cache_percent)
+        snprintf(caches, sizeof(caches), "/caches:%zu", line->cache_percent);
+    snprintf(name, bytes, "%s/%s/%s/%s/%s/%s%s%s", line->net->name, line->layer, t->info.name,
+             line->peer ? line->kernel : row_name(line), types, type_text(line->out_type), threads,
+             caches);
 }
 
 /* What runs on the CPU: "model name", or "" where the system does not say. */
@@ -253,6 +308,20 @@ static cJSON *json_context(const struct report *report, int argc, char **argv)
     return context;
 }
 
+static cJSON *json_setup(const struct setup *s)
+{
+    cJSON *entry = cJSON_CreateObject();
+    cJSON_AddNumberToObject(entry, "create", s->create);
+    if (s->transposed > 0)
+        cJSON_AddNumberToObject(entry, "create_transposed", s->transposed);
+    if (s->load > 0)
+        cJSON_AddNumberToObject(entry, "create_packed", s->load);
+    if (s->packed_bytes)
+        cJSON_AddNumberToObject(entry, "packed_bytes", (double)s->packed_bytes);
+    cJSON_AddNumberToObject(entry, "first_run", s->first_run);
+    return entry;
+}
+
 static cJSON *json_line(const struct report *report, const struct report_line *line)
 {
     const struct report_target *t = &report->targets[line->target];
@@ -278,13 +347,21 @@ static cJSON *json_line(const struct report *report, const struct report_line *l
     cJSON_AddStringToObject(entry, "types", types);
     cJSON_AddStringToObject(entry, "out", type_text(line->out_type));
     cJSON_AddNumberToObject(entry, "threads", (double)(t->threads ? t->threads : 1));
-    cJSON_AddStringToObject(entry, "network", line->net);
+    cJSON_AddStringToObject(entry, "network", line->net->name);
     cJSON_AddStringToObject(entry, "layer", line->layer);
     cJSON_AddNumberToObject(entry, "layer_count", line->count);
     cJSON_AddBoolToObject(entry, "verified", line->state == LINE_OK);
-    cJSON_AddNumberToObject(entry, "peak_fraction", peak_fraction(report, line));
+    cJSON_AddNumberToObject(entry, "peak_fraction", line_peak(report, line));
     cJSON_AddNumberToObject(entry, "padding", shape_padding(&line->shape));
     cJSON_AddNumberToObject(entry, "create_ms", line->create_ms);
+    if (line->cache_percent)
+        cJSON_AddNumberToObject(entry, "cache_percent", (double)line->cache_percent);
+    if (line->stream > 0)
+        cJSON_AddNumberToObject(entry, "stream_bytes_per_second", line->stream * 1e9);
+    if (line_streamed(report, line) > 0)
+        cJSON_AddNumberToObject(entry, "stream_fraction", line_streamed(report, line));
+    if (line->setup.create > 0)
+        cJSON_AddItemToObject(entry, "setup", json_setup(&line->setup));
     if (line->peer) {
         cJSON_AddStringToObject(entry, "peer", line->peer);
         cJSON_AddNumberToObject(entry, "qdot_to_peer", line->peer_ratio);
@@ -309,6 +386,8 @@ static cJSON *json_total(const struct report *report, const struct report_total 
     cJSON_AddStringToObject(entry, "types", types);
     cJSON_AddStringToObject(entry, "out", type_text(total->out_type));
     cJSON_AddNumberToObject(entry, "threads", (double)(t->threads ? t->threads : 1));
+    if (total->cache_percent)
+        cJSON_AddNumberToObject(entry, "cache_percent", (double)total->cache_percent);
     cJSON_AddNumberToObject(entry, "real_time", total->ns);
     cJSON_AddStringToObject(entry, "time_unit", "ns");
     cJSON_AddNumberToObject(entry, "items_per_second", total->ops / total->ns * 1e9);
@@ -332,6 +411,7 @@ bool bench_report_json(const struct report *report, const char *path, int argc, 
     list = cJSON_AddArrayToObject(root, "networks");
     for (size_t i = 0; i < report->total_count; i++)
         cJSON_AddItemToArray(list, json_total(report, &report->totals[i]));
+    bench_classes_json(report, cJSON_AddArrayToObject(root, "classes"));
     const bool saved =
         save_json(&save, "bench", "--json", path, root) && save_commit(&save, "bench", "--json");
     save_discard(&save);
@@ -349,7 +429,8 @@ bool bench_report_csv(const struct report *report, const char *path)
         return false;
     }
     fprintf(out, "name,iterations,real_time,cpu_time,time_unit,items_per_second,device,kernel,"
-                 "shape,types,out,threads,verified,peak_fraction,create_ms,peer\n");
+                 "shape,types,out,threads,verified,peak_fraction,create_ms,peer,qdot_to_peer,"
+                 "stream_fraction\n");
     for (size_t i = 0; i < report->line_count; i++) {
         const struct report_line *line = &report->lines[i];
         const struct report_target *t = &report->targets[line->target];
@@ -357,12 +438,12 @@ bool bench_report_csv(const struct report *report, const char *path)
         shape_text(&line->shape, shape, sizeof(shape));
         line_name(report, line, name, sizeof(name));
         types_text(line, types, sizeof(types));
-        fprintf(out, "\"%s\",%llu,%.1f,%.1f,ns,%.6g,%s,%s,%s,%s,%s,%zu,%s,%.4f,%.3f,%s\n", name,
-                (unsigned long long)line->time.iterations, line->time.median_ns, line->time.cpu_ns,
-                line_gops(line) * 1e9, t->info.name, line->kernel, shape, types,
+        fprintf(out, "\"%s\",%llu,%.1f,%.1f,ns,%.6g,%s,%s,%s,%s,%s,%zu,%s,%.4f,%.3f,%s,%.4f,%.4f\n",
+                name, (unsigned long long)line->time.iterations, line->time.median_ns,
+                line->time.cpu_ns, line_gops(line) * 1e9, t->info.name, line->kernel, shape, types,
                 type_text(line->out_type), t->threads ? t->threads : 1,
-                line->state == LINE_OK ? "true" : "false", peak_fraction(report, line),
-                line->create_ms, line->peer ? line->peer : "");
+                line->state == LINE_OK ? "true" : "false", line_peak(report, line), line->create_ms,
+                line->peer ? line->peer : "", line->peer_ratio, line_streamed(report, line));
     }
     bool saved = fclose(out) == 0;
     if (!saved)

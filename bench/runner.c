@@ -1,6 +1,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include "progress.h"
 #include "runner.h"
 #include "subject.h"
@@ -15,7 +16,9 @@ struct open_peer {
 
 /* A row that competes: of one kind of shapes, or the dispatcher's choice for any. */
 struct competing_row {
-    char name[64]; /* "": the dispatcher's */
+    struct qdot_device *device;
+    size_t cache_percent; /* of it; 0: as it is */
+    char name[64];        /* "": the dispatcher's */
     enum qdot_op_kind kind;
     bool depthwise;
 };
@@ -26,6 +29,7 @@ struct target {
     struct report *report;
     size_t index; /* in the report */
     struct qdot_device *device;
+    struct qdot_device *cached[PLAN_CACHES]; /* the same with other caches */
     const char *backend;
     size_t threads;
     struct competing_row rows[MAX_ROWS];
@@ -69,7 +73,7 @@ static struct slot *add_slot(struct layer_run *run)
     memset(slot, 0, sizeof(*slot));
     slot->line = (struct report_line){
         .target = run->target->index,
-        .net = run->net->name,
+        .net = run->net,
         .layer = run->layer->name,
         .count = run->layer->count,
         .shape = run->product.shape,
@@ -90,15 +94,19 @@ static bool row_takes(const struct competing_row *row, const struct shape *s)
 static void add_row(struct layer_run *run, const struct competing_row *competing)
 {
     struct slot *slot = add_slot(run);
+    struct setup *setup = run->target->plan->setup ? &slot->line.setup : NULL;
     struct qdot_error err = {0};
     char reason[256] = "";
     bool good = false;
     const char *row = competing->name;
     if (!row_takes(competing, &run->product.shape))
         return;
+    slot->line.row = (size_t)(competing - run->target->rows);
+    slot->line.chosen = !row[0];
+    slot->line.cache_percent = competing->cache_percent;
     snprintf(slot->line.kernel, sizeof(slot->line.kernel), "%s", row[0] ? row : "(any)");
-    int status = subject_create(&slot->subject, run->target->device, &run->product,
-                                row[0] ? row : NULL, &err);
+    int status =
+        subject_create(&slot->subject, competing->device, &run->product, row[0] ? row : NULL, &err);
     if (status == QDOT_UNSUPPORTED) {
         char text[768];
         snprintf(text, sizeof(text), "%s/%s: %s: %s", run->net->name, run->layer->name,
@@ -113,6 +121,8 @@ static void add_row(struct layer_run *run, const struct competing_row *competing
     snprintf(slot->line.kernel, sizeof(slot->line.kernel), "%s", slot->subject.row);
     slot->line.create_ms = slot->subject.create_ms;
     status = subject_verify(&slot->subject, &run->product, &good, reason, sizeof(reason), &err);
+    if (status == QDOT_OK && good && setup)
+        status = setup_measure(competing->device, &run->product, slot->line.kernel, setup, &err);
     if (status != QDOT_OK)
         failed(slot, LINE_FAILED, err.text);
     else if (!good)
@@ -130,17 +140,23 @@ static void add_peer(struct layer_run *run, const struct open_peer *peer)
     slot->line.peer = peer->peer->name;
     snprintf(slot->line.kernel, sizeof(slot->line.kernel), "%s", peer->peer->name);
     measure_settle(); /* a peer may time its ways to compute it */
-    const uint64_t begin = bench_now_ns();
-    const int status = peer->peer->prepare(peer->state, &run->peers, &slot->work, &err);
+    uint64_t begin = bench_now_ns();
+    int status = peer->peer->prepare(peer->state, &run->peers, &slot->work, &err);
     if (status == QDOT_UNSUPPORTED)
         return;
     if (status != QDOT_OK) {
         failed(slot, LINE_FAILED, err.text);
         return;
     }
-    slot->line.create_ms = (double)(bench_now_ns() - begin) / 1e6;
+    const double create = (double)(bench_now_ns() - begin);
+    slot->line.create_ms = create / 1e6;
     snprintf(slot->line.kernel, sizeof(slot->line.kernel), "%s", peer->peer->how(slot->work));
-    if (peer->peer->run(slot->work, 1, &err) != QDOT_OK)
+    begin = bench_now_ns();
+    status = peer->peer->run(slot->work, 1, &err);
+    if (run->target->plan->setup)
+        slot->line.setup =
+            (struct setup){.create = create, .first_run = (double)(bench_now_ns() - begin)};
+    if (status != QDOT_OK)
         failed(slot, LINE_FAILED, err.text);
     else if (!peer_check(peer->peer, slot->work, &run->peers, note, sizeof(note)))
         failed(slot, LINE_WRONG, note);
@@ -244,12 +260,31 @@ static void report_slots(struct layer_run *run, size_t repetition, struct report
             totals[i].qdot_ns += times * ops / best;
         }
         totals[i].layers += repetition == 0;
+        totals[i].cache_percent = line->cache_percent;
         /* The dispatcher and a peer may take another way for each layer. */
-        const char *who = slot->peer                     ? line->peer
-                          : run->target->rows[i].name[0] ? line->kernel
-                                                         : "(dispatcher's rows)";
+        const char *who = slot->peer     ? line->peer
+                          : line->chosen ? "(dispatcher's rows)"
+                                         : line->kernel;
         snprintf(totals[i].kernel, sizeof(totals[i].kernel), "%s", who);
     }
+}
+
+/* How fast one reads what the shape streams, where no cache of a core's own holds it. */
+static void find_stream(struct layer_run *run)
+{
+    const size_t threads = run->target->threads;
+    const size_t bytes = threads ? shape_streamed(&run->product.shape) : 0;
+    const long known = sysconf(_SC_LEVEL2_CACHE_SIZE);
+    const size_t cache = known > 0 ? (size_t)known : (size_t)1 << 20;
+    struct qdot_error err = {0};
+    double rate = 0;
+    if (!threads || bytes / threads <= cache)
+        return;
+    measure_settle();
+    if (peak_cpu_stream(threads, bytes, &rate, &err) != QDOT_OK)
+        return; /* there is no such limit to be told */
+    for (size_t i = 0; i < run->slot_count; i++)
+        run->slots[i].line.stream = rate;
 }
 
 static void run_layer(struct layer_run *run, double seconds, struct report_total *totals)
@@ -264,8 +299,10 @@ static void run_layer(struct layer_run *run, double seconds, struct report_total
     run->slot_count = 0;
     for (size_t i = 0; made && i < t->row_count; i++)
         add_row(run, &t->rows[i]);
-    if (made)
+    if (made) {
         add_peers(run);
+        find_stream(run);
+    }
     if (!made)
         failed(add_slot(run), LINE_FAILED, err.text);
     progress_stop(progress);
@@ -356,7 +393,7 @@ static void run_net_types(struct layer_run *run, const enum qdot_type types[2], 
     if (text && fclose(text) == 0 && left_out_count)
         bench_report_left_out(t->report, left_out);
     free(left_out);
-    for (size_t i = 0; net->whole && i < t->row_count + t->peer_count; i++)
+    for (size_t i = 0; net->sum == SUM_INFERENCE && i < t->row_count + t->peer_count; i++)
         if (totals[i].layers) {
             totals[i].target = t->index;
             totals[i].net = net;
@@ -406,17 +443,21 @@ static bool row_is(const char *row, const char *kernel)
     return strcmp(row, kernel) == 0 || (slash && strcmp(slash + 1, kernel) == 0);
 }
 
-static int find_rows(struct target *t, struct qdot_error *err)
+static int find_rows(struct target *t, struct qdot_device *device, size_t cache_percent,
+                     struct qdot_error *err)
 {
     const char *kernel = t->plan->kernel;
-    t->row_count = 0;
+    const size_t before = t->row_count;
+    if (t->row_count == MAX_ROWS)
+        return bench_fail(err, QDOT_NO_MEMORY, "more than %d rows", MAX_ROWS);
     if (!kernel && !t->plan->all_rows) {
-        t->rows[t->row_count++].name[0] = '\0';
+        t->rows[t->row_count++] =
+            (struct competing_row){.device = device, .cache_percent = cache_percent};
         return QDOT_OK;
     }
     for (size_t i = 0;; i++) {
         struct qdot_row_info info = {.size = sizeof(info)};
-        const int status = qdot_device_row(t->device, i, &info, err);
+        const int status = qdot_device_row(device, i, &info, err);
         if (status == QDOT_END)
             break;
         if (status != QDOT_OK)
@@ -432,13 +473,34 @@ static int find_rows(struct target *t, struct qdot_error *err)
         if (t->row_count == MAX_ROWS)
             return bench_fail(err, QDOT_NO_MEMORY, "more than %d rows", MAX_ROWS);
         struct competing_row *row = &t->rows[t->row_count++];
-        *row = (struct competing_row){.kind = info.kind, .depthwise = info.depthwise != 0};
+        *row = (struct competing_row){.device = device,
+                                      .cache_percent = cache_percent,
+                                      .kind = info.kind,
+                                      .depthwise = info.depthwise != 0};
         snprintf(row->name, sizeof(row->name), "%s", info.name);
     }
-    if (t->row_count)
+    if (t->row_count > before)
         return QDOT_OK;
     return kernel ? bench_fail(err, QDOT_UNSUPPORTED, "no row '%s'", kernel)
                   : bench_fail(err, QDOT_DEVICE_FAILED, "no row is admitted");
+}
+
+/* Who competes: the rows of the device, or of the same with each of the caches that were asked for. */
+static int find_competitors(struct target *t, const struct qdot_device_desc *desc,
+                            struct qdot_error *err)
+{
+    const struct bench_plan *plan = t->plan;
+    int status = QDOT_OK;
+    if (!t->threads || plan->cache_count == 0)
+        return find_rows(t, t->device, 0, err);
+    for (size_t i = 0; status == QDOT_OK && i < plan->cache_count; i++) {
+        struct qdot_device_desc cached = *desc;
+        cached.cache_percent = plan->caches[i];
+        status = qdot_open(&cached, &t->cached[i], err);
+        if (status == QDOT_OK)
+            status = find_rows(t, t->cached[i], plan->caches[i], err);
+    }
+    return status;
 }
 
 /* A large product, for devices without a loop of their own. */
@@ -516,7 +578,7 @@ int runner_run(const struct bench_plan *plan, struct report *report, const char 
         status = qdot_device_info(t->device, &target.info, err);
     t->backend = target.info.backend;
     if (status == QDOT_OK)
-        status = find_rows(t, err);
+        status = find_competitors(t, &desc, err);
     if (status == QDOT_OK)
         status = find_peak(t, target.info.name, &target.peak, err);
     progress_stop(progress);
@@ -533,9 +595,12 @@ int runner_run(const struct bench_plan *plan, struct report *report, const char 
         open_peers(t, target.info.name);
         for (size_t i = 0; i < plan->net_count; i++)
             run_net(t, plan->nets[i]);
+        bench_report_classes(report, t->index);
     }
     for (size_t i = 0; i < t->peer_count; i++)
         t->peers[i].peer->close(t->peers[i].state);
+    for (size_t i = 0; i < plan->cache_count; i++)
+        qdot_close(t->cached[i]);
     qdot_close(t->device);
     free(t);
     return status;

@@ -7,7 +7,7 @@
 #include "report.h"
 #include "suites.h"
 
-enum { PLAN_NETS = 16, PLAN_TYPES = 8, PLAN_OUTS = 8, PLAN_PEERS = 8 };
+enum { PLAN_NETS = 32, PLAN_TYPES = 8, PLAN_OUTS = 8, PLAN_PEERS = 8, PLAN_CACHES = 8 };
 
 struct bench_plan {
     const struct bench_net *nets[PLAN_NETS];
@@ -18,8 +18,11 @@ struct bench_plan {
     size_t out_count;
     const struct peer *peers[PLAN_PEERS];
     size_t peer_count;
+    size_t caches[PLAN_CACHES]; /* percents, each with lines of its own on the CPU; else as it is */
+    size_t cache_count;
     const char *kernel; /* NULL: the dispatcher's */
     bool all_rows;
+    bool setup;      /* measure that too */
     double min_time; /* seconds */
     size_t repeat;   /* lines a product, each with samples of its own; from 1 */
     double budget;   /* seconds a device and network; 0: none */

@@ -163,6 +163,11 @@ double shape_ops(const struct shape *s)
     return 2.0 * (double)s->m * (double)s->n * (double)s->k;
 }
 
+size_t shape_streamed(const struct shape *s)
+{
+    return s->kind != QDOT_GEMM ? 0 : s->m > s->n ? s->m * s->k : s->n * s->k;
+}
+
 /* Pairs of an output and a tap of one axis that meet inside the input. */
 static double inside(size_t outputs, size_t kernel, size_t stride, size_t dilation, size_t before,
                      size_t size)

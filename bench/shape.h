@@ -28,8 +28,10 @@ void shape_text(const struct shape *shape, char *text, size_t bytes);
 size_t shape_inputs(const struct shape *shape); /* elements of A */
 /* A matrix product, or a convolution that is one of its input [m,k] and its weights [n,k]. */
 bool shape_is_product(const struct shape *shape);
-/* A multiply-add is 2. Taps in the padding count, as they do in everybody's figures. */
+/* Operations: a multiply-add is 2. Taps in the padding count, as they do in everybody's figures. */
 double shape_ops(const struct shape *shape);
+/* Of a product, the elements of the larger operand, which the other's rows or columns share. */
+size_t shape_streamed(const struct shape *shape);
 /* The part of them that is in the padding, 0 to 1. */
 double shape_padding(const struct shape *shape);
 

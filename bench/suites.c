@@ -259,6 +259,29 @@ static const struct bench_layer deepbench[] = {
     GEMM("server_512", 512, 6000, 2816, 1),
 };
 
+/* Matrix products by what limits them: from large ones, which the multipliers limit, over few rows,
+ * for which B is streamed from memory, to tiny ones, which are mostly call and set-up. Of networks:
+ * DeepBench's, a model of width 4096 and 11008 with prompts of several lengths, BERT's projection,
+ * ResNet-50's convolutions written out as products. */
+#define SIZE(rows, columns, depth) GEMM(#rows "x" #columns "x" #depth, rows, columns, depth, 1)
+#define WIDE(rows) SIZE(rows, 4096, 4096), SIZE(rows, 11008, 4096), SIZE(rows, 4096, 11008)
+static const struct bench_layer square[] = {SIZE(256, 256, 256), SIZE(512, 512, 512),
+                                            SIZE(1024, 1024, 1024)};
+static const struct bench_layer square_large[] = {SIZE(2048, 2048, 2048), SIZE(4096, 4096, 4096)};
+static const struct bench_layer long_side[] = {SIZE(5124, 700, 2048), SIZE(3072, 3000, 1024),
+                                               SIZE(512, 6000, 2816)};
+static const struct bench_layer llm_m128_512[] = {WIDE(128), WIDE(512)};
+static const struct bench_layer llm_m32[] = {WIDE(32)};
+static const struct bench_layer llm_m8[] = {WIDE(8)};
+static const struct bench_layer bert_m8_32[] = {SIZE(8, 768, 768), SIZE(32, 768, 768)};
+static const struct bench_layer vector[] = {WIDE(1), SIZE(1, 7680, 2560), SIZE(7680, 1, 2560)};
+static const struct bench_layer written_out[] = {SIZE(12544, 64, 147)};
+static const struct bench_layer short_side[] = {SIZE(35, 700, 2048), SIZE(49, 512, 4608),
+                                                SIZE(3136, 64, 576)};
+static const struct bench_layer small[] = {SIZE(17, 33, 65), SIZE(32, 32, 32), SIZE(64, 64, 64),
+                                           SIZE(128, 128, 128)};
+static const struct bench_layer tiny[] = {SIZE(1, 16, 16), SIZE(4, 32, 32), SIZE(16, 16, 16)};
+
 /* Made up: products with an even tile, edges in every dimension, one row, one column; convolutions
  * with padding, depthwise with a stride, grouped with a stride. */
 static const struct bench_layer smoke[] = {
@@ -275,21 +298,38 @@ static const struct bench_layer smoke[] = {
 
 const struct bench_net bench_nets[] = {
     {"resnet50", "resnet50", "ResNet-50 v1.5, 224x224, batch 1: 53 convolutions, fc",
-     LAYERS(resnet50), 1},
+     LAYERS(resnet50), SUM_INFERENCE},
     {"mobilenet_v2", "mobilenet_v2", "MobileNetV2 1.0, 224x224, batch 1: 52 convolutions, fc",
-     LAYERS(mobilenet_v2), 1},
+     LAYERS(mobilenet_v2), SUM_INFERENCE},
     {"mobilenet_v1", "mobilenet_v1", "MobileNetV1 1.0, 224x224, batch 1: 27 convolutions, fc",
-     LAYERS(mobilenet_v1), 1},
+     LAYERS(mobilenet_v1), SUM_INFERENCE},
     {"efficientnet_lite0", "efficientnet_lite0",
-     "EfficientNet-Lite0, 224x224, batch 1: 49 convolutions, fc", LAYERS(efficientnet_lite0), 1},
-    {"yolov8n", "yolov8n", "YOLOv8n, 640x640, batch 1: 63 convolutions", LAYERS(yolov8n), 1},
+     "EfficientNet-Lite0, 224x224, batch 1: 49 convolutions, fc", LAYERS(efficientnet_lite0),
+     SUM_INFERENCE},
+    {"yolov8n", "yolov8n", "YOLOv8n, 640x640, batch 1: 63 convolutions", LAYERS(yolov8n),
+     SUM_INFERENCE},
     {"bert_base", "bert_base", "BERT base, sequence of 128, without attention's own products",
-     LAYERS(bert_base), 1},
+     LAYERS(bert_base), SUM_INFERENCE},
     {"llama2_7b", "llama2_7b_prefill", "Llama 2 7B, prompt of 128, without attention and head",
-     LAYERS(llama2_prefill), 1},
+     LAYERS(llama2_prefill), SUM_INFERENCE},
     {"llama2_7b", "llama2_7b_decode", "Llama 2 7B, one token, without attention and head",
-     LAYERS(llama2_decode), 1},
-    {"deepbench", "deepbench", "DeepBench, inference, int8", LAYERS(deepbench), 0},
-    {"smoke", "smoke", "tiny products and convolutions, for a quick look", LAYERS(smoke), 0},
+     LAYERS(llama2_decode), SUM_INFERENCE},
+    {"deepbench", "deepbench", "DeepBench, inference, int8", LAYERS(deepbench), SUM_NOTHING},
+    {"gemm", "square", "256^3, 512^3, 1024^3", LAYERS(square), SUM_CLASS},
+    {"gemm", "square_large", "2048^3, 4096^3", LAYERS(square_large), SUM_CLASS},
+    {"gemm", "long_side", "three of DeepBench, 5124x700x2048 and such", LAYERS(long_side),
+     SUM_CLASS},
+    {"gemm", "llm_m128_512", "128 and 512 rows times 4096x4096, 11008x4096, 4096x11008",
+     LAYERS(llm_m128_512), SUM_CLASS},
+    {"gemm", "llm_m32", "32 rows times these", LAYERS(llm_m32), SUM_CLASS},
+    {"gemm", "llm_m8", "8 rows times these", LAYERS(llm_m8), SUM_CLASS},
+    {"gemm", "bert_m8_32", "8 and 32 rows times 768x768", LAYERS(bert_m8_32), SUM_CLASS},
+    {"gemm", "vector", "one row or one column", LAYERS(vector), SUM_CLASS},
+    {"gemm", "written_out", "12544x64x147", LAYERS(written_out), SUM_CLASS},
+    {"gemm", "short_side", "35x700x2048, 49x512x4608, 3136x64x576", LAYERS(short_side), SUM_CLASS},
+    {"gemm", "small", "17x33x65, 32^3, 64^3, 128^3", LAYERS(small), SUM_CLASS},
+    {"gemm", "tiny", "1x16x16, 4x32x32, 16x16x16", LAYERS(tiny), SUM_CLASS},
+    {"smoke", "smoke", "tiny products and convolutions, for a quick look", LAYERS(smoke),
+     SUM_NOTHING},
 };
 const size_t bench_net_count = sizeof(bench_nets) / sizeof(bench_nets[0]);

@@ -200,6 +200,7 @@ static struct qdot_device *device_new(const struct qdot_device_desc *desc,
     memset(device, 0, sizeof(*device));
     device->allocator = *allocator;
     device->budget_ns = (desc->budget_us ? desc->budget_us : 300000) * 1000;
+    device->cache_percent = desc->cache_percent ? desc->cache_percent : 100;
     if (pthread_mutex_init(&device->lock, NULL)) {
         qdot_release(device, device);
         return NULL;
@@ -330,6 +331,9 @@ int qdot_open(const struct qdot_device_desc *desc, struct qdot_device **device,
     if (desc->thread_count > 1024 || desc->threads.threads > 1024)
         return qdot_fail(err, QDOT_INVALID, "%s: expected at most 1024",
                          desc->thread_count > 1024 ? "thread_count" : "threads");
+    if (desc->cache_percent > 1000)
+        return qdot_fail(err, QDOT_INVALID, "cache_percent: expected at most 1000, got %zu",
+                         desc->cache_percent);
     if (desc->budget_us > UINT64_MAX / 1000)
         return qdot_fail(err, QDOT_INVALID, "budget_us: expected at most 2^64 / 1000");
     int status = check_disable(desc->disable, err);

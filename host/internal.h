@@ -161,6 +161,7 @@ struct qdot_device {
     void *pool;      /* pthreadpool_t when 'threads' is ours */
     char *cache_dir; /* NULL: no files */
     uint64_t budget_ns;
+    size_t cache_percent;
     pthread_mutex_t lock;             /* row_state and tuning */
     struct qdot_row_state *row_state; /* one a row of the backend */
     struct qdot_tuning *tuning;       /* NULL: none */

@@ -120,6 +120,8 @@ struct qdot_device_desc {
                               written is no error: nothing is kept */
     size_t thread_count;   /* CPU threads when 'threads' is not given, at most 1024; 0 = one a
                               processor; without pthreadpool there is one */
+    size_t cache_percent;  /* CPU: work is cut for caches of so many percent of those that open
+                              finds, 1 to 1000; 0 = 100. Never changes a result (tests, benchmarks) */
     struct qdot_threads threads;     /* the caller's pool; default: a pool of the device's own */
     struct qdot_allocator allocator; /* default: aligned_alloc and free */
     uint64_t budget_us; /* "auto": bound on the time one qdot_op_create spends measuring; checked

@@ -282,6 +282,7 @@ static void *no_alloc(void *ctx, size_t bytes, size_t alignment)
     X(disable, QDOT_INVALID, "disable", d->disable = "avx2,warpdrive")        \
     X(threads, QDOT_INVALID, "threads", d->threads.threads = 2)               \
     X(thread_count, QDOT_INVALID, "thread_count", d->thread_count = SIZE_MAX) \
+    X(cache_percent, QDOT_INVALID, "cache_percent", d->cache_percent = 1001)  \
     X(allocator, QDOT_INVALID, "allocator", d->allocator.alloc = no_alloc)    \
     X(budget, QDOT_INVALID, "budget_us", d->budget_us = UINT64_MAX)
 
@@ -314,6 +315,33 @@ static void test_open_rules(void **state)
     }
     struct qdot_error err = {0};
     api_expect("device NULL", qdot_open(NULL, NULL, &err), QDOT_INVALID, &err, "device");
+}
+
+/* With caches of a hundredth K is cut, and the sums wait in the workspace. What an op gives with
+ * them is for qdot conform. */
+static void test_cache_percent(void **state)
+{
+    (void)state;
+    size_t workspace[2];
+    uint8_t *b = calloc(64, 4096);
+    assert_non_null(b);
+    for (size_t i = 0; i < 2; i++) {
+        struct qdot_device_desc desc = {.size = sizeof(desc),
+                                        .device = "cpu",
+                                        .cache_dir = "",
+                                        .thread_count = 1,
+                                        .cache_percent = i ? 1 : 1000};
+        struct qdot_op_desc op_desc = {.m = 64, .n = 64, .k = 4096, .b = b};
+        struct qdot_device *device;
+        struct qdot_op *op;
+        assert_int_equal(qdot_open(&desc, &device, NULL), QDOT_OK);
+        assert_int_equal(qdot_op_create(device, &op_desc, &op, NULL), QDOT_OK);
+        workspace[i] = qdot_op_workspace_bytes(op);
+        qdot_op_destroy(op);
+        qdot_close(device);
+    }
+    free(b);
+    assert_true(workspace[0] < workspace[1]);
 }
 
 static void test_buffer_rules(void **state)
@@ -404,15 +432,11 @@ static void test_texts(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_op_rules),
-        cmocka_unit_test(test_op_good),
-        cmocka_unit_test(test_op_too_large),
-        cmocka_unit_test(test_run_rules),
-        cmocka_unit_test(test_open_rules),
-        cmocka_unit_test(test_buffer_rules),
-        cmocka_unit_test(test_auto_has_no_buffers),
-        cmocka_unit_test(test_null_is_fine),
-        cmocka_unit_test(test_texts),
+        cmocka_unit_test(test_op_rules),     cmocka_unit_test(test_op_good),
+        cmocka_unit_test(test_op_too_large), cmocka_unit_test(test_run_rules),
+        cmocka_unit_test(test_open_rules),   cmocka_unit_test(test_cache_percent),
+        cmocka_unit_test(test_buffer_rules), cmocka_unit_test(test_auto_has_no_buffers),
+        cmocka_unit_test(test_null_is_fine), cmocka_unit_test(test_texts),
     };
     return cmocka_run_group_tests_name("rules", tests, NULL, NULL);
 }

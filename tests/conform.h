@@ -95,11 +95,12 @@ struct conform_case {
     enum floats row_scale, bias_f;
     int32_t out_zero, clamp_lo, clamp_hi;
     enum place place;
-    size_t runs; /* of one op, with m varying; at most RUNS_MAX */
-    bool packed; /* the op is made from another one's packed B */
-    bool chain;  /* two ops, one reading what the other wrote, without a sync between */
-    size_t threads;
-    uint64_t data; /* seed of the contents */
+    size_t runs;          /* of one op, with m varying; at most RUNS_MAX */
+    bool packed;          /* the op is made from another one's packed B */
+    bool chain;           /* two ops, one reading what the other wrote, without a sync between */
+    size_t threads;       /* other than 0: of a device of the case's own */
+    size_t cache_percent; /* of that device */
+    uint64_t data;        /* seed of the contents */
 };
 
 struct conform_group {

@@ -175,6 +175,13 @@ void make_signs(struct random *r, struct conform_case *c, size_t index)
     c->place = random_below(r, 2) ? PLACE_HOST_END : PLACE_HOST_START;
 }
 
+void make_caches(struct random *r, struct conform_case *c, size_t index)
+{
+    c->cache_percent = (const size_t[]){1, 2, 7, 1000}[index % 4];
+    c->threads = random_between(r, 1, 3);
+    c->runs = 2;
+}
+
 /* ---- the table ------------------------------------------------------------------------------- */
 
 #define G QDOT_GEMM
@@ -197,6 +204,7 @@ const struct conform_group conform_groups[] = {
     {G, "blocks", "shapes larger than cache blocks", gemm_blocks, 0, 0, 0, 0},
     {G, "packed", "packed B saved, loaded and run", gemm_packed, 0, 0, 0, 0},
     {G, "threads", "1, 2, 3 and 7 threads", gemm_threads, 0, 0, true, 0},
+    {G, "caches", "cut for caches of 1, 2, 7 and 1000 percent", gemm_caches, 0, 0, true, 0},
     {G, "layers", "layers of ResNet-50 and BERT", gemm_layers, 0, 0, 0, 0},
 
     {C, "edge", "pads, strides, dilations, groups at their limits", conv_edge, 0, 0, 0, 0},
@@ -214,6 +222,7 @@ const struct conform_group conform_groups[] = {
     {C, "blocks", "shapes larger than cache blocks", conv_blocks, 0, 0, 0, 0},
     {C, "packed", "packed weights saved, loaded and run", conv_packed, 0, 0, 0, 0},
     {C, "threads", "1, 2 and 5 threads", conv_threads, 0, 0, true, 0},
+    {C, "caches", "cut for caches of 1, 2, 7 and 1000 percent", conv_caches, 0, 0, true, 0},
     {C, "layers", "layers of ResNet, MobileNet, EfficientNet, DCGAN", conv_layers, 0, 0, 0, 0},
 };
 const size_t conform_group_count = sizeof(conform_groups) / sizeof(conform_groups[0]);

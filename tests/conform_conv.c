@@ -333,6 +333,29 @@ bool conv_blocks(const struct geometry *g, size_t index, struct random *r, struc
     return true;
 }
 
+/* A window of several lines, whose runs of K are cut where caches are small. */
+bool conv_caches(const struct geometry *g, size_t index, struct random *r, struct conform_case *c)
+{
+    if (index >= 48)
+        return false;
+    struct qdot_conv *v = &c->conv;
+    if (index % 3 == 0) {
+        geometry_any(g, r, v);
+    } else {
+        *v = geometry_single(index % 5 == 4 ? QDOT_NCHW : QDOT_NHWC);
+        geometry_channels(v, g->depthwise ? random_between(r, 1, 200) : 1,
+                          g->depthwise ? 1 : random_between(r, 16, 64), random_between(r, 1, 70));
+        geometry_square(v, random_between(r, 2, 5), random_between(r, 1, 2), random_below(r, 3));
+        v->height = random_between(r, 3, 9);
+        v->width = random_between(r, 3, 9);
+        geometry_fit(g, v);
+    }
+    make_types(c, random_below(r, 16));
+    make_rest(r, c);
+    make_caches(r, c, index);
+    return true;
+}
+
 /* Layers with their pixels cut to keep it short: height and width, channels a group, output channels a
  * group, groups, kernel, stride. */
 bool conv_layers(const struct geometry *g, size_t index, struct random *r, struct conform_case *c)

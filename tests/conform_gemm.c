@@ -282,6 +282,23 @@ bool gemm_blocks(const struct geometry *g, size_t index, struct random *r, struc
     return true;
 }
 
+/* Shapes that are cut only where caches are small: several blocks of rows, several cuts of K. */
+bool gemm_caches(const struct geometry *g, size_t index, struct random *r, struct conform_case *c)
+{
+    if (index >= 32)
+        return false;
+    ragged(g, r, c);
+    if (!g->small) {
+        c->m = random_between(r, 1, 9 * g->mr);
+        c->k = random_between(r, 100, 1200);
+    }
+    make_types(c, random_below(r, 16));
+    make_rest(r, c);
+    c->b_at_run = index / 4 % 4 == 3;
+    make_caches(r, c, index);
+    return true;
+}
+
 /* ResNet-50: first convolution, a 1x1, a 3x3 and the classifier, as GEMMs of their im2col form.
  * BERT base: a projection and the two halves of a feed-forward block. M is cut to keep it short. */
 bool gemm_layers(const struct geometry *g, size_t index, struct random *r, struct conform_case *c)

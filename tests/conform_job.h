@@ -41,7 +41,7 @@ struct job {
     struct guarded b2; /* chain: B of the second op, [n, n2], or its 1x1 weights */
     struct qdot_conv conv2;
     size_t n2;
-    struct qdot_device *own; /* opened for this case's thread count */
+    struct qdot_device *own; /* opened for this case's threads and caches */
     struct qdot_op *op, *op2;
 };
 

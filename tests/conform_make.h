@@ -24,6 +24,9 @@ void make_rounding(struct random *r, struct conform_case *c, size_t signs, size_
 enum { SIGNS = 16 * 19 };
 void make_signs(struct random *r, struct conform_case *c, size_t index);
 
+/* A device with caches of few bytes, for which everything is cut small, or with large ones. */
+void make_caches(struct random *r, struct conform_case *c, size_t index);
+
 /* ---- conform_geometry.c ---------------------------------------------------------------------- */
 
 /* Of a depthwise row every group has one input channel. */
@@ -60,6 +63,7 @@ MAKER(gemm_random)
 MAKER(gemm_blocks)
 MAKER(gemm_packed)
 MAKER(gemm_threads)
+MAKER(gemm_caches)
 MAKER(gemm_layers)
 MAKER(conv_edge)
 MAKER(conv_signs)
@@ -76,6 +80,7 @@ MAKER(conv_random)
 MAKER(conv_blocks)
 MAKER(conv_packed)
 MAKER(conv_threads)
+MAKER(conv_caches)
 MAKER(conv_layers)
 #undef MAKER
 

@@ -89,8 +89,11 @@ static enum verdict create(struct job *job, struct qdot_device **device)
         struct qdot_device_info info = {.size = sizeof(info)};
         if (qdot_device_info(*device, &info, &err))
             return refused(job, "qdot_device_info", &err);
-        struct qdot_device_desc open = {
-            .size = sizeof(open), .device = info.name, .cache_dir = "", .thread_count = c->threads};
+        struct qdot_device_desc open = {.size = sizeof(open),
+                                        .device = info.name,
+                                        .cache_dir = "",
+                                        .thread_count = c->threads,
+                                        .cache_percent = c->cache_percent};
         if (job->target->tasks)
             open.threads = (struct qdot_threads){c->threads, NULL, conform_parallel_for};
         if (qdot_open(&open, &job->own, &err))

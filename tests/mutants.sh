@@ -57,6 +57,11 @@ vulkan_layer() {
         return 1
     fi
 }
+bench() { # bench SUITES
+    timeout 120 "$build/qdot" bench --device cpu --suite "$1" --threads 1 --min-time 0.01 \
+        --cache-percent 100,50 --json "$scratch/bench.json" >/dev/null &&
+        /usr/bin/python3 "$tree/tests/bench_report.py" "$scratch/bench.json"
+}
 api() {
     timeout 120 "$build/api_$1"
 }
@@ -72,6 +77,7 @@ caught_by() {
     awk '/^not_run .*self-test/ { print "self-test refuses " $3; exit }
          /^(fail|crash|timeout|not_run) / { print $1 " " $3 " " $4; exit }
          /Failure!|FAILED|ERROR:/ { sub(/^.*\] /, ""); print; exit }
+         /wrong or missing/ { print; exit }
          /data race|Invalid|Error|SYNC-HAZARD/ { print; exit }' "$scratch/check.log" | cut -c 1-70
 }
 

@@ -179,14 +179,21 @@ static int cpu_describe(size_t index, struct qdot_device_info *info, struct qdot
     return QDOT_OK;
 }
 
+/* The size of a cache as the caller wants it taken; 'usual' where the system knows of less than
+ * 'least'. */
+static size_t cache_bytes(const struct qdot_device *device, int name, long least, size_t usual)
+{
+    const long found = sysconf(name);
+    return (found >= least ? (size_t)found : usual) * device->cache_percent / 100;
+}
+
 static int cpu_open(struct qdot_device *device, size_t index, struct qdot_error *err)
 {
     (void)index;
     struct cpu_device *impl = qdot_alloc(device, sizeof(*impl));
     if (!impl)
         return qdot_fail(err, QDOT_NO_MEMORY, "no memory for the device");
-    const long l2 = sysconf(_SC_LEVEL2_CACHE_SIZE);
-    impl->l2_bytes = l2 >= 1 << 18 ? (size_t)l2 : 1u << 20;
+    impl->l2_bytes = cache_bytes(device, _SC_LEVEL2_CACHE_SIZE, 1 << 18, 1u << 20);
     device->impl = impl;
     device->features = cpu_features();
     return QDOT_OK;
