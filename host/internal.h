@@ -108,10 +108,10 @@ struct qdot_terms {
     int32_t *b_neg;
     int32_t *col_sum; /* zero when B comes at run */
     float *scale;
-    float *bias_f; /* -0 when absent: adding -0 changes no bit of any float */
+    float *bias_f;  /* -0 when absent: adding -0 changes no bit of any float */
     bool any_b_neg; /* some are not 0 */
     bool one_b_neg; /* they are all the same */
-    float most; /* no |acc * scale| of any column is larger */
+    float most;     /* no |acc * scale| of any column is larger */
 };
 
 /* Packed B: header, panels, col_sum; pack.c has the layout. */

@@ -43,8 +43,10 @@ check() {
 
 check tile_avx512vnni tile_6 vpdpbusd 24 48
 # the one of the stack is what it was told
-check column_avx512vnni cpu_column_u8 vpdpbusd 24 47 1
-check column_avx512vnni cpu_column_s32 vpdpbusd 24 47 1
+check column_avx512vnni cpu_column_6_s32 vpdpbusd 24 47 1
+check column_avx512vnni cpu_column_6_u8_flip_adds vpdpbusd 24 47 1
+check column_avx512vnni cpu_column_8_s32 vpdpbusd 24 47 1
+check column_avx512vnni cpu_column_8_u8_flip_adds vpdpbusd 24 47 1
 # six of its twelve pointers to rows have no register
 check tile_avx512vnni tile_12 vpdpbusd 24 55 6
 check tile_avxvnni tile_6 vpdpbusd 12 26
