@@ -25,8 +25,103 @@ static inline __attribute__((always_inline)) TARGET __m128i add_lanes(const __m5
     return _mm_add_epi32(_mm256_castsi256_si128(sums), _mm256_extracti128_si256(sums, 1));
 }
 
+/* Row i of the tile, its lanes added up. */
+static inline __attribute__((always_inline)) TARGET void finish(const struct cpu_tile *t, size_t i,
+                                                                __m128i v)
+{
+    uint32_t sum[NR];
+    if (t->more)
+        v = _mm_add_epi32(v, _mm_loadu_si128((const __m128i *)(const void *)(t->acc + i * NR)));
+    else
+        v = _mm_add_epi32(v, _mm_set1_epi32(t->row_add ? t->row_add[i] : 0));
+    if (!t->last) {
+        _mm_storeu_si128((__m128i *)(void *)(t->acc + i * NR), v);
+        return;
+    }
+    _mm_storeu_si128((__m128i *)(void *)sum, v);
+    cpu_finish_row(t, i, sum, NR);
+}
+
+/* The sums of a column of rows. There is no b_neg: it is the same for all columns. */
+static inline __attribute__((always_inline)) TARGET void finish_line(const struct cpu_tile *t,
+                                                                     const int rows, __m128i v)
+{
+    const struct cpu_output *o = t->output;
+    const __mmask8 mask = (__mmask8)((1u << rows) - 1);
+    uint32_t out[MR];
+    if (t->row_add)
+        v = _mm_add_epi32(v, _mm_maskz_loadu_epi32(mask, t->row_add));
+    v = _mm_add_epi32(v, _mm_set1_epi32(o->bias[t->column]));
+    if (o->a_zero)
+        v = _mm_sub_epi32(v, _mm_mullo_epi32(_mm_maskz_loadu_epi32(mask, o->a_zero + t->row),
+                                             _mm_set1_epi32(o->col_sum[t->column])));
+    if (o->type != QDOT_S32) {
+        __m128 x = _mm_mul_ps(_mm_cvtepi32_ps(v), _mm_set1_ps(o->scale[t->column]));
+        if (o->type == QDOT_F32) {
+            if (o->row_scale)
+                x = _mm_mul_ps(x, _mm_maskz_loadu_ps(mask, o->row_scale + t->row));
+            x = _mm_add_ps(x, _mm_set1_ps(o->bias_f[t->column]));
+            v = _mm_castps_si128(x);
+        } else {
+            x = _mm_min_ps(_mm_max_ps(x, _mm_set1_ps(o->lo)), _mm_set1_ps(o->hi));
+            v = _mm_add_epi32(_mm_cvtps_epi32(x), _mm_set1_epi32(o->zero));
+        }
+    }
+    _mm_storeu_si128((__m128i *)(void *)out, v);
+    for (int i = 0; i < rows; i++) {
+        uint8_t *to = t->out + t->out_rows[i];
+        if (o->type == QDOT_S32 || o->type == QDOT_F32)
+            memcpy(to, &out[i], 4);
+        else
+            *to = (uint8_t)out[i];
+    }
+}
+
+/* One column: A passes by once, row after row, in the order in which it lies. Four sums of a row, as
+ * one would wait for itself. */
+static inline __attribute__((always_inline)) TARGET void line(const struct cpu_tile *t,
+                                                              const int rows)
+{
+    const __m512i flips = _mm512_set1_epi8((char)t->flip);
+    __m512i total[MR];
+    UNROLL(4)
+    for (int i = 0; i < MR; i++)
+        total[i] = _mm512_setzero_si512();
+    UNROLL(4)
+    for (int i = 0; i < rows; i++) {
+        const uint8_t *a = t->a + t->a_rows[i] + t->runs[0], *b = t->b;
+        __m512i c[4];
+        UNROLL(4)
+        for (int s = 0; s < 4; s++) {
+            c[s] = _mm512_setzero_si512();
+            OWN_REGISTER(c[s]);
+        }
+        size_t g = t->groups;
+        for (; g >= 4; g -= 4, a += 4 * 64, b += 4 * NR * 64) {
+            UNROLL(4)
+            for (int s = 0; s < 4; s++)
+                c[s] = _mm512_dpbusd_epi32(c[s],
+                                           _mm512_xor_si512(_mm512_loadu_si512(a + s * 64), flips),
+                                           _mm512_loadu_si512(b + s * NR * 64));
+        }
+        for (; g > 0; g--, a += 64, b += NR * 64)
+            c[0] = _mm512_dpbusd_epi32(c[0], _mm512_xor_si512(_mm512_loadu_si512(a), flips),
+                                       _mm512_loadu_si512(b));
+        total[i] = _mm512_add_epi32(_mm512_add_epi32(c[0], c[1]), _mm512_add_epi32(c[2], c[3]));
+    }
+    const __m128i v = add_lanes(total);
+    if (!t->more && t->last) {
+        finish_line(t, rows, v);
+        return;
+    }
+    int32_t sum[MR];
+    _mm_storeu_si128((__m128i *)(void *)sum, v);
+    for (int i = 0; i < rows; i++)
+        finish(t, (size_t)i, _mm_cvtsi32_si128(sum[i]));
+}
+
 static inline __attribute__((always_inline)) TARGET void tile(const struct cpu_tile *t,
-                                                              const int rows, const int columns)
+                                                              const int rows)
 {
     __m512i c[MR][NR];
     const uint8_t *b = t->b;
@@ -46,7 +141,7 @@ static inline __attribute__((always_inline)) TARGET void tile(const struct cpu_t
     for (size_t g = t->groups; g > 0; g--, at += 64, b += NR * 64) {
         __m512i bj[NR];
         UNROLL(4)
-        for (int j = 0; j < columns; j++)
+        for (int j = 0; j < NR; j++)
             bj[j] = _mm512_loadu_si512(b + j * 64);
         UNROLL(4)
         for (int i = 0; i < rows; i++) {
@@ -54,33 +149,22 @@ static inline __attribute__((always_inline)) TARGET void tile(const struct cpu_t
             const __m512i ai = _mm512_xor_si512(_mm512_loadu_si512(row), flips);
             _mm_prefetch((const char *)row + PREFETCH_BYTES, _MM_HINT_T0);
             UNROLL(4)
-            for (int j = 0; j < columns; j++)
+            for (int j = 0; j < NR; j++)
                 c[i][j] = _mm512_dpbusd_epi32(c[i][j], ai, bj[j]);
         }
     }
     UNROLL(4)
-    for (int i = 0; i < rows; i++) {
-        uint32_t sum[NR];
-        const __m128i more = t->more
-                                 ? _mm_loadu_si128((const __m128i *)(const void *)(t->acc + i * NR))
-                                 : _mm_set1_epi32(t->row_add ? t->row_add[i] : 0);
-        const __m128i v = _mm_add_epi32(add_lanes(c[i]), more);
-        if (t->last) {
-            _mm_storeu_si128((__m128i *)(void *)sum, v);
-            cpu_finish_row(t, (size_t)i, sum, NR);
-        } else {
-            _mm_storeu_si128((__m128i *)(void *)(t->acc + i * NR), v);
-        }
-    }
+    for (int i = 0; i < rows; i++)
+        finish(t, (size_t)i, add_lanes(c[i]));
 }
 
 #define TILE(rows)                                           \
     TARGET static void tile_##rows(const struct cpu_tile *t) \
     {                                                        \
         if (t->columns == 1)                                 \
-            tile(t, rows, 1);                                \
+            line(t, rows);                                   \
         else                                                 \
-            tile(t, rows, NR);                               \
+            tile(t, rows);                                   \
     }
 TILE(1)
 TILE(2)

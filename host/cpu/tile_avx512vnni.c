@@ -220,7 +220,8 @@ static inline __attribute__((always_inline)) TARGET void
 tile(const struct cpu_tile *t, const int rows, const int vectors, const int nr)
 {
     const struct cpu_tile *volatile const place = t;
-    /* vpdpbusd takes 4 or 5 clocks and two begin in each: fewer than 9 sums wait for each other. */
+    /* vpdpbusd takes 4 or 5 clocks and two begin in each: fewer than 9 sums wait for each other. One
+     * or two rows read B as fast as it comes, and hardware does that best: nothing is prefetched. */
     const int chains = rows > MR || rows * vectors > 8 ? 1 : rows * vectors > 4 ? 2 : 4;
     const ptrdiff_t prefetch = rows < LEAST_ROWS && t->far ? FAR_BYTES : COLUMN_NEAR;
     __m512i c[TALL][4], d[3][MR][4];
@@ -262,10 +263,8 @@ tile(const struct cpu_tile *t, const int rows, const int vectors, const int nr)
             for (int s = 0; s < chains; s++) {
                 __m512i bj[4];
                 UNROLL(4)
-                for (int j = 0; j < vectors; j++) {
+                for (int j = 0; j < vectors; j++)
                     bj[j] = _mm512_loadu_si512(b + s * nr * 4 + j * 64);
-                    _mm_prefetch((const char *)b + prefetch + s * nr * 4 + j * 64, _MM_HINT_T0);
-                }
                 UNROLL(12)
                 for (int i = 0; i < rows; i++) {
                     int32_t group;
