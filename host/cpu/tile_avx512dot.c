@@ -42,7 +42,7 @@ static inline __attribute__((always_inline)) TARGET void finish(const struct cpu
     cpu_finish_row(t, i, sum, NR);
 }
 
-/* The sums of a column of rows. There is no b_neg: it is the same for all columns. */
+/* The sums of a column of rows, where there is no b_neg. */
 static inline __attribute__((always_inline)) TARGET void finish_line(const struct cpu_tile *t,
                                                                      const int rows, __m128i v)
 {
@@ -110,7 +110,7 @@ static inline __attribute__((always_inline)) TARGET void line(const struct cpu_t
         total[i] = _mm512_add_epi32(_mm512_add_epi32(c[0], c[1]), _mm512_add_epi32(c[2], c[3]));
     }
     const __m128i v = add_lanes(total);
-    if (!t->more && t->last) {
+    if (!t->more && t->last && !t->output->b_neg) {
         finish_line(t, rows, v);
         return;
     }
