@@ -1,7 +1,8 @@
 /*
- * AVX-512 VNNI micro-kernels for a column of tiles below each other, of 4 to 6 rows and 64 columns or
- * of 7 or 8 rows and 48: the loop of tile_avx512vnni.c, and between tiles the output stage of one
- * under the first products of the next.
+ * AVX-512 VNNI micro-kernels for tiles in a column or in a line, of 4 to 6 rows and 64 columns or of 7
+ * or 8 rows and 48: the loop of tile_avx512vnni.c, and between tiles the output stage of one under
+ * the first products of the next. Tiles in a column have the same panel of B, tiles in a line the
+ * same rows of A.
  *
  * Between two tiles nothing is left to multiply: 24 vectors are converted, scaled and packed, some
  * 110 instructions that fill the schedulers and keep the next tile's products out: 45 clocks in
@@ -9,9 +10,8 @@
  * instructions need other ports than vpdpbusd, so here each row is finished and begun anew at once:
  * its accumulators are free, and COLUMN_AHEAD groups of its next tile follow in the stream.
  *
- * The first tile meets B where it is, and prefetches it as far ahead as it is told; the others find
- * it in L2. Behind its end comes its beginning again, but for the last tile: so the last groups of a
- * tile, its tail, prefetch the first ones.
+ * B is prefetched as far ahead as is told. In a column, behind a panel's end comes its beginning again,
+ * but for the last tile: so the last groups of a tile, its tail, prefetch the first ones.
  *
  * Assembly, because compilers given this in C keep the accumulators in memory.
  *
@@ -86,11 +86,8 @@ order: /* packs work within 128-bit lanes: the lanes' four-column pieces in orde
 .endm
 
 /* Behind the last row's: the first run begins. */
-.macro BEGUN rows, adds
+.macro BEGUN
     movq %rsi, COLUMN_FROM(%rbp)
-.if \adds
-    addq $4*\rows, COLUMN_ADD(%rbp)
-.endif
     movq COLUMN_RUNS(%rbp), %rdx
     movq %rdx, COLUMN_RUN(%rbp)
     movq COLUMN_RUN_COUNT(%rbp), %rdx
@@ -217,7 +214,7 @@ order: /* packs work within 128-bit lanes: the lanes' four-column pieces in orde
     EACH_ROW \rows, LOAD_ROW, %rdi
     movq COLUMN_FROM(%rbp), %rsi
     EACH_ROW \rows, BEGIN, \adds
-    BEGUN \rows, \adds
+    BEGUN
 1:                                      /* a tile */
     movq COLUMN_A_ROWS(%rbp), %rsi
     movq (%rsi), %rdi
@@ -231,8 +228,7 @@ order: /* packs work within 128-bit lanes: the lanes' four-column pieces in orde
     jb 3f
     movq $0, COLUMN_NEXT_STEP(%rbp)
 3:
-    movq COLUMN_FAR(%rbp), %rcx
-    movq $COLUMN_NEAR, COLUMN_FAR(%rbp)
+    movq COLUMN_FIRST(%rbp), %rcx
     cmpq $1, COLUMN_LEFT(%rbp)
     jne 4f
     subq COLUMN_TAIL(%rbp), %rdx
@@ -281,6 +277,8 @@ order: /* packs work within 128-bit lanes: the lanes' four-column pieces in orde
     addq COLUMN_TAIL(%rbp), %rdx
     cmpq $1, COLUMN_COUNT(%rbp)
     je 4b
+    cmpq $0, COLUMN_B_STEP(%rbp)
+    jne 4b
     movq COLUMN_B(%rbp), %rcx
     subq %rbx, %rcx
     jmp 4b
@@ -290,19 +288,33 @@ order: /* packs work within 128-bit lanes: the lanes' four-column pieces in orde
     movq COLUMN_SCALE(%rbp), %rdi
     decq COLUMN_COUNT(%rbp)
     je 7f
+    movq COLUMN_THEN(%rbp), %rax
+    movq %rax, COLUMN_FIRST(%rbp)
+    movq COLUMN_LIST_STEP(%rbp), %rax
     movq COLUMN_A_ROWS(%rbp), %rsi
-    addq $8*\rows, %rsi
+    addq %rax, %rsi
     movq %rsi, COLUMN_A_ROWS(%rbp)
     EACH_ROW \rows, LOAD_ROW, %rsi
+.if \adds
+    shrq $1, %rax
+    addq %rax, COLUMN_ADD(%rbp)
+.endif
     movq COLUMN_B(%rbp), %rbx
+    addq COLUMN_B_STEP(%rbp), %rbx
+    movq %rbx, COLUMN_B(%rbp)
     movq COLUMN_FROM(%rbp), %rsi
+    addq COLUMN_TERM_STEP(%rbp), %rsi
     movq COLUMN_RUNS(%rbp), %rax
     movq (%rax), %rax
     addq COLUMN_A(%rbp), %rax
     EACH_ROW \rows, FINISH_AND_BEGIN, \type, \flip, \adds
-    addq $8*\rows, %rdx
+    addq COLUMN_LIST_STEP(%rbp), %rdx
     movq %rdx, COLUMN_OUT_ROWS(%rbp)
-    BEGUN \rows, \adds
+    addq COLUMN_TERM_STEP(%rbp), %rdi
+    movq %rdi, COLUMN_SCALE(%rbp)
+    movq COLUMN_OUT_STEP(%rbp), %rdx
+    addq %rdx, COLUMN_OUT(%rbp)
+    BEGUN
     addq $4*COLUMN_AHEAD, %rax
 .if \rows <= 6
     addq $256*COLUMN_AHEAD, %rbx

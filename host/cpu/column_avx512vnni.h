@@ -11,37 +11,47 @@
 #define COLUMN_OUT 16
 #define COLUMN_OUT_ROWS 24
 #define COLUMN_COUNT 32
-#define COLUMN_RUNS 40
-#define COLUMN_RUN_COUNT 48
-#define COLUMN_RUN_BYTES 56
-#define COLUMN_B 64
-#define COLUMN_B_SKIP 72
-#define COLUMN_FROM 80
-#define COLUMN_FROM_STEP 88
-#define COLUMN_ADD 96
-#define COLUMN_SCALE 104
-#define COLUMN_NEXT 112
-#define COLUMN_NEXT_STEP 120
-#define COLUMN_NEXT_END 128
-#define COLUMN_TAIL 136
-#define COLUMN_FAR 144
-#define COLUMN_RUN 152
-#define COLUMN_LEFT 160
-#define COLUMN_ZERO 168
-#define COLUMN_FLIPS 172
+#define COLUMN_LIST_STEP 40
+#define COLUMN_B_STEP 48
+#define COLUMN_OUT_STEP 56
+#define COLUMN_TERM_STEP 64
+#define COLUMN_RUNS 72
+#define COLUMN_RUN_COUNT 80
+#define COLUMN_RUN_BYTES 88
+#define COLUMN_B 96
+#define COLUMN_B_SKIP 104
+#define COLUMN_FROM 112
+#define COLUMN_FROM_STEP 120
+#define COLUMN_ADD 128
+#define COLUMN_SCALE 136
+#define COLUMN_NEXT 144
+#define COLUMN_NEXT_STEP 152
+#define COLUMN_NEXT_END 160
+#define COLUMN_TAIL 168
+#define COLUMN_FIRST 176
+#define COLUMN_THEN 184
+#define COLUMN_RUN 192
+#define COLUMN_LEFT 200
+#define COLUMN_ZERO 208
+#define COLUMN_FLIPS 212
 
 #ifndef __ASSEMBLER__
 #include <stddef.h>
 #include <stdint.h>
 
-/* 'count' tiles below each other, of 'rows' rows and 64 columns, or with more than 6 rows 48, all of
- * which exist. The members are those of struct cpu_tile, but for the ones with a comment. */
+/* 'count' tiles, of 'rows' rows and 64 columns, or with more than 6 rows 48, all of which exist. The
+ * members are those of struct cpu_tile for the first one, but for those with a comment. The callee
+ * uses it up. */
 struct column {
     const uint8_t *a;
-    const ptrdiff_t *a_rows; /* rows * count; used up by the call */
+    const ptrdiff_t *a_rows;
     uint8_t *out;
-    const ptrdiff_t *out_rows; /* likewise; used up by the call */
-    size_t count;              /* likewise */
+    const ptrdiff_t *out_rows;
+    size_t count;
+    /* From tile to tile, in bytes; in a column the first of these is not 0, in a line the others: */
+    size_t list_step; /* of a_rows and out_rows, and twice of add */
+    size_t b_step, out_step;
+    size_t term_step; /* of from and scale */
     const ptrdiff_t *runs;
     size_t run_count;
     size_t run_bytes; /* of A: 4 a group, of which there are COLUMN_AHEAD and two more at least */
@@ -56,7 +66,7 @@ struct column {
     const uint8_t *next_end;
     size_t tail; /* bytes of A at the end of the last run under which the panel's first groups are
                   * prefetched */
-    size_t far;  /* bytes of B that the first tile prefetches ahead */
+    size_t first, then;   /* bytes of B prefetched ahead by the first tile, and by the others */
     const ptrdiff_t *run; /* for the callee's use */
     size_t left;          /* likewise */
     uint32_t zero;        /* the output's zero point, twice in 16 bits; of u8 and s8 */
@@ -70,6 +80,10 @@ COLUMN_PLACE(a_rows, COLUMN_A_ROWS);
 COLUMN_PLACE(out, COLUMN_OUT);
 COLUMN_PLACE(out_rows, COLUMN_OUT_ROWS);
 COLUMN_PLACE(count, COLUMN_COUNT);
+COLUMN_PLACE(list_step, COLUMN_LIST_STEP);
+COLUMN_PLACE(b_step, COLUMN_B_STEP);
+COLUMN_PLACE(out_step, COLUMN_OUT_STEP);
+COLUMN_PLACE(term_step, COLUMN_TERM_STEP);
 COLUMN_PLACE(runs, COLUMN_RUNS);
 COLUMN_PLACE(run_count, COLUMN_RUN_COUNT);
 COLUMN_PLACE(run_bytes, COLUMN_RUN_BYTES);
@@ -83,7 +97,8 @@ COLUMN_PLACE(next, COLUMN_NEXT);
 COLUMN_PLACE(next_step, COLUMN_NEXT_STEP);
 COLUMN_PLACE(next_end, COLUMN_NEXT_END);
 COLUMN_PLACE(tail, COLUMN_TAIL);
-COLUMN_PLACE(far, COLUMN_FAR);
+COLUMN_PLACE(first, COLUMN_FIRST);
+COLUMN_PLACE(then, COLUMN_THEN);
 COLUMN_PLACE(run, COLUMN_RUN);
 COLUMN_PLACE(left, COLUMN_LEFT);
 COLUMN_PLACE(zero, COLUMN_ZERO);

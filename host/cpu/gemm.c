@@ -186,6 +186,18 @@ static void sum_rows(const struct gemm_run *run, size_t row, size_t count, int32
     }
 }
 
+/* Some rows times this panel, and if they are one tile times those up to 'whole' as well; returns how
+ * many more panels these were. */
+static size_t do_tiles(const struct gemm_run *run, struct cpu_tile *t, size_t rows, size_t panel,
+                       size_t whole)
+{
+    if (rows && panel + 1 < whole &&
+        run->kernel->together(t, rows, whole - panel, run->op->packed.panel_bytes))
+        return whole - 1 - panel;
+    cpu_tiles(run->op->row, t, rows);
+    return 0;
+}
+
 /* Rows [row, row + count) of A times panels [first, last). */
 static void run_item(const struct gemm_run *run, uint8_t *scratch, size_t row, size_t count,
                      size_t first, size_t last)
@@ -219,6 +231,10 @@ static void run_item(const struct gemm_run *run, uint8_t *scratch, size_t row, s
     if (!stage_by_cut && !stage_by_part)
         stage(run, scratch + in_place * impl->stage_stride, row + in_place, count - in_place, 0,
               groups);
+    /* One tile a panel: whole panels, up to this one, can go together. */
+    size_t whole = 0;
+    if (count <= r->mr && run->kernel->together && impl->cut_groups == groups)
+        whole = n / r->nr < last ? n / r->nr : last;
     for (size_t panel = first; panel < last; panel++) {
         t.column = panel * r->nr;
         t.columns = n - t.column < r->nr ? n - t.column : r->nr;
@@ -244,7 +260,7 @@ static void run_item(const struct gemm_run *run, uint8_t *scratch, size_t row, s
             t.acc = acc;
             t.acc_rows = impl->acc_rows;
             t.flip = run->flip;
-            cpu_tiles(r, &t, in_place);
+            panel += do_tiles(run, &t, in_place, panel, whole);
             t.flip = 0;
             t.a = scratch + (stage_by_cut ? 0 : group * group_bytes);
             t.a_rows = impl->staged_rows + in_place;
@@ -256,7 +272,7 @@ static void run_item(const struct gemm_run *run, uint8_t *scratch, size_t row, s
                     stage(run, scratch, row + top, rows, 0, groups);
                     t.a_rows = impl->staged_rows;
                 }
-                cpu_tiles(r, &t, rows);
+                panel += do_tiles(run, &t, rows, panel, whole);
             }
         }
     }

@@ -395,8 +395,10 @@ static column_fn *const columns[MOST_ROWS - LEAST_ROWS + 1][3][4] = {
     {COLUMNS_OF(8, s32), COLUMNS_OF(8, u8), COLUMNS_OF(8, s8)},
 };
 
-/* The whole panel, outputs that need no more than column_avx512vnni.S has. */
-static bool column(const struct cpu_tile *t, size_t height, size_t tiles)
+/* Whole panels, outputs that need no more than column_avx512vnni.S has. In a line panels are
+ * 'panel_bytes' apart; 0: a column. */
+static bool tiles_together(const struct cpu_tile *t, size_t height, size_t count,
+                           size_t panel_bytes)
 {
     const struct cpu_output *o = t->output;
     const size_t nr = height > MR ? 48 : 64;
@@ -411,7 +413,11 @@ static bool column(const struct cpu_tile *t, size_t height, size_t tiles)
         .a_rows = t->a_rows,
         .out = t->last ? t->out : (uint8_t *)t->acc,
         .out_rows = t->last ? t->out_rows : t->acc_rows,
-        .count = tiles,
+        .count = count,
+        .list_step = panel_bytes ? 0 : height * sizeof(ptrdiff_t),
+        .b_step = panel_bytes,
+        .out_step = panel_bytes ? nr * (wide ? sizeof(int32_t) : 1) : 0,
+        .term_step = panel_bytes ? nr * sizeof(int32_t) : 0,
         .runs = t->runs,
         .run_count = t->run_count,
         .run_bytes = t->groups * 4,
@@ -425,7 +431,8 @@ static bool column(const struct cpu_tile *t, size_t height, size_t tiles)
         .next_end = t->next_end,
         .next_step = t->next_step,
         .tail = t->groups - COLUMN_AHEAD > TAIL_GROUPS ? 4 * TAIL_GROUPS : 4,
-        .far = t->far ? FAR_BYTES : COLUMN_NEAR,
+        .first = t->far ? FAR_BYTES : COLUMN_NEAR,
+        .then = t->far && panel_bytes ? FAR_BYTES : COLUMN_NEAR,
         .zero = (uint16_t)o->zero * 0x10001u,
         .flips = t->flip * 0x1010101u,
     };
@@ -435,21 +442,21 @@ static bool column(const struct cpu_tile *t, size_t height, size_t tiles)
 }
 
 /* Tiles of 7 and 8 rows by 64 columns do not exist, nor of 4 to 6 by 48. */
-static bool column_64(const struct cpu_tile *t, size_t height, size_t tiles)
+static bool together_64(const struct cpu_tile *t, size_t height, size_t count, size_t panel_bytes)
 {
-    return height >= LEAST_ROWS && height <= MR && column(t, height, tiles);
+    return height >= LEAST_ROWS && height <= MR && tiles_together(t, height, count, panel_bytes);
 }
 
-static bool column_48(const struct cpu_tile *t, size_t height, size_t tiles)
+static bool together_48(const struct cpu_tile *t, size_t height, size_t count, size_t panel_bytes)
 {
-    return height > MR && column(t, height, tiles);
+    return height > MR && tiles_together(t, height, count, panel_bytes);
 }
 
 const struct cpu_kernel cpu_kernel_6x64_avx512vnni = {
     .tile = {tile_1, tile_2, tile_3, tile_4, tile_5, tile_6, tile_7, tile_8, tile_9, tile_10,
              tile_11, tile_12},
     .tall_columns = 32,
-    .column = column_64,
+    .together = together_64,
     .stage = cpu_stage_bytes_avx512,
     .sum = cpu_sum_avx512,
     .a_bytes = 1,
@@ -459,7 +466,7 @@ const struct cpu_kernel cpu_kernel_6x64_avx512vnni = {
 const struct cpu_kernel cpu_kernel_8x48_avx512vnni = {
     .tile = {tile_48_1, tile_48_2, tile_48_3, tile_48_4, tile_48_5, tile_48_6, tile_48_7,
              tile_48_8},
-    .column = column_48,
+    .together = together_48,
     .stage = cpu_stage_bytes_avx512,
     .sum = cpu_sum_avx512,
     .a_bytes = 1,

@@ -21,7 +21,7 @@ static void same_tiles(const struct qdot_row *row, struct cpu_tile *t, size_t he
                        bool more)
 {
     const struct cpu_kernel *kernel = row->impl;
-    if (kernel->column && kernel->column(t, height, tiles)) {
+    if (kernel->together && kernel->together(t, height, tiles, 0)) {
         go_on(t, row->nr, tiles * height, tiles);
         return;
     }
