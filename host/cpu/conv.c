@@ -454,7 +454,7 @@ void cpu_conv_run(struct qdot_op *op, const struct qdot_run *args)
         .way = impl->gathers ? WAY_GATHER : WAY_STRIP,
         .a = cpu_input(&args->a),
         .lda = args->lda,
-        .output = cpu_output_of(op, args),
+        .output = cpu_output_of(op),
         .panels = packed->n_pad / row->nr,
         .part_panels = packed->part_pad / row->nr,
         .sums = op->terms.any_b_neg,
@@ -462,6 +462,7 @@ void cpu_conv_run(struct qdot_op *op, const struct qdot_run *args)
         .fill = (uint8_t)(p->a_zero + qdot_shift(p->a_type, row->a_form)),
         .is_signed = form == QDOT_S8,
     };
+    cpu_output_at(&run.output, op, args);
     if (row->depthwise && impl->may_lie)
         run.way = WAY_IN_PLACE;
     /* A run that is a line of the kernel needs its pixels side by side. */

@@ -258,7 +258,7 @@ struct work {
     cpu_item_fn *item;
     void *run;
     size_t count, shares;
-    struct share *share; /* NULL: one thread */
+    struct share *share;
 };
 
 static void work_task(void *arg, size_t thread)
@@ -278,17 +278,19 @@ static void work_task(void *arg, size_t thread)
 }
 
 /* Small ops are done before an atomic addition is. */
-static void work_alone(const struct work *work)
+static void work_alone(size_t count, cpu_item_fn *item, void *run)
 {
     const unsigned state = float_state_enter();
-    for (size_t i = 0; i < work->count; i++)
-        work->item(work->run, 0, i);
+    for (size_t i = 0; i < count; i++)
+        item(run, 0, i);
     float_state_leave(state);
 }
 
 size_t cpu_threads_for(size_t threads, size_t a, size_t b, size_t c, size_t factor)
 {
     size_t work;
+    if (threads == 1)
+        return 1;
     if (!qdot_mul_size(a, b, &work) || !qdot_mul_size(work, c, &work) ||
         !qdot_mul_size(work, factor, &work))
         work = SIZE_MAX;
@@ -337,10 +339,10 @@ void cpu_share(const struct qdot_op *op, size_t threads, size_t count, cpu_item_
     if (threads > 1)
         work_together(&op->device->threads, &work, threads);
     else
-        work_alone(&work);
+        work_alone(count, item, run);
 }
 
-struct cpu_output cpu_output_of(const struct qdot_op *op, const struct qdot_run *args)
+struct cpu_output cpu_output_of(const struct qdot_op *op)
 {
     const struct qdot_problem *p = &op->p;
     return (struct cpu_output){
@@ -348,11 +350,9 @@ struct cpu_output cpu_output_of(const struct qdot_op *op, const struct qdot_run 
         .bias = op->terms.bias,
         .b_neg = op->terms.any_b_neg ? op->terms.b_neg : NULL,
         .col_sum = p->a_zero_per_row ? op->terms.col_sum : NULL,
-        .a_zero = p->a_zero_per_row ? cpu_input(&args->a_zero) : NULL,
         .k = (uint32_t)p->k,
         .scale = op->terms.scale,
         .bias_f = op->terms.bias_f,
-        .row_scale = p->row_scale ? cpu_input(&args->row_scale) : NULL,
         .lo = (float)(p->clamp_lo - p->out_zero),
         .hi = (float)(p->clamp_hi - p->out_zero),
         .zero = p->out_zero,
@@ -361,9 +361,6 @@ struct cpu_output cpu_output_of(const struct qdot_op *op, const struct qdot_run 
         .plain = (p->out_type == QDOT_S8 || p->out_type == QDOT_U8) && op->terms.most < 0x1p31f &&
                  p->clamp_lo == (p->out_type == QDOT_S8 ? -128 : 0) &&
                  p->clamp_hi == (p->out_type == QDOT_S8 ? 127 : 255),
-        .out = args->out.buffer ? (uint8_t *)args->out.buffer->impl + args->out.offset_bytes
-                                : args->out.host,
-        .ldo_bytes = args->ldo * p->out_bytes,
     };
 }
 

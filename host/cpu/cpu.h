@@ -175,7 +175,17 @@ static inline const void *cpu_input(const struct qdot_input *in)
 {
     return in->buffer ? (const char *)in->buffer->impl + in->offset_bytes : in->host;
 }
-struct cpu_output cpu_output_of(const struct qdot_op *op, const struct qdot_run *args);
+/* The output stage of an op, and what it takes from one run. */
+struct cpu_output cpu_output_of(const struct qdot_op *op);
+static inline void cpu_output_at(struct cpu_output *o, const struct qdot_op *op,
+                                 const struct qdot_run *args)
+{
+    o->a_zero = op->p.a_zero_per_row ? cpu_input(&args->a_zero) : NULL;
+    o->row_scale = op->p.row_scale ? cpu_input(&args->row_scale) : NULL;
+    o->out = args->out.buffer ? (uint8_t *)args->out.buffer->impl + args->out.offset_bytes
+                              : args->out.host;
+    o->ldo_bytes = args->ldo * op->p.out_bytes;
+}
 
 int cpu_gemm_prepare(struct qdot_op *op, struct qdot_error *err);
 void cpu_gemm_unprepare(struct qdot_op *op);

@@ -17,6 +17,24 @@
 #define FAR_ROWS 16      /* up to so many have few tiles in which to prefetch another panel */
 #define PART_BYTES 16384 /* of A, staged for one panel alone: it stays in L1 */
 
+/* What a run is made of. Most of it is the same in every run and set when the op is prepared. */
+struct gemm_run {
+    const struct qdot_op *op;
+    const struct gemm_op *impl;
+    const struct cpu_kernel *kernel;
+    const uint8_t *a;
+    size_t lda;
+    const uint8_t *panels;
+    struct cpu_output output;
+    size_t m, block_rows, row_blocks;
+    size_t panel_count, panel_chunks;
+    size_t chunk_panels; /* of an item, at most */
+    bool is_signed, sums;
+    bool in_place; /* A is read where it lies: no widening, flips only by the tile */
+    uint8_t flip;
+    const void *b; /* B of this run, to be packed */
+};
+
 struct gemm_op {
     size_t threads;
     size_t cut_groups;   /* groups of a cut of K */
@@ -33,24 +51,7 @@ struct gemm_op {
     /* Only when B comes with the run: */
     void *panels;
     int32_t *col_sum, *bias;
-};
-
-struct gemm_run {
-    const struct qdot_op *op;
-    const struct gemm_op *impl;
-    const struct cpu_kernel *kernel;
-    const uint8_t *a;
-    size_t lda;
-    const uint8_t *panels;
-    struct cpu_output output;
-    const int32_t *a_zero; /* by row, or NULL */
-    size_t m, block_rows, row_blocks;
-    size_t panel_count, panel_chunks;
-    size_t chunk_panels; /* of an item, at most */
-    bool is_signed, sums;
-    bool in_place; /* A is read where it lies: no widening, flips only by the tile */
-    uint8_t flip;
-    const void *b; /* B of this run, to be packed */
+    struct gemm_run run; /* of one run at a time, as the scratch is */
 };
 
 static size_t round_up(size_t value, size_t step)
@@ -100,6 +101,8 @@ static void choose_blocks(const struct qdot_op *op, struct gemm_op *impl, size_t
         round_up(impl->add_offset + impl->block_rows * sizeof(int32_t), QDOT_ALIGNMENT);
 }
 
+static void set_run(const struct qdot_op *op, struct gemm_op *impl);
+
 void cpu_gemm_unprepare(struct qdot_op *op)
 {
     struct gemm_op *impl = op->impl;
@@ -143,6 +146,7 @@ int cpu_gemm_prepare(struct qdot_op *op, struct qdot_error *err)
         (op->p.b_at_run && (!impl->panels || !impl->col_sum)))
         return qdot_fail(err, QDOT_NO_MEMORY, "no memory for a workspace of %zu bytes",
                          op->workspace_bytes);
+    set_run(op, impl);
     return QDOT_OK;
 }
 
@@ -181,8 +185,9 @@ static void sum_rows(const struct gemm_run *run, size_t row, size_t count, int32
     for (size_t i = 0; i < count; i++) {
         sum[i] -= signs;
         if (op->terms.one_b_neg)
-            row_add[i] = (int32_t)(neg * (run->a_zero ? sum[i] - k * (uint32_t)run->a_zero[row + i]
-                                                      : sum[i]));
+            row_add[i] = (int32_t)(neg * (run->output.a_zero
+                                              ? sum[i] - k * (uint32_t)run->output.a_zero[row + i]
+                                              : sum[i]));
     }
 }
 
@@ -282,7 +287,8 @@ static void run_one(void *arg, size_t thread, size_t item)
 {
     const struct gemm_run *run = arg;
     uint8_t *scratch = run->impl->scratch + thread * run->impl->scratch_bytes;
-    const size_t block = item / run->panel_chunks, chunk = item % run->panel_chunks;
+    const size_t chunks = run->panel_chunks; /* a division takes as long as a small tile */
+    const size_t block = chunks > 1 ? item / chunks : item, chunk = item - block * chunks;
     const size_t row = block * run->block_rows;
     const size_t count = run->m - row < run->block_rows ? run->m - row : run->block_rows;
     const size_t first = chunk * run->chunk_panels, left = run->panel_count - first;
@@ -304,56 +310,74 @@ static void pack_one(void *arg, size_t thread, size_t panel)
                    column, column + op->row->nr);
 }
 
-void cpu_gemm_run(struct qdot_op *op, const struct qdot_run *args)
+/* The parts of a run that are the same in every one. */
+static void set_run(const struct qdot_op *op, struct gemm_op *impl)
 {
     const struct qdot_problem *p = &op->p;
     const struct qdot_row *row = op->row;
-    struct gemm_op *impl = op->impl;
-    struct gemm_run run; /* no initialiser: run_item says why */
-    run.op = op;
-    run.impl = impl;
-    run.kernel = row->impl;
-    run.a = cpu_input(&args->a);
-    run.lda = args->lda;
-    run.m = args->m;
-    run.panels = p->b_at_run ? impl->panels : qdot_packed_panels(&op->packed);
-    run.output = cpu_output_of(op, args);
-    run.panel_count = op->packed.n_pad / row->nr;
-    run.a_zero = run.output.a_zero;
-    run.sums = op->terms.any_b_neg;
+    struct gemm_run *run = &impl->run;
+    run->op = op;
+    run->impl = impl;
+    run->kernel = row->impl;
+    run->panels = p->b_at_run ? impl->panels : qdot_packed_panels(&op->packed);
+    run->panel_count = op->packed.n_pad / row->nr;
+    run->output = cpu_output_of(op);
+    if (p->b_at_run)
+        run->output.bias = impl->bias;
+    if (p->b_at_run && p->a_zero_per_row)
+        run->output.col_sum = impl->col_sum;
+    run->sums = op->terms.any_b_neg;
     if (op->terms.one_b_neg)
-        run.output.b_neg = NULL; /* in row_add */
-    run.is_signed = (row->a_form ? row->a_form : p->a_type) == QDOT_S8;
-    run.flip = qdot_flip(p->a_type, row->a_form);
-    run.in_place = run.kernel->a_bytes == 1 && (run.flip == 0 || run.kernel->flips) &&
-                   (p->k % row->kr == 0 || p->k >= row->kr); /* run_item says why */
-    if (impl->lda != run.lda || impl->ldo_bytes != run.output.ldo_bytes) {
-        impl->lda = run.lda;
-        impl->ldo_bytes = run.output.ldo_bytes;
-        for (size_t i = 0; i < impl->block_rows; i++) {
-            impl->a_rows[i] = (ptrdiff_t)(i * impl->lda);
-            impl->out_rows[i] = (ptrdiff_t)(i * impl->ldo_bytes);
-        }
+        run->output.b_neg = NULL; /* in row_add */
+    run->is_signed = (row->a_form ? row->a_form : p->a_type) == QDOT_S8;
+    run->flip = qdot_flip(p->a_type, row->a_form);
+    run->in_place = run->kernel->a_bytes == 1 && (run->flip == 0 || run->kernel->flips) &&
+                    (p->k % row->kr == 0 || p->k >= row->kr); /* run_item says why */
+}
+
+/* Lists of the rows of A in place and of the output. */
+static void set_rows(struct gemm_op *impl, size_t lda, size_t ldo_bytes)
+{
+    impl->lda = lda;
+    impl->ldo_bytes = ldo_bytes;
+    for (size_t i = 0; i < impl->block_rows; i++) {
+        impl->a_rows[i] = (ptrdiff_t)(i * lda);
+        impl->out_rows[i] = (ptrdiff_t)(i * ldo_bytes);
+    }
+}
+
+void cpu_gemm_run(struct qdot_op *op, const struct qdot_run *args)
+{
+    const struct qdot_problem *p = &op->p;
+    struct gemm_op *impl = op->impl;
+    struct gemm_run *run = &impl->run;
+    run->a = cpu_input(&args->a);
+    run->lda = args->lda;
+    run->m = args->m;
+    cpu_output_at(&run->output, op, args);
+    if (impl->lda != run->lda || impl->ldo_bytes != run->output.ldo_bytes)
+        set_rows(impl, run->lda, run->output.ldo_bytes);
+    if (p->b_at_run) {
+        run->b = cpu_input(&args->b);
+        cpu_share(op, cpu_threads_for(impl->threads, p->n, p->k, 1, PACK_FACTOR), run->panel_count,
+                  pack_one, run);
+    }
+    /* Blocks of equal height, and of each as many pieces as the threads want. */
+    run->row_blocks = 1;
+    run->block_rows = run->m;
+    if (run->m > impl->block_rows) {
+        run->row_blocks = (run->m + impl->block_rows - 1) / impl->block_rows;
+        run->block_rows = round_up((run->m + run->row_blocks - 1) / run->row_blocks, op->row->mr);
+        run->row_blocks = (run->m + run->block_rows - 1) / run->block_rows;
     }
     /* With few rows a run takes as long as it takes to read B. */
     const size_t threads =
         cpu_threads_for(impl->threads, larger(args->m, STREAM_ROWS), p->n, p->k, 1);
-    if (p->b_at_run) {
-        run.b = cpu_input(&args->b);
-        run.output.bias = impl->bias;
-        run.output.col_sum = p->a_zero_per_row ? impl->col_sum : NULL;
-        cpu_share(op, cpu_threads_for(impl->threads, p->n, p->k, 1, PACK_FACTOR), run.panel_count,
-                  pack_one, &run);
+    run->chunk_panels = run->panel_count;
+    run->panel_chunks = 1;
+    if (threads > 1) {
+        run->chunk_panels = cpu_piece(run->panel_count, run->panel_count, run->row_blocks, threads);
+        run->panel_chunks = (run->panel_count + run->chunk_panels - 1) / run->chunk_panels;
     }
-    /* Blocks of equal height, and of each as many pieces as the threads want. */
-    run.row_blocks = 1;
-    run.block_rows = run.m;
-    if (run.m > impl->block_rows) {
-        run.row_blocks = (run.m + impl->block_rows - 1) / impl->block_rows;
-        run.block_rows = round_up((run.m + run.row_blocks - 1) / run.row_blocks, row->mr);
-        run.row_blocks = (run.m + run.block_rows - 1) / run.block_rows;
-    }
-    run.chunk_panels = cpu_piece(run.panel_count, run.panel_count, run.row_blocks, threads);
-    run.panel_chunks = (run.panel_count + run.chunk_panels - 1) / run.chunk_panels;
-    cpu_share(op, threads, run.row_blocks * run.panel_chunks, run_one, &run);
+    cpu_share(op, threads, run->row_blocks * run->panel_chunks, run_one, run);
 }
