@@ -65,7 +65,7 @@ static const float too_large[N] = {1, 1, 0x1p96f, 1, 1}, subnormal[N] = {1, 1, 0
     X(clamp_high, "clamp", (narrow(d), d->clamp_lo = 0, d->clamp_hi = 128))                   \
     X(rounding, "rounding", (narrow(d), d->rounding = (enum qdot_rounding)9))                 \
     X(kernel_unknown, "kernel", d->kernel = "gemm_1x1_nonsense")                              \
-    X(kernel_elsewhere, "kernel", d->kernel = "nowhere/gemm_4x16")
+    X(kernel_elsewhere, "kernel", d->kernel = "nowhere/gemm_12x16")
 
 static void narrow(struct qdot_op_desc *d)
 {

@@ -49,8 +49,13 @@ check column_avx512vnni cpu_column_8_s32 vpdpbusd 24 47 1
 check column_avx512vnni cpu_column_8_u8_flip_adds vpdpbusd 24 47 1
 # six of its twelve pointers to rows have no register
 check tile_avx512vnni tile_12 vpdpbusd 24 55 6
-check tile_avxvnni tile_6 vpdpbusd 12 26
-check tile_avx2 tile_6 vpmaddwd 12 38
+# 2 loads, 6 broadcasts, 6 flips, 2 prefetches, 3 pointers, 3 for the loop
+check tile_avxvnni tile_6 vpdpbusd 12 35
+# the same with 12 additions and no flips, on bytes of B and on widened ones
+check tile_avx2 tile_6 vpmaddwd 12 41
+check tile_avx2 wide_tile vpmaddwd 12 41
+# plain C, as the compiler made it: a block of 2 x 4 sums
+check tile_c tile pmaddwd 8 32
 check tile_avx512dot tile_4 vpdpbusd 16 36
 # eight outputs of half the channels: a quad read serves two of them
 check depthwise_avx512_line line_u8_plain_2 vpdpbusd 16 33

@@ -76,7 +76,12 @@ static const struct qdot_row rows[] = {
      .b_form = QDOT_S8,
      .impl = &cpu_kernel_6x16_avx2},
 #endif
-    {.name = "gemm_4x16", .mr = 4, .nr = 16, .kr = 1, .b_form = QDOT_S8, .impl = &cpu_kernel_4x16},
+    {.name = "gemm_12x16",
+     .mr = 12,
+     .nr = 16,
+     .kr = 8,
+     .b_form = QDOT_S8,
+     .impl = &cpu_kernel_12x16},
 
 #if defined(__x86_64__)
     {.name = "depthwise_2x64_avx512vnni",
@@ -141,14 +146,14 @@ static const struct qdot_row rows[] = {
      .b_form = QDOT_S8,
      .impl = &cpu_kernel_6x16_avx2},
 #endif
-    {.name = "conv_4x16",
+    {.name = "conv_12x16",
      .op = QDOT_CONV,
      .lines = true,
-     .mr = 4,
+     .mr = 12,
      .nr = 16,
-     .kr = 1,
+     .kr = 8,
      .b_form = QDOT_S8,
-     .impl = &cpu_kernel_4x16},
+     .impl = &cpu_kernel_12x16},
 };
 
 /* ---- device ---------------------------------------------------------------------------------- */

@@ -19,7 +19,7 @@ struct cpu_device {
 /* Unrolls the loop that follows, so that an array indexed by its counter lives in registers. */
 #define PRAGMA(text) _Pragma(#text)
 #if defined(__clang__)
-#define UNROLL(count) PRAGMA(unroll)
+#define UNROLL(count) PRAGMA(clang loop unroll(full))
 #else
 #define UNROLL(count) PRAGMA(GCC unroll count)
 #endif
@@ -28,7 +28,7 @@ struct cpu_device {
  * zero otherwise share its register, and gcc copies each of them once a loop. */
 #define OWN_REGISTER(x) __asm__("" : "+v"(x))
 
-#define CPU_MAX_MR 8
+#define CPU_MAX_MR 12
 #define CPU_TALL_MR 12 /* of a tile that has few columns, where a kernel has one */
 #define CPU_MAX_NR 64
 
@@ -98,8 +98,8 @@ typedef void cpu_sum_fn(const uint8_t *a, size_t lda, size_t rows, size_t count,
                         uint32_t *sum);
 
 struct cpu_kernel {
-    cpu_tile_fn *tile[CPU_TALL_MR]; /* tile[i] does i + 1 rows, up to mr */
-    size_t tall_columns;            /* up to so many columns all of them are there; else 0 */
+    cpu_tile_fn *tile[CPU_MAX_MR]; /* tile[i] does i + 1 rows, up to mr */
+    size_t tall_columns;           /* up to so many columns all of them are there; else 0 */
     /* 'count' tiles of 'height' rows, of which t is the first, with all columns: below each other, or
      * where panel_bytes is not 0 beside each other, in panels so far apart. False, and nothing done,
      * where it cannot. NULL: never. */
@@ -142,6 +142,9 @@ struct cpu_depthwise_kernel {
 /* All tiles of 'rows' rows times one panel, or a cut of it. t is the first one's; what it has of rows
  * goes on to the one behind the last. next_a need not be set. */
 void cpu_tiles(const struct qdot_row *row, struct cpu_tile *t, size_t rows);
+
+/* From a tile to the one 'tiles' further down, after so many rows. */
+void cpu_go_on(struct cpu_tile *t, size_t nr, size_t rows, size_t tiles);
 
 extern cpu_stage_fn cpu_stage_bytes, cpu_stage_shorts;
 extern cpu_sum_fn cpu_sum;
@@ -199,7 +202,7 @@ void cpu_conv_run(struct qdot_op *op, const struct qdot_run *args);
 
 /* ---- kernels --------------------------------------------------------------------------------- */
 
-extern const struct cpu_kernel cpu_kernel_4x16;
+extern const struct cpu_kernel cpu_kernel_12x16;
 extern const struct cpu_depthwise_kernel cpu_depthwise_1x16;
 #if defined(__x86_64__)
 extern const struct cpu_kernel cpu_kernel_6x16_avx2;

@@ -37,7 +37,8 @@ INLINE void some_windows(const struct cpu_windows *w, struct cpu_tile *t, const 
     __m256i c[4][2];
     UNROLL(4)
     for (int q = 0; q < outputs; q++) {
-        c[q][0] = c[q][1] = _mm256_setzero_si256();
+        c[q][0] = load_i(w->d->output->bias);
+        c[q][1] = load_i(w->d->output->bias + 8);
         OWN_REGISTER(c[q][0]);
         OWN_REGISTER(c[q][1]);
     }
@@ -59,19 +60,19 @@ INLINE void some_windows(const struct cpu_windows *w, struct cpu_tile *t, const 
         taps += 2;
         pairs += PAIR_BYTES;
     } while (taps < end);
+    __m256i sum[4][2];
+    ptrdiff_t out_rows[4];
+    t->out = cpu_depthwise_out(w, first);
+    t->out_rows = out_rows;
     UNROLL(4)
     for (int q = 0; q < outputs; q++) {
-        if (w->d->output->b_neg) {
-            uint32_t sum[NR];
-            _mm256_storeu_si256((__m256i *)(void *)sum, c[q][0]);
-            _mm256_storeu_si256((__m256i *)(void *)(sum + 8), c[q][1]);
-            cpu_depthwise_add_b_neg(w, first + (size_t)q, sum);
-            c[q][0] = _mm256_loadu_si256((const __m256i *)(const void *)sum);
-            c[q][1] = _mm256_loadu_si256((const __m256i *)(const void *)(sum + 8));
-        }
-        t->out = cpu_depthwise_out(w, first + (size_t)q);
-        finish_row(t, 0, c[q][0], c[q][1]);
+        sum[q][0] = c[q][0];
+        sum[q][1] = c[q][1];
+        out_rows[q] = cpu_depthwise_out(w, first + (size_t)q) - t->out;
     }
+    for (int q = 0; w->d->output->b_neg && q < outputs; q++)
+        cpu_depthwise_add_b_neg(w, first + (size_t)q, (uint32_t *)sum[q]);
+    finish(t, outputs, sum);
 }
 
 static TARGET void windows(const struct cpu_windows *w)
@@ -79,7 +80,7 @@ static TARGET void windows(const struct cpu_windows *w)
     const struct cpu_depthwise *d = w->d;
     const uint8_t *pairs = (const uint8_t *)d->scratch + cpu_depthwise_taps_bytes(d->kh, d->kw);
     struct cpu_output output = *d->output;
-    struct cpu_tile t = {.output = &output, .columns = d->channels, .out_rows = &cpu_one_row};
+    struct cpu_tile t = {.output = &output, .columns = d->channels};
     size_t i = 0;
     output.b_neg = NULL; /* done here */
     for (; i + 4 <= w->count; i += 4)

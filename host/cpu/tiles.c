@@ -1,7 +1,7 @@
 /* Some rows as tiles. */
 #include "cpu.h"
 
-static void go_on(struct cpu_tile *t, size_t nr, size_t rows, size_t tiles)
+void cpu_go_on(struct cpu_tile *t, size_t nr, size_t rows, size_t tiles)
 {
     t->a_rows += rows;
     t->out_rows += rows;
@@ -22,13 +22,13 @@ static void same_tiles(const struct qdot_row *row, struct cpu_tile *t, size_t he
 {
     const struct cpu_kernel *kernel = row->impl;
     if (kernel->together && kernel->together(t, height, tiles, 0)) {
-        go_on(t, row->nr, tiles * height, tiles);
+        cpu_go_on(t, row->nr, tiles * height, tiles);
         return;
     }
     for (; tiles > 0; tiles--) {
         t->next_a = t->a + t->a_rows[tiles > 1 || more ? height : 0];
         kernel->tile[height - 1](t);
-        go_on(t, row->nr, height, 1);
+        cpu_go_on(t, row->nr, height, 1);
     }
 }
 
