@@ -10,6 +10,15 @@
 #define ROUND_MAGIC 12582912.0f /* 1.5 * 2^23 */
 #define ROUND_BITS 0x4b400000
 
+/* A size that is known saves the call. */
+static void copy_words(uint8_t *out, const void *words, size_t count)
+{
+    if (count == 16)
+        memcpy(out, words, 64);
+    else
+        memcpy(out, words, count * 4);
+}
+
 void cpu_finish_row(const struct cpu_tile *t, size_t i, const uint32_t *acc, size_t nr)
 {
     const struct cpu_output *o = t->output;
@@ -34,7 +43,7 @@ void cpu_finish_row(const struct cpu_tile *t, size_t i, const uint32_t *acc, siz
             sum[j] += factor * (uint32_t)o->col_sum[column + j];
     }
     if (o->type == QDOT_S32) {
-        memcpy(out, sum, t->columns * 4);
+        copy_words(out, sum, t->columns);
         return;
     }
     for (size_t j = 0; j < nr; j++)
@@ -45,7 +54,7 @@ void cpu_finish_row(const struct cpu_tile *t, size_t i, const uint32_t *acc, siz
             const float product = real[j] * factor;
             real[j] = product + o->bias_f[column + j];
         }
-        memcpy(out, real, t->columns * 4);
+        copy_words(out, real, t->columns);
         return;
     }
     for (size_t j = 0; j < nr; j++) {

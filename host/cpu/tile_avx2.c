@@ -2,8 +2,9 @@
  * AVX2, exact. vpmaddubsw would saturate in between (255 * 127 * 2 > 32767), so A is staged as 16-bit
  * pairs, B is widened, and vpmaddwd sums pairs in 32 bits: at most 2 * 255 * 128, exact. That is a
  * vpmaddwd and a vpaddd for 16 products. Where two vpmaddwd begin in a clock the limit is 64
- * operations a clock, if no other vector instruction takes their place: of the 26 in a group of a
- * tile that reads bytes 2 widen B, and where many tiles lie below each other they find it widened.
+ * operations a clock; with the additions, in registers alone, Zen 5 does 57. Of the 26 vector
+ * instructions for a group of a tile that reads bytes 2 widen B: where many tiles lie below each
+ * other they find it widened.
  *
  * No exact sequence on vpmaddubsw is shorter. For a pair of products to fit into 16 bits one factor must
  * lose a bit, so that each product takes two vpmaddubsw: as many multiplications as vpmaddwd, and
@@ -17,7 +18,8 @@
             : _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)(p) + (j))))
 #define FLIP(a, flips) (a)
 #define DOT(c, a, b) _mm256_add_epi32(c, _mm256_madd_epi16(a, b))
-#define CHAINS(rows) ((rows) == 1 ? 4 : 1) /* an addition is all that a sum waits for */
+/* An addition is all that a sum waits for; one row has little work for each turn of a loop. */
+#define CHAINS(rows) ((rows) == 1 ? 4 : 1)
 #include "tile_ymm.h"
 
 #define WIDE_GROUPS 256 /* widened at once: 16 KiB, which stay in L1 with a tile of A */
