@@ -173,9 +173,7 @@ finish_corrected(const struct cpu_tile *t, const int rows, const int vectors, __
         struct cpu_tile row = *t;
         row.row += (size_t)i;
         row.out_rows += i;
-        if (o->type == QDOT_S32 || o->type == QDOT_F32)
-            finish_wide(&row, 0, vectors, o->type, c[i]);
-        else if (vectors > 3)
+        if (vectors > 3)
             finish_rows(&row, 1, 4, o->type, false, c + i);
         else
             finish_rows(&row, 1, 3, o->type, false, c + i);
