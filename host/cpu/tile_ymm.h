@@ -31,6 +31,10 @@ group(__m256i (*c)[2], const uint8_t *const *a, const ptrdiff_t at, const uint8_
         const __m256i ai = FLIP(_mm256_set1_epi32(bytes), flips);
         c[i][0] = DOT(c[i][0], ai, b0);
         c[i][1] = DOT(c[i][1], ai, b1);
+        if (rows > FEW_ROWS) { /* clang would move the sums round, one of them through memory */
+            OWN_REGISTER(c[i][0]);
+            OWN_REGISTER(c[i][1]);
+        }
     }
 }
 
