@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include "internal.h"
 
 static const struct qdot_backend *const backends[] = {
@@ -57,9 +58,23 @@ const char *qdot_version(void)
 
 /* ---- memory ---------------------------------------------------------------------------------- */
 
+/* Large memory in huge pages where the system gives them: the first touch of as much memory in
+ * pages of 4 KiB takes several times as long as packing does, and B read in passing misses fewer
+ * translations. */
+#define HUGE_PAGE ((size_t)2 << 20)
+
 static void *default_alloc(void *ctx, size_t bytes, size_t alignment)
 {
     (void)ctx;
+#ifdef MADV_HUGEPAGE
+    void *memory;
+    if (bytes >= HUGE_PAGE) {
+        if (posix_memalign(&memory, HUGE_PAGE, bytes))
+            return NULL;
+        madvise(memory, bytes / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE); /* a wish */
+        return memory;
+    }
+#endif
     return aligned_alloc(alignment, bytes);
 }
 

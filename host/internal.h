@@ -52,6 +52,26 @@ struct qdot_niche {
     const char *text;                            /* "for n <= 8" */
 };
 
+/* Some groups of a panel, and the B that goes into them. */
+struct qdot_piece {
+    const uint8_t *b; /* element (k, n) of the piece is b[k * ldb + n], transposed b[n * ldb + k] */
+    size_t ldb, k;    /* k: may be less than the groups have; the rest is zeros already */
+    uint8_t flip;
+    size_t kr, columns, groups;
+    uint8_t *to;
+    size_t group_bytes; /* from one group to the next */
+    bool is_signed;     /* what is packed */
+    int32_t *col_sum;   /* of the first column */
+};
+
+/* How pieces are packed, of B as it is and transposed, and how their columns' sums are added to
+ * col_sum. */
+struct qdot_packer {
+    void (*rows)(const struct qdot_piece *p);
+    void (*columns)(const struct qdot_piece *p);
+    void (*add_sums)(const struct qdot_piece *p);
+};
+
 struct qdot_row {
     const char *name; /* <op>_<MR>x<NR>[k<KR>][_<feature>], unique in its backend */
     enum qdot_op_kind op;
@@ -63,8 +83,9 @@ struct qdot_row {
     uint16_t mr, nr, kr;   /* tile, and packing geometry of B: panels of nr columns, groups of kr */
     enum qdot_type a_form; /* QDOT_U8, QDOT_S8: what the kernel multiplies; 0: either, as given */
     enum qdot_type b_form; /* QDOT_U8 or QDOT_S8 */
-    const struct qdot_niche *niche; /* NULL: for every problem */
-    const void *impl;               /* the backend's own launch data */
+    const struct qdot_packer *packer; /* NULL: pack.c's */
+    const struct qdot_niche *niche;   /* NULL: for every problem */
+    const void *impl;                 /* the backend's own launch data */
 };
 
 /* ---- the checked descriptor ------------------------------------------------------------------ */
@@ -121,6 +142,7 @@ struct qdot_packed {
     size_t parts;           /* groups of a convolution that are packed one after another, or 1 */
     size_t part_columns;    /* columns of each */
     size_t part_pad;        /* padded to nr */
+    size_t part_panels;     /* panels of each */
     size_t runs, run;       /* of k: how many, and of how many k each; 1 and k for a GEMM */
     size_t run_groups;      /* groups of kr in each */
     size_t n_pad, k_groups; /* columns padded: parts * part_pad; groups: runs * run_groups */
@@ -310,7 +332,7 @@ int qdot_packed_verify(const struct qdot_row *row, const struct qdot_problem *p,
                        struct qdot_error *err);
 /* sums[r * n_pad + column]: the part of col_sum that comes from run r, or from one of the equal
  * pieces, of whole groups, that each run is cut into. */
-void qdot_sum_runs(const struct qdot_row *row, const struct qdot_packed *packed, const void *panels,
+void qdot_sum_runs(const struct qdot_row *row, const struct qdot_packed *packed, void *panels,
                    size_t pieces, int32_t *sums);
 /* bias_out[j] = bias' for columns [begin, end), from the caller's bias_in and col_sum. */
 void qdot_fold_bias(const struct qdot_row *row, const struct qdot_problem *p,

@@ -209,6 +209,42 @@ static void test_another_row(void **state)
         assert_true(refused > 0); /* its rows have more than one layout */
 }
 
+/* Columns whose sums are as large as they get, so that no step of adding them up may be too narrow:
+ * only a zero point of A shows them. */
+static void test_extreme_sums(void **state)
+{
+    enum { COLUMNS = 37, DEPTH = 2103 };
+    static int8_t b[DEPTH * COLUMNS];
+    static uint8_t a[DEPTH];
+    int32_t got[COLUMNS];
+    struct qdot_device *device = api_open();
+    struct qdot_error err = {0};
+    (void)state;
+    memset(a, 1, sizeof(a));
+    for (size_t i = 0;; i++) {
+        struct qdot_row_info row = {.size = sizeof(row)};
+        if (qdot_device_row(device, i, &row, &err))
+            break;
+        for (int variant = 0; row.admitted && row.kind == QDOT_GEMM && variant < 4; variant++) {
+            const int value = variant < 2 ? 127 : -128;
+            struct qdot_op_desc desc = {.size = sizeof(desc), .m = 1, .n = COLUMNS, .k = DEPTH};
+            struct qdot_run run = {.size = sizeof(run), .a.host = a, .out.host = got};
+            struct qdot_op *op;
+            memset(b, value, sizeof(b));
+            desc.b = b;
+            desc.b_transposed = variant % 2;
+            desc.a_zero = 200;
+            desc.kernel = row.name;
+            if (qdot_op_create(device, &desc, &op, &err) || qdot_op_run(op, &run, &err))
+                fail_msg("%s", err.text);
+            for (size_t j = 0; j < COLUMNS; j++)
+                assert_int_equal(got[j], DEPTH * (1 - 200) * value);
+            qdot_op_destroy(op);
+        }
+    }
+    qdot_close(device);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -218,6 +254,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_altered_for_a_named_row, setup, teardown),
         cmocka_unit_test_setup_teardown(test_another_shape, setup, teardown),
         cmocka_unit_test_setup_teardown(test_another_row, setup, teardown),
+        cmocka_unit_test(test_extreme_sums),
     };
     return cmocka_run_group_tests_name("packed", tests, NULL, NULL);
 }

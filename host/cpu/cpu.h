@@ -197,6 +197,7 @@ extern const struct cpu_kernel cpu_kernel_6x16_avxvnni;
 extern const struct cpu_kernel cpu_kernel_6x64_avx512vnni;
 extern const struct cpu_kernel cpu_kernel_8x48_avx512vnni;
 extern const struct cpu_kernel cpu_kernel_4x4k64_avx512vnni;
+extern const struct qdot_packer cpu_packer_k4_avx512vnni;
 extern const struct cpu_depthwise_kernel cpu_depthwise_2x64_avx512vnni;
 extern const struct cpu_depthwise_kernel cpu_depthwise_1x16_avx2;
 #endif
