@@ -8,21 +8,31 @@
 #include <unistd.h>
 #include "internal.h"
 
-/* A multiply and a rotate for each 8 bytes: fast, and any changed byte changes the state, which
- * each step maps one to one. A guard against damage, not against an adversary. */
+/* Up to 8 bytes into the state h. */
+static inline uint64_t mix(uint64_t h, const void *memory, size_t bytes)
+{
+    uint64_t word = 0;
+    memcpy(&word, memory, bytes);
+    h = (h ^ word) * 0xff51afd7ed558ccdu;
+    return h << 29 | h >> 35;
+}
+
+/* A multiply and a rotate for each 8 bytes, in four lanes that need not wait for one another: fast,
+ * and any changed byte changes the state, which each step maps one to one. A guard against damage,
+ * not against an adversary. */
 uint64_t qdot_hash(const void *memory, size_t bytes, uint64_t seed)
 {
     const uint8_t *p = memory;
-    uint64_t h = seed ^ 0x9e3779b97f4a7c15u ^ bytes;
-    while (bytes > 0) {
-        uint64_t word = 0;
-        const size_t step = bytes < 8 ? bytes : 8;
-        memcpy(&word, p, step);
-        h = (h ^ word) * 0xff51afd7ed558ccdu;
-        h = h << 29 | h >> 35;
-        p += step;
-        bytes -= step;
-    }
+    uint64_t h = seed ^ 0x9e3779b97f4a7c15u ^ bytes, lane[4] = {h, ~h, h << 1, ~h << 1};
+    for (; bytes >= 32; bytes -= 32, p += 32)
+        for (size_t i = 0; i < 4; i++)
+            lane[i] = mix(lane[i], p + 8 * i, 8);
+    for (size_t i = 0; i < 4; i++)
+        h = mix(h, &lane[i], 8);
+    for (; bytes >= 8; bytes -= 8, p += 8)
+        h = mix(h, p, 8);
+    if (bytes > 0)
+        h = mix(h, p, bytes);
     h ^= h >> 32;
     h *= 0xc4ceb9fe1a85ec53u;
     return h ^ h >> 29;

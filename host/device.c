@@ -66,16 +66,15 @@ const char *qdot_version(void)
 static void *default_alloc(void *ctx, size_t bytes, size_t alignment)
 {
     (void)ctx;
+    void *memory = aligned_alloc(alignment, bytes);
 #ifdef MADV_HUGEPAGE
-    void *memory;
-    if (bytes >= HUGE_PAGE) {
-        if (posix_memalign(&memory, HUGE_PAGE, bytes))
-            return NULL;
-        madvise(memory, bytes / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE); /* a wish */
-        return memory;
+    if (memory && bytes >= 2 * HUGE_PAGE) {
+        const uintptr_t begin = ((uintptr_t)memory + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
+        const uintptr_t end = ((uintptr_t)memory + bytes) / HUGE_PAGE * HUGE_PAGE;
+        madvise((void *)begin, end - begin, MADV_HUGEPAGE); /* a wish */
     }
 #endif
-    return aligned_alloc(alignment, bytes);
+    return memory;
 }
 
 static void default_release(void *ctx, void *memory)

@@ -122,8 +122,8 @@ struct qdot_problem {
     size_t out_bytes;                     /* of one output element */
 };
 
-/* Terms by padded column (qdot_column), n_pad entries each, zero where there is no column. Host
- * memory in one allocation. */
+/* Terms by padded column, part_pad of each part, n_pad entries each, zero where there is no column.
+ * Host memory in one allocation. */
 struct qdot_terms {
     int32_t *bias; /* bias' when B was given at creation; the caller's bias when B comes at run */
     int32_t *b_neg;
@@ -312,11 +312,6 @@ static inline bool qdot_mul_size(size_t a, size_t b, size_t *product)
 /* Sizes of packed B for this row; false when they overflow. */
 bool qdot_packed_layout(const struct qdot_row *row, const struct qdot_problem *p,
                         struct qdot_packed *packed);
-/* Where column n of the op is among the padded ones. */
-static inline size_t qdot_column(const struct qdot_packed *packed, size_t n)
-{
-    return n / packed->part_columns * packed->part_pad + n % packed->part_columns;
-}
 void *qdot_packed_panels(const struct qdot_packed *packed);
 int32_t *qdot_packed_col_sum(const struct qdot_packed *packed);
 /* Packs panels [panel_begin, panel_end) of B into panels and col_sum (both of the whole). */
