@@ -38,19 +38,6 @@ uint64_t qdot_hash(const void *memory, size_t bytes, uint64_t seed)
     return h ^ h >> 29;
 }
 
-static bool make_directories(char *path)
-{
-    for (char *slash = strchr(path + 1, '/');; slash = strchr(slash + 1, '/')) {
-        if (slash)
-            *slash = '\0';
-        const bool made = mkdir(path, 0700) == 0 || errno == EEXIST;
-        if (slash)
-            *slash = '/';
-        if (!slash || !made)
-            return made;
-    }
-}
-
 char *qdot_cache_dir(const struct qdot_device *device, const char *given)
 {
     const char *base = given, *tail = "";
@@ -69,10 +56,6 @@ char *qdot_cache_dir(const struct qdot_device *device, const char *given)
     if (!path)
         return NULL;
     snprintf(path, bytes, "%s%s", base, tail);
-    if (!make_directories(path)) {
-        qdot_release(device, path);
-        return NULL;
-    }
     return path;
 }
 
@@ -132,6 +115,16 @@ bool qdot_cache_read(const struct qdot_device *device, const char *key, void **d
     return true;
 }
 
+/* The directories that a file is in. */
+static void make_directories(char *path)
+{
+    for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        mkdir(path, 0700); /* if it is not there then, opening the file says so */
+        *slash = '/';
+    }
+}
+
 static bool write_all(int fd, const void *memory, size_t bytes)
 {
     const char *p = memory;
@@ -155,6 +148,7 @@ bool qdot_cache_write(const struct qdot_device *device, const char *key, const v
     struct head head = {MAGIC, key_bytes, bytes, checksum(key, key_bytes, data, bytes)};
     if (!file_name(device, key, path, sizeof(path)))
         return false;
+    make_directories(path);
     snprintf(aside, sizeof(aside), "%s.XXXXXX", path);
     const int fd = mkstemp(aside);
     if (fd < 0)

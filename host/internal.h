@@ -258,6 +258,8 @@ void qdot_release(const struct qdot_device *device, void *memory);
 
 /* ---- threads.c ------------------------------------------------------------------------------- */
 
+/* Processors this process may run on: in a container fewer than the machine has. */
+size_t qdot_usable_processors(void);
 int qdot_threads_open(struct qdot_device *device, const struct qdot_device_desc *desc,
                       struct qdot_error *err);
 void qdot_threads_close(struct qdot_device *device);

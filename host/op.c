@@ -332,8 +332,8 @@ static int pack(struct qdot_op *op, const void *b, struct qdot_error *err)
         qdot_order_weights(&p->conv, b, ordered);
         job.b = ordered;
     }
-    /* Below some 64 KiB waking a thread costs more than packing. */
-    if (threads->parallel_for && op->packed.panels_bytes >= 65536)
+    /* Below some 256 KiB waking a thread costs more than packing. */
+    if (threads->parallel_for && op->packed.panels_bytes >= 262144)
         job.tasks = job.panels < threads->threads ? job.panels : threads->threads;
     if (job.tasks > 1)
         threads->parallel_for(threads->ctx, pack_task, &job, job.tasks);

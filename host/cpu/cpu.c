@@ -162,22 +162,13 @@ static int cpu_describe(size_t index, struct qdot_device_info *info, struct qdot
     if (index > 0)
         return QDOT_END;
     info->available = 1;
-    snprintf(info->description, sizeof(info->description), "unknown processor");
-    FILE *file = fopen("/proc/cpuinfo", "r");
-    char line[256];
-    while (file && fgets(line, sizeof(line), file)) {
-        const char *value = strchr(line, ':');
-        if (strncmp(line, "model name", 10) == 0 && value) {
-            line[strcspn(line, "\n")] = '\0';
-            snprintf(info->description, sizeof(info->description), "%s", value + 2);
-            break;
-        }
-    }
-    if (file)
-        fclose(file);
+    char name[CPU_NAME_BYTES];
+    cpu_name(name);
+    snprintf(info->description, sizeof(info->description), "%s",
+             *name ? name : "unknown processor");
     snprintf(info->driver, sizeof(info->driver), "qdot %s", qdot_version());
-    const long units = sysconf(_SC_NPROCESSORS_ONLN), pages = sysconf(_SC_PHYS_PAGES);
-    info->compute_units = units > 0 ? (size_t)units : 0;
+    const long pages = sysconf(_SC_PHYS_PAGES);
+    info->compute_units = qdot_usable_processors();
     info->memory_bytes = pages > 0 ? (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
     return QDOT_OK;
 }

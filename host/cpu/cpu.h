@@ -11,6 +11,9 @@ enum {
 };
 
 uint32_t cpu_features(void);
+/* What the processor calls itself; empty where it does not say. */
+#define CPU_NAME_BYTES 64
+void cpu_name(char name[CPU_NAME_BYTES]);
 
 struct cpu_device {
     size_t l2_bytes;
