@@ -314,7 +314,7 @@ static void pack_task(void *arg, size_t i)
     const struct qdot_op *op = job->op;
     qdot_pack_b(op->row, &op->p, &op->packed, job->b, job->panels * i / job->tasks,
                 job->panels * (i + 1) / job->tasks, qdot_packed_panels(&op->packed),
-                qdot_packed_col_sum(&op->packed));
+                op->terms.col_sum);
 }
 
 /* Packs B, or the weights, on all threads. */
@@ -351,17 +351,19 @@ static int make_packed(struct qdot_op *op, const struct qdot_op_desc *d, struct 
         status = qdot_packed_verify(op->row, &op->p, packed, d->packed, d->packed_bytes, err);
     if (status != QDOT_OK)
         return status;
-    packed->blob = qdot_alloc_raw(op->device, packed->blob_bytes);
+    packed->blob = qdot_alloc_raw(op->device, packed->blob_bytes + QDOT_PANELS_SLACK);
     if (!packed->blob)
         return qdot_fail(err, QDOT_NO_MEMORY, "no memory for %zu bytes of packed B",
                          packed->blob_bytes);
-    if (d->packed)
+    memset((char *)packed->blob + packed->blob_bytes, 0, QDOT_PANELS_SLACK);
+    if (d->packed) {
         memcpy(packed->blob, d->packed, packed->blob_bytes);
-    else
+        qdot_sum_pieces(op->row, packed, qdot_packed_panels(packed), 1, op->terms.col_sum);
+    } else {
         status = pack(op, d->b, err);
+    }
     if (status != QDOT_OK)
         return status;
-    memcpy(op->terms.col_sum, qdot_packed_col_sum(packed), packed->n_pad * sizeof(int32_t));
     qdot_fold_bias(op->row, &op->p, op->terms.bias, op->terms.b_neg, op->terms.col_sum,
                    op->terms.bias, 0, packed->n_pad);
     return QDOT_OK;
@@ -585,8 +587,7 @@ int qdot_op_save_packed(struct qdot_op *op, void *memory, size_t bytes, struct q
         memcpy(memory, op->packed.blob, need);
     } else {
         memset(memory, 0, need);
-        status = op->device->backend->read_packed(op, qdot_packed_panels(&copy),
-                                                  qdot_packed_col_sum(&copy), err);
+        status = op->device->backend->read_packed(op, qdot_packed_panels(&copy), err);
         if (status != QDOT_OK)
             return status;
     }

@@ -1,17 +1,17 @@
 /*
  * Packed B: the only place that knows its layout, and where zero points and flips are folded.
  *
- *   blob      = header (64 bytes) | panels, padded to 64 bytes | col_sum: int32 [n_pad]
- *   panels    = n_pad / nr panels of nr columns
- *   panel     = k_groups groups; group = nr columns; column = kr consecutive k, one byte each
+ *   blob      = header (64 bytes) | panels
+ *   panels    = panels of nr columns; where the row is tight the last has little more than are left
+ *   panel     = k_groups groups; group = its columns; column = kr consecutive k, one byte each
  *
- * so of a GEMM element (k, n) is byte ((n / nr * k_groups + k / kr) * nr + n % nr) * kr + k % kr. K
- * is padded with zero bytes (zero in the packed form, so that padding adds nothing to any sum),
- * columns past n are zero. col_sum[n] is the sum of column n in the packed form. Nothing in the blob
- * depends on zero points, bias or A.
+ * so of a GEMM element (k, n) is byte (k / kr * columns + n % nr) * kr + k % kr of panel n / nr. K is
+ * padded with zero bytes (zero in the packed form, so that padding adds nothing to any sum), columns
+ * past n are zeros. Nothing in the blob depends on zero points, bias or A. The sums of columns, in the
+ * packed form, are computed where B is packed or a blob is loaded.
  *
  * Of a convolution K falls into runs, each padded to kr by itself, and the columns into parts, the
- * groups, each padded to nr by itself.
+ * groups, each with panels of its own.
  */
 #include <string.h>
 #if defined(__SSE2__)
@@ -25,7 +25,8 @@ static const char magic[8] = {'q', 'd', 'o', 't', 'p', 'a', 'c', 'k'};
 struct header {
     char magic[8];
     uint32_t version; /* of this layout; little-endian like everything in it */
-    uint32_t nr, kr;
+    uint16_t nr, kr;
+    uint32_t tight;
     uint32_t b_form;
     uint32_t b_type;
     uint32_t geometry; /* parts, runs and kernel, hashed; 0 for a GEMM */
@@ -43,11 +44,22 @@ static bool round_up(size_t value, size_t step, size_t *rounded)
     return true;
 }
 
+/* In memory. Groups that begin with a cache line are read quicker: where that takes no more than a
+ * fiftieth of B they do. */
+static size_t last_columns(const struct qdot_row *row, const struct qdot_packed *packed)
+{
+    const size_t last = row->nr - (packed->part_pad - packed->part_columns);
+    const size_t lines = (last + 15) / 16 * 16, more = lines < row->nr ? lines : row->nr;
+    if (!row->tight)
+        return row->nr;
+    return more - last <= packed->part_columns / 50 ? more : last;
+}
+
 bool qdot_packed_layout(const struct qdot_row *row, const struct qdot_problem *p,
                         struct qdot_packed *packed)
 {
     const struct qdot_geometry *g = &p->conv;
-    size_t panels, panels_padded, sums, k_pad;
+    size_t terms, k_pad;
     memset(packed, 0, sizeof(*packed));
     packed->parts = packed->runs = 1;
     packed->part_columns = p->n;
@@ -63,27 +75,23 @@ bool qdot_packed_layout(const struct qdot_row *row, const struct qdot_problem *p
         !qdot_mul_size(packed->part_pad, packed->parts, &packed->n_pad) ||
         !round_up(packed->run, row->kr, &k_pad) || !qdot_mul_size(k_pad, packed->runs, &k_pad) ||
         !qdot_mul_size(k_pad, row->nr, &packed->panel_bytes) ||
-        !qdot_mul_size(k_pad, packed->n_pad, &panels) || !round_up(panels, 64, &panels_padded) ||
-        !qdot_mul_size(packed->n_pad, 5 * sizeof(int32_t), &sums) ||
-        panels_padded > (size_t)PTRDIFF_MAX - HEADER_BYTES - sums)
+        !qdot_mul_size(k_pad, packed->n_pad, &packed->panels_bytes) ||
+        !qdot_mul_size(packed->n_pad, 5 * sizeof(int32_t), &terms) ||
+        packed->panels_bytes > (size_t)PTRDIFF_MAX - HEADER_BYTES - QDOT_PANELS_SLACK - terms)
         return false;
     packed->k_groups = k_pad / row->kr;
     packed->run_groups = packed->k_groups / packed->runs;
     packed->part_panels = packed->part_pad / row->nr;
-    packed->panels_bytes = panels;
-    packed->blob_bytes = HEADER_BYTES + panels_padded + packed->n_pad * sizeof(int32_t);
+    packed->last_columns = last_columns(row, packed);
+    packed->part_bytes = k_pad * (packed->part_pad - row->nr + packed->last_columns);
+    packed->panels_bytes = packed->part_bytes * packed->parts;
+    packed->blob_bytes = HEADER_BYTES + packed->panels_bytes;
     return true;
 }
 
 void *qdot_packed_panels(const struct qdot_packed *packed)
 {
     return (uint8_t *)packed->blob + HEADER_BYTES;
-}
-
-int32_t *qdot_packed_col_sum(const struct qdot_packed *packed)
-{
-    return (int32_t *)(void *)((uint8_t *)packed->blob + packed->blob_bytes -
-                               packed->n_pad * sizeof(int32_t));
 }
 
 /* ---- pieces ---------------------------------------------------------------------------------- */
@@ -298,12 +306,13 @@ static struct qdot_piece piece_of(const struct qdot_row *row, const struct qdot_
                                   int32_t *col_sum)
 {
     const size_t left = packed->part_columns - panel % packed->part_panels * row->nr;
+    const size_t group_bytes = qdot_panel_columns(packed, row->nr, panel) * row->kr;
     return (struct qdot_piece){
         .kr = row->kr,
         .columns = left < row->nr ? left : row->nr,
         .groups = groups,
-        .group_bytes = (size_t)row->nr * row->kr,
-        .to = (uint8_t *)panels + panel * packed->panel_bytes + first * row->nr * row->kr,
+        .group_bytes = group_bytes,
+        .to = (uint8_t *)panels + qdot_panel_at(packed, panel) + first * group_bytes,
         .is_signed = row->b_form == QDOT_S8,
         .col_sum = col_sum + panel * row->nr,
     };
@@ -321,7 +330,7 @@ static void pack_piece(const struct qdot_row *row, const struct qdot_problem *p,
     piece->ldb = p->ldb;
     piece->k = left < piece->groups * row->kr ? left : piece->groups * row->kr;
     piece->flip = qdot_flip(p->b_type, row->b_form);
-    if (piece->columns < row->nr)
+    if (piece->columns * row->kr < piece->group_bytes)
         memset(piece->to, 0, piece->groups * piece->group_bytes);
     else if (piece->k < piece->groups * row->kr)
         memset(piece->to + (piece->groups - 1) * piece->group_bytes, 0, piece->group_bytes);
@@ -355,10 +364,10 @@ void qdot_pack_b(const struct qdot_row *row, const struct qdot_problem *p,
                 }
 }
 
-void qdot_sum_runs(const struct qdot_row *row, const struct qdot_packed *packed, void *panels,
-                   size_t pieces, int32_t *sums)
+void qdot_sum_pieces(const struct qdot_row *row, const struct qdot_packed *packed, void *panels,
+                     size_t count, int32_t *sums)
 {
-    const size_t groups = packed->run_groups / pieces, count = packed->runs * pieces;
+    const size_t groups = packed->k_groups / count;
     memset(sums, 0, count * packed->n_pad * sizeof(*sums));
     for (size_t i = 0; i < packed->parts * packed->part_panels; i++)
         for (size_t r = 0; r < count; r++) {
@@ -384,7 +393,8 @@ void qdot_fold_bias(const struct qdot_row *row, const struct qdot_problem *p,
 static struct header make_header(const struct qdot_row *row, const struct qdot_problem *p,
                                  const struct qdot_packed *packed)
 {
-    struct header h = {.version = 2, .nr = row->nr, .kr = row->kr, .b_form = row->b_form};
+    struct header h = {
+        .version = 3, .nr = row->nr, .kr = row->kr, .tight = row->tight, .b_form = row->b_form};
     const uint64_t geometry[] = {packed->parts, packed->runs, row->depthwise,
                                  p->conv.kh,    p->conv.kw,   p->conv.transposed};
     memcpy(h.magic, magic, sizeof(magic));
@@ -407,9 +417,6 @@ void qdot_packed_seal(const struct qdot_row *row, const struct qdot_problem *p,
                       struct qdot_packed *packed)
 {
     struct header h = make_header(row, p, packed);
-    /* The bytes between panels and sums are part of what is summed up. */
-    uint8_t *end = (uint8_t *)qdot_packed_panels(packed) + packed->panels_bytes;
-    memset(end, 0, (size_t)((uint8_t *)qdot_packed_col_sum(packed) - end));
     h.checksum = checksum(&h, packed->blob);
     memcpy(packed->blob, &h, sizeof(h));
 }
@@ -421,7 +428,7 @@ bool qdot_packed_is_for(const struct qdot_row *row, const void *blob, size_t byt
         return false;
     memcpy(&h, blob, sizeof(h));
     return memcmp(h.magic, magic, sizeof(magic)) == 0 && h.nr == row->nr && h.kr == row->kr &&
-           h.b_form == row->b_form;
+           h.tight == row->tight && h.b_form == row->b_form;
 }
 
 int qdot_packed_verify(const struct qdot_row *row, const struct qdot_problem *p,
@@ -438,7 +445,7 @@ int qdot_packed_verify(const struct qdot_row *row, const struct qdot_problem *p,
     if (h.version != want.version)
         return qdot_fail(err, QDOT_BAD_PACKED, "packed: layout version %u, expected %u", h.version,
                          want.version);
-    if (h.nr != want.nr || h.kr != want.kr || h.b_form != want.b_form)
+    if (h.nr != want.nr || h.kr != want.kr || h.tight != want.tight || h.b_form != want.b_form)
         return qdot_fail(err, QDOT_BAD_PACKED,
                          "packed: panels of %u columns by %u k, expected %u by %u for row %s", h.nr,
                          h.kr, want.nr, want.kr, row->name);

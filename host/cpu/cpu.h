@@ -54,7 +54,7 @@ struct cpu_output {
 };
 
 /* One tile: run_count runs of 'groups' groups of K. Its rows are fixed by the function, its columns
- * are the row's nr, of which 'columns' exist. */
+ * are the row's nr, of which 'columns' exist and the others' sums are not used. */
 struct cpu_tile {
     size_t groups, run_count;
     const uint8_t *a;
@@ -64,7 +64,7 @@ struct cpu_tile {
     const ptrdiff_t *out_rows; /* likewise: row i begins at out + out_rows[i] */
     uint8_t flip;              /* still to be done by the tile */
     const uint8_t *b;          /* a packed panel, at the first group */
-    size_t b_skip;             /* bytes of B left out behind each run */
+    size_t b_step, b_skip;     /* bytes of a group of B; left out behind each run */
     int32_t *acc;              /* [rows][nr]: sums of the cuts of K before this one */
     const ptrdiff_t *acc_rows; /* where they begin: i * nr * 4; a column wants it unless last */
     bool last;                 /* the last cut: finish into the output; else leave sums in acc */

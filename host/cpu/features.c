@@ -18,7 +18,7 @@ uint32_t cpu_features(void)
 {
     unsigned a, b, c, d, a1, b1, c1, d1;
     uint32_t found = 0;
-    const unsigned last = __get_cpuid_max(0, NULL);
+    const unsigned last = (unsigned)__get_cpuid_max(0, NULL);
     if (last < 7)
         return 0;
     __cpuid(1, a, b, c, d);
@@ -43,7 +43,7 @@ uint32_t cpu_features(void)
 void cpu_name(char name[CPU_NAME_BYTES])
 {
     unsigned words[13] = {0};
-    if (__get_cpuid_max(0x80000000, NULL) >= 0x80000004)
+    if ((unsigned)__get_cpuid_max(0x80000000, NULL) >= 0x80000004)
         for (unsigned i = 0; i < 3; i++)
             __cpuid(0x80000002 + i, words[4 * i], words[4 * i + 1], words[4 * i + 2],
                     words[4 * i + 3]);

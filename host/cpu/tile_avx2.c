@@ -4,7 +4,6 @@
  */
 #define TARGET __attribute__((target("avx2")))
 #define GROUP_BYTES 4
-#define B_BYTES 32
 #define LOAD_B(p, j) \
     _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)((p) + 16 * (j))))
 #define DOT(c, a, b) _mm256_add_epi32(c, _mm256_madd_epi16(a, b))

@@ -14,7 +14,7 @@ static inline __attribute__((always_inline)) void tile(const struct cpu_tile *t,
         a[i] = t->a + t->a_rows[i];
     for (size_t r = 0; r < t->run_count; r++) {
         ptrdiff_t at = t->runs[r];
-        for (size_t g = t->groups; g > 0; g--, at += 2, b += NR) {
+        for (size_t g = t->groups; g > 0; g--, at += 2, b += t->b_step) {
             int16_t wide[NR]; /* once for all rows: 16-bit products vectorise on any machine */
             for (size_t j = 0; j < NR; j++)
                 wide[j] = b[j];

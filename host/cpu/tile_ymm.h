@@ -3,7 +3,6 @@
  * ymm. The text that includes this defines
  *   TARGET        the target attribute
  *   GROUP_BYTES   bytes of one row's staged group of A (a 4-byte broadcast)
- *   B_BYTES       bytes of one group of a panel of B
  *   LOAD_B(p, j)  columns [8 * j, 8 * j + 8) of the group at p
  *   DOT(c, a, b)  c + products of the group
  * and gets tile_1 to tile_6.
@@ -18,6 +17,7 @@ static inline __attribute__((always_inline)) TARGET void tile(const struct cpu_t
 {
     __m256i c0[MR], c1[MR];
     const uint8_t *a[MR], *b = t->b;
+    const size_t b_step = t->b_step;
     __m256i *acc = (__m256i *)(void *)t->acc;
     UNROLL(6)
     for (int i = 0; i < rows; i++) {
@@ -29,7 +29,7 @@ static inline __attribute__((always_inline)) TARGET void tile(const struct cpu_t
     for (size_t r = 0; r < t->run_count; r++) {
         ptrdiff_t at = t->runs[r];
         const ptrdiff_t end = at + (ptrdiff_t)(t->groups * GROUP_BYTES);
-        for (; at != end; at += GROUP_BYTES, b += B_BYTES) {
+        for (; at != end; at += GROUP_BYTES, b += b_step) {
             const __m256i b0 = LOAD_B(b, 0), b1 = LOAD_B(b, 1);
             UNROLL(6)
             for (int i = 0; i < rows; i++) {
