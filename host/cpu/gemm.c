@@ -207,8 +207,8 @@ static void run_item(const struct gemm_run *run, uint8_t *scratch, size_t row, s
 {
     const struct gemm_op *impl = run->impl;
     const struct qdot_row *r = run->op->row;
-    const size_t groups = run->op->packed.k_groups, n = run->op->p.n;
     const struct qdot_packed *packed = &run->op->packed;
+    const size_t groups = packed->k_groups, n = run->op->p.n;
     const size_t group_bytes = r->kr * run->kernel->a_bytes;
     const size_t ldo = run->output.ldo_bytes;
     int32_t *const acc = (int32_t *)(void *)(scratch + impl->acc_offset);
