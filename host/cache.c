@@ -8,37 +8,34 @@
 #include <unistd.h>
 #include "internal.h"
 
-/* A multiply and a rotate for each 8 bytes: fast, and any changed byte changes the state, which
- * each step maps one to one. A guard against damage, not against an adversary. */
+/* Up to 8 bytes into the state h. */
+static inline uint64_t mix(uint64_t h, const void *memory, size_t bytes)
+{
+    uint64_t word = 0;
+    memcpy(&word, memory, bytes);
+    h = (h ^ word) * 0xff51afd7ed558ccdu;
+    return h << 29 | h >> 35;
+}
+
+/* A multiply and a rotate for each 8 bytes, in four lanes that need not wait for one another: fast,
+ * and any changed byte changes the state, which each step maps one to one. A guard against damage,
+ * not against an adversary. */
 uint64_t qdot_hash(const void *memory, size_t bytes, uint64_t seed)
 {
     const uint8_t *p = memory;
-    uint64_t h = seed ^ 0x9e3779b97f4a7c15u ^ bytes;
-    while (bytes > 0) {
-        uint64_t word = 0;
-        const size_t step = bytes < 8 ? bytes : 8;
-        memcpy(&word, p, step);
-        h = (h ^ word) * 0xff51afd7ed558ccdu;
-        h = h << 29 | h >> 35;
-        p += step;
-        bytes -= step;
-    }
+    uint64_t h = seed ^ 0x9e3779b97f4a7c15u ^ bytes, lane[4] = {h, ~h, h << 1, ~h << 1};
+    for (; bytes >= 32; bytes -= 32, p += 32)
+        for (size_t i = 0; i < 4; i++)
+            lane[i] = mix(lane[i], p + 8 * i, 8);
+    for (size_t i = 0; i < 4; i++)
+        h = mix(h, &lane[i], 8);
+    for (; bytes >= 8; bytes -= 8, p += 8)
+        h = mix(h, p, 8);
+    if (bytes > 0)
+        h = mix(h, p, bytes);
     h ^= h >> 32;
     h *= 0xc4ceb9fe1a85ec53u;
     return h ^ h >> 29;
-}
-
-static bool make_directories(char *path)
-{
-    for (char *slash = strchr(path + 1, '/');; slash = strchr(slash + 1, '/')) {
-        if (slash)
-            *slash = '\0';
-        const bool made = mkdir(path, 0700) == 0 || errno == EEXIST;
-        if (slash)
-            *slash = '/';
-        if (!slash || !made)
-            return made;
-    }
 }
 
 char *qdot_cache_dir(const struct qdot_device *device, const char *given)
@@ -59,10 +56,6 @@ char *qdot_cache_dir(const struct qdot_device *device, const char *given)
     if (!path)
         return NULL;
     snprintf(path, bytes, "%s%s", base, tail);
-    if (!make_directories(path)) {
-        qdot_release(device, path);
-        return NULL;
-    }
     return path;
 }
 
@@ -122,6 +115,16 @@ bool qdot_cache_read(const struct qdot_device *device, const char *key, void **d
     return true;
 }
 
+/* The directories that a file is in. */
+static void make_directories(char *path)
+{
+    for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        mkdir(path, 0700); /* if it is not there then, opening the file says so */
+        *slash = '/';
+    }
+}
+
 static bool write_all(int fd, const void *memory, size_t bytes)
 {
     const char *p = memory;
@@ -145,6 +148,7 @@ bool qdot_cache_write(const struct qdot_device *device, const char *key, const v
     struct head head = {MAGIC, key_bytes, bytes, checksum(key, key_bytes, data, bytes)};
     if (!file_name(device, key, path, sizeof(path)))
         return false;
+    make_directories(path);
     snprintf(aside, sizeof(aside), "%s.XXXXXX", path);
     const int fd = mkstemp(aside);
     if (fd < 0)

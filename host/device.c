@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include "internal.h"
 
 static const struct qdot_backend *const backends[] = {
@@ -57,10 +58,23 @@ const char *qdot_version(void)
 
 /* ---- memory ---------------------------------------------------------------------------------- */
 
+/* Large memory in huge pages where the system gives them: the first touch of as much memory in
+ * pages of 4 KiB takes several times as long as packing does, and B read in passing misses fewer
+ * translations. */
+#define HUGE_PAGE ((size_t)2 << 20)
+
 static void *default_alloc(void *ctx, size_t bytes, size_t alignment)
 {
     (void)ctx;
-    return aligned_alloc(alignment, bytes);
+    void *memory = aligned_alloc(alignment, bytes);
+#ifdef MADV_HUGEPAGE
+    if (memory && bytes >= 2 * HUGE_PAGE) {
+        const uintptr_t begin = ((uintptr_t)memory + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
+        const uintptr_t end = ((uintptr_t)memory + bytes) / HUGE_PAGE * HUGE_PAGE;
+        madvise((void *)begin, end - begin, MADV_HUGEPAGE); /* a wish */
+    }
+#endif
+    return memory;
 }
 
 static void default_release(void *ctx, void *memory)

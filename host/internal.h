@@ -52,6 +52,26 @@ struct qdot_niche {
     const char *text;                            /* "for n <= 8" */
 };
 
+/* Some groups of a panel, and the B that goes into them. */
+struct qdot_piece {
+    const uint8_t *b; /* element (k, n) of the piece is b[k * ldb + n], transposed b[n * ldb + k] */
+    size_t ldb, k;    /* k: may be less than the groups have; the rest is zeros already */
+    uint8_t flip;
+    size_t kr, columns, groups;
+    uint8_t *to;
+    size_t group_bytes; /* from one group to the next */
+    bool is_signed;     /* what is packed */
+    int32_t *col_sum;   /* of the first column */
+};
+
+/* How pieces are packed, of B as it is and transposed, and how their columns' sums are added to
+ * col_sum. */
+struct qdot_packer {
+    void (*rows)(const struct qdot_piece *p);
+    void (*columns)(const struct qdot_piece *p);
+    void (*add_sums)(const struct qdot_piece *p);
+};
+
 struct qdot_row {
     const char *name; /* <op>_<MR>x<NR>[k<KR>][_<feature>], unique in its backend */
     enum qdot_op_kind op;
@@ -60,11 +80,13 @@ struct qdot_row {
     bool lines; /* a convolution: where dilation_w and groups are 1 a run is a line of the kernel,
                        kw * c long; else (and when false) a tap, cg long. Depthwise: a line, kw */
     uint32_t needs;        /* bits of the backend's features */
+    bool tight;            /* the last panel of a part need not have nr columns */
     uint16_t mr, nr, kr;   /* tile, and packing geometry of B: panels of nr columns, groups of kr */
     enum qdot_type a_form; /* QDOT_U8, QDOT_S8: what the kernel multiplies; 0: either, as given */
     enum qdot_type b_form; /* QDOT_U8 or QDOT_S8 */
-    const struct qdot_niche *niche; /* NULL: for every problem */
-    const void *impl;               /* the backend's own launch data */
+    const struct qdot_packer *packer; /* NULL: pack.c's */
+    const struct qdot_niche *niche;   /* NULL: for every problem */
+    const void *impl;                 /* the backend's own launch data */
 };
 
 /* ---- the checked descriptor ------------------------------------------------------------------ */
@@ -101,8 +123,8 @@ struct qdot_problem {
     size_t out_bytes;                     /* of one output element */
 };
 
-/* Terms by padded column (qdot_column), n_pad entries each, zero where there is no column. Host
- * memory in one allocation. */
+/* Terms by padded column, part_pad of each part, n_pad entries each, zero where there is no column.
+ * Host memory in one allocation. */
 struct qdot_terms {
     int32_t *bias; /* bias' when B was given at creation; the caller's bias when B comes at run */
     int32_t *b_neg;
@@ -114,19 +136,26 @@ struct qdot_terms {
     float most;     /* no |acc * scale| of any column is larger */
 };
 
-/* Packed B: header, panels, col_sum; pack.c has the layout. */
+/* Packed B: header and panels; pack.c has the layout. */
 struct qdot_packed {
     void *blob; /* NULL once a backend has taken it over, and when B comes at run */
     size_t blob_bytes;
     size_t parts;           /* groups of a convolution that are packed one after another, or 1 */
     size_t part_columns;    /* columns of each */
     size_t part_pad;        /* padded to nr */
+    size_t part_panels;     /* panels of each */
     size_t runs, run;       /* of k: how many, and of how many k each; 1 and k for a GEMM */
     size_t run_groups;      /* groups of kr in each */
     size_t n_pad, k_groups; /* columns padded: parts * part_pad; groups: runs * run_groups */
-    size_t panel_bytes;     /* one panel: k_groups * nr * kr */
-    size_t panels_bytes;    /* all: panel_bytes * n_pad / nr */
+    size_t last_columns;    /* in memory, of a part's last panel; at most nr */
+    size_t panel_bytes;     /* any panel but those: k_groups * nr * kr */
+    size_t part_bytes;      /* all panels of a part */
+    size_t panels_bytes;    /* of all parts */
 };
+
+/* Tiles read whole groups of nr columns, of narrower panels beyond the end of the last one; what they
+ * find there they do not use. So many bytes of zeros are behind panels in memory. */
+#define QDOT_PANELS_SLACK 256
 
 struct qdot_op {
     struct qdot_device *device;
@@ -207,8 +236,8 @@ struct qdot_backend {
     int (*prepare)(struct qdot_op *op, struct qdot_error *err);
     void (*unprepare)(struct qdot_op *op); /* after waiting for its runs */
     int (*run)(struct qdot_op *op, const struct qdot_run *run, struct qdot_error *err);
-    /* Copies panels and col_sum (n_pad int32) back to host memory; NULL when blob is always kept */
-    int (*read_packed)(struct qdot_op *op, void *panels, int32_t *col_sum, struct qdot_error *err);
+    /* Copies the panels back to host memory; NULL when blob is always kept */
+    int (*read_packed)(struct qdot_op *op, void *panels, struct qdot_error *err);
 
     int (*buffer_create)(struct qdot_buffer *buffer, void *host, struct qdot_error *err);
     int (*buffer_write)(struct qdot_buffer *buffer, size_t offset, const void *memory, size_t bytes,
@@ -236,6 +265,8 @@ void qdot_release(const struct qdot_device *device, void *memory);
 
 /* ---- threads.c ------------------------------------------------------------------------------- */
 
+/* Processors this process may run on: in a container fewer than the machine has. */
+size_t qdot_usable_processors(void);
 int qdot_threads_open(struct qdot_device *device, const struct qdot_device_desc *desc,
                       struct qdot_error *err);
 void qdot_threads_close(struct qdot_device *device);
@@ -290,13 +321,17 @@ static inline bool qdot_mul_size(size_t a, size_t b, size_t *product)
 /* Sizes of packed B for this row; false when they overflow. */
 bool qdot_packed_layout(const struct qdot_row *row, const struct qdot_problem *p,
                         struct qdot_packed *packed);
-/* Where column n of the op is among the padded ones. */
-static inline size_t qdot_column(const struct qdot_packed *packed, size_t n)
-{
-    return n / packed->part_columns * packed->part_pad + n % packed->part_columns;
-}
 void *qdot_packed_panels(const struct qdot_packed *packed);
-int32_t *qdot_packed_col_sum(const struct qdot_packed *packed);
+/* Where a panel begins among all, and the columns it has in memory. */
+static inline size_t qdot_panel_at(const struct qdot_packed *packed, size_t panel)
+{
+    return panel / packed->part_panels * packed->part_bytes +
+           panel % packed->part_panels * packed->panel_bytes;
+}
+static inline size_t qdot_panel_columns(const struct qdot_packed *packed, size_t nr, size_t panel)
+{
+    return (panel + 1) % packed->part_panels ? nr : packed->last_columns;
+}
 /* Packs panels [panel_begin, panel_end) of B into panels and col_sum (both of the whole). */
 void qdot_pack_b(const struct qdot_row *row, const struct qdot_problem *p,
                  const struct qdot_packed *packed, const void *b, size_t panel_begin,
@@ -308,10 +343,10 @@ bool qdot_packed_is_for(const struct qdot_row *row, const void *blob, size_t byt
 int qdot_packed_verify(const struct qdot_row *row, const struct qdot_problem *p,
                        const struct qdot_packed *layout, const void *blob, size_t bytes,
                        struct qdot_error *err);
-/* sums[r * n_pad + column]: the part of col_sum that comes from run r, or from one of the equal
- * pieces, of whole groups, that each run is cut into. */
-void qdot_sum_runs(const struct qdot_row *row, const struct qdot_packed *packed, const void *panels,
-                   size_t pieces, int32_t *sums);
+/* sums[r * n_pad + column]: the part of col_sum that comes from the r-th of 'count' equal pieces of K,
+ * each of whole groups. */
+void qdot_sum_pieces(const struct qdot_row *row, const struct qdot_packed *packed, void *panels,
+                     size_t count, int32_t *sums);
 /* bias_out[j] = bias' for columns [begin, end), from the caller's bias_in and col_sum. */
 void qdot_fold_bias(const struct qdot_row *row, const struct qdot_problem *p,
                     const int32_t *bias_in, const int32_t *b_neg, const int32_t *col_sum,

@@ -226,9 +226,49 @@ int qdot_check_desc(const struct qdot_op_desc *desc, struct qdot_problem *p, str
 
 /* ---- creation -------------------------------------------------------------------------------- */
 
+/* Values of 4 bytes for the columns: one for each, one for all, or none and 'otherwise'. */
+static void spread(const struct qdot_packed *packed, const void *values, size_t value_count,
+                   const void *otherwise, void *to)
+{
+    const size_t columns = packed->part_columns;
+    const void *one = value_count ? values : otherwise;
+    for (size_t part = 0; part < packed->parts; part++) {
+        char *at = (char *)to + part * packed->part_pad * 4;
+        if (value_count > 1)
+            memcpy(at, (const char *)values + part * columns * 4, columns * 4);
+        for (size_t j = 0; value_count <= 1 && j < columns; j++)
+            memcpy(at + j * 4, one, 4);
+    }
+}
+
+/* No |acc * scale| is larger. Differences from zero points are at most 255; a sum may wrap, but not
+ * beyond 2^31. The hundredth more is for what these floats round away. */
+static float most_of(const struct qdot_problem *p, const struct qdot_op_desc *d)
+{
+    int32_t bias = 0, scale = 0; /* floats that are not negative compare as their bits do */
+    for (size_t n = 0; d->bias && n < p->n; n++) {
+        const int32_t size = d->bias[n] < 0 ? ~d->bias[n] : d->bias[n];
+        bias = size > bias ? size : bias;
+    }
+    for (size_t n = 0; n < d->scale_count; n++) {
+        int32_t bits;
+        memcpy(&bits, &d->scale[n], 4);
+        bits &= 0x7fffffff;
+        scale = bits > scale ? bits : scale;
+    }
+    const float sum = (float)p->k * 65025.0f + (float)bias + 1.0f;
+    float factor = 1.0f;
+    if (d->scale_count)
+        memcpy(&factor, &scale, 4);
+    return (sum < 0x1p31f ? sum : 0x1p31f) * factor * 1.01f;
+}
+
 static int make_terms(struct qdot_op *op, const struct qdot_op_desc *d, struct qdot_error *err)
 {
-    const size_t n_pad = op->packed.n_pad;
+    static const int32_t no_int = 0;
+    static const float no_scale = 1.0f, no_bias_f = -0.0f;
+    const struct qdot_packed *packed = &op->packed;
+    const size_t n_pad = packed->n_pad;
     const int32_t shift = qdot_shift(op->p.b_type, op->row->b_form);
     struct qdot_terms *t = &op->terms;
     size_t bytes;
@@ -242,21 +282,23 @@ static int make_terms(struct qdot_op *op, const struct qdot_op_desc *d, struct q
     t->col_sum = memory + 2 * n_pad;
     t->scale = (float *)(void *)(memory + 3 * n_pad);
     t->bias_f = (float *)(void *)(memory + 4 * n_pad);
-    t->one_b_neg = true;
-    for (size_t n = 0; n < op->p.n; n++) {
-        const size_t j = qdot_column(&op->packed, n);
-        const int32_t zero = d->b_zero_count ? d->b_zero[d->b_zero_count == 1 ? 0 : n] : 0;
-        t->b_neg[j] = -(zero + shift);
-        t->any_b_neg = t->any_b_neg || t->b_neg[j] != 0;
-        t->one_b_neg = t->one_b_neg && t->b_neg[j] == t->b_neg[0];
-        t->bias[j] = d->bias ? d->bias[n] : 0;
-        t->scale[j] = d->scale_count ? d->scale[d->scale_count == 1 ? 0 : n] : 1.0f;
-        t->bias_f[j] = d->bias_f ? d->bias_f[n] : -0.0f;
-        /* Differences from zero points are at most 255; a sum may wrap, but not beyond 2^31. The
-         * hundredth more is for what these floats round away. */
-        const float sum = (float)op->p.k * 65025.0f + fabsf((float)t->bias[j]);
-        t->most = fmaxf(t->most, (sum < 0x1p31f ? sum : 0x1p31f) * fabsf(t->scale[j]) * 1.01f);
+    spread(packed, d->bias, d->bias ? op->p.n : 0, &no_int, t->bias);
+    spread(packed, d->b_zero, d->b_zero_count, &no_int, t->b_neg);
+    spread(packed, d->scale, d->scale_count, &no_scale, t->scale);
+    spread(packed, d->bias_f, d->bias_f ? op->p.n : 0, &no_bias_f, t->bias_f);
+    const int32_t first = -((d->b_zero_count ? d->b_zero[0] : 0) + shift);
+    int32_t any = 0, others = 0;
+    for (size_t part = 0; part < packed->parts && (shift || d->b_zero_count); part++) {
+        int32_t *b_neg = t->b_neg + part * packed->part_pad;
+        for (size_t j = 0; j < packed->part_columns; j++) {
+            b_neg[j] = -(b_neg[j] + shift);
+            any |= b_neg[j];
+            others |= b_neg[j] ^ first;
+        }
     }
+    t->any_b_neg = any != 0;
+    t->one_b_neg = others == 0;
+    t->most = most_of(&op->p, d);
     return QDOT_OK;
 }
 
@@ -272,7 +314,7 @@ static void pack_task(void *arg, size_t i)
     const struct qdot_op *op = job->op;
     qdot_pack_b(op->row, &op->p, &op->packed, job->b, job->panels * i / job->tasks,
                 job->panels * (i + 1) / job->tasks, qdot_packed_panels(&op->packed),
-                qdot_packed_col_sum(&op->packed));
+                op->terms.col_sum);
 }
 
 /* Packs B, or the weights, on all threads. */
@@ -290,8 +332,8 @@ static int pack(struct qdot_op *op, const void *b, struct qdot_error *err)
         qdot_order_weights(&p->conv, b, ordered);
         job.b = ordered;
     }
-    /* Below some 64 KiB waking a thread costs more than packing. */
-    if (threads->parallel_for && op->packed.panels_bytes >= 65536)
+    /* Below some 256 KiB waking a thread costs more than packing. */
+    if (threads->parallel_for && op->packed.panels_bytes >= 262144)
         job.tasks = job.panels < threads->threads ? job.panels : threads->threads;
     if (job.tasks > 1)
         threads->parallel_for(threads->ctx, pack_task, &job, job.tasks);
@@ -309,17 +351,19 @@ static int make_packed(struct qdot_op *op, const struct qdot_op_desc *d, struct 
         status = qdot_packed_verify(op->row, &op->p, packed, d->packed, d->packed_bytes, err);
     if (status != QDOT_OK)
         return status;
-    packed->blob = qdot_alloc_raw(op->device, packed->blob_bytes);
+    packed->blob = qdot_alloc_raw(op->device, packed->blob_bytes + QDOT_PANELS_SLACK);
     if (!packed->blob)
         return qdot_fail(err, QDOT_NO_MEMORY, "no memory for %zu bytes of packed B",
                          packed->blob_bytes);
-    if (d->packed)
+    memset((char *)packed->blob + packed->blob_bytes, 0, QDOT_PANELS_SLACK);
+    if (d->packed) {
         memcpy(packed->blob, d->packed, packed->blob_bytes);
-    else
+        qdot_sum_pieces(op->row, packed, qdot_packed_panels(packed), 1, op->terms.col_sum);
+    } else {
         status = pack(op, d->b, err);
+    }
     if (status != QDOT_OK)
         return status;
-    memcpy(op->terms.col_sum, qdot_packed_col_sum(packed), packed->n_pad * sizeof(int32_t));
     qdot_fold_bias(op->row, &op->p, op->terms.bias, op->terms.b_neg, op->terms.col_sum,
                    op->terms.bias, 0, packed->n_pad);
     return QDOT_OK;
@@ -543,8 +587,7 @@ int qdot_op_save_packed(struct qdot_op *op, void *memory, size_t bytes, struct q
         memcpy(memory, op->packed.blob, need);
     } else {
         memset(memory, 0, need);
-        status = op->device->backend->read_packed(op, qdot_packed_panels(&copy),
-                                                  qdot_packed_col_sum(&copy), err);
+        status = op->device->backend->read_packed(op, qdot_packed_panels(&copy), err);
         if (status != QDOT_OK)
             return status;
     }

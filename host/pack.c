@@ -1,17 +1,17 @@
 /*
  * Packed B: the only place that knows its layout, and where zero points and flips are folded.
  *
- *   blob      = header (64 bytes) | panels, padded to 64 bytes | col_sum: int32 [n_pad]
- *   panels    = n_pad / nr panels of nr columns
- *   panel     = k_groups groups; group = nr columns; column = kr consecutive k, one byte each
+ *   blob      = header (64 bytes) | panels
+ *   panels    = panels of nr columns; where the row is tight the last has little more than are left
+ *   panel     = k_groups groups; group = its columns; column = kr consecutive k, one byte each
  *
- * so of a GEMM element (k, n) is byte ((n / nr * k_groups + k / kr) * nr + n % nr) * kr + k % kr. K
- * is padded with zero bytes (zero in the packed form, so that padding adds nothing to any sum),
- * columns past n are zero. col_sum[n] is the sum of column n in the packed form. Nothing in the blob
- * depends on zero points, bias or A.
+ * so of a GEMM element (k, n) is byte (k / kr * columns + n % nr) * kr + k % kr of panel n / nr. K is
+ * padded with zero bytes (zero in the packed form, so that padding adds nothing to any sum), columns
+ * past n are zeros. Nothing in the blob depends on zero points, bias or A. The sums of columns, in the
+ * packed form, are computed where B is packed or a blob is loaded.
  *
  * Of a convolution K falls into runs, each padded to kr by itself, and the columns into parts, the
- * groups, each padded to nr by itself.
+ * groups, each with panels of its own.
  */
 #include <string.h>
 #if defined(__SSE2__)
@@ -19,25 +19,14 @@
 #endif
 #include "internal.h"
 
-#if defined(__SSE2__)
-static inline __m128i load16(const uint8_t *p)
-{
-    return _mm_loadu_si128((const __m128i *)(const void *)p);
-}
-
-static inline void store16(uint8_t *p, __m128i v)
-{
-    _mm_storeu_si128((__m128i *)(void *)p, v);
-}
-#endif
-
 #define HEADER_BYTES 64
 static const char magic[8] = {'q', 'd', 'o', 't', 'p', 'a', 'c', 'k'};
 
 struct header {
     char magic[8];
     uint32_t version; /* of this layout; little-endian like everything in it */
-    uint32_t nr, kr;
+    uint16_t nr, kr;
+    uint32_t tight;
     uint32_t b_form;
     uint32_t b_type;
     uint32_t geometry; /* parts, runs and kernel, hashed; 0 for a GEMM */
@@ -55,11 +44,22 @@ static bool round_up(size_t value, size_t step, size_t *rounded)
     return true;
 }
 
+/* In memory. Groups that begin with a cache line are read quicker: where that takes no more than a
+ * fiftieth of B they do. */
+static size_t last_columns(const struct qdot_row *row, const struct qdot_packed *packed)
+{
+    const size_t last = row->nr - (packed->part_pad - packed->part_columns);
+    const size_t lines = (last + 15) / 16 * 16, more = lines < row->nr ? lines : row->nr;
+    if (!row->tight)
+        return row->nr;
+    return more - last <= packed->part_columns / 50 ? more : last;
+}
+
 bool qdot_packed_layout(const struct qdot_row *row, const struct qdot_problem *p,
                         struct qdot_packed *packed)
 {
     const struct qdot_geometry *g = &p->conv;
-    size_t panels, panels_padded, sums, k_pad;
+    size_t terms, k_pad;
     memset(packed, 0, sizeof(*packed));
     packed->parts = packed->runs = 1;
     packed->part_columns = p->n;
@@ -75,14 +75,17 @@ bool qdot_packed_layout(const struct qdot_row *row, const struct qdot_problem *p
         !qdot_mul_size(packed->part_pad, packed->parts, &packed->n_pad) ||
         !round_up(packed->run, row->kr, &k_pad) || !qdot_mul_size(k_pad, packed->runs, &k_pad) ||
         !qdot_mul_size(k_pad, row->nr, &packed->panel_bytes) ||
-        !qdot_mul_size(k_pad, packed->n_pad, &panels) || !round_up(panels, 64, &panels_padded) ||
-        !qdot_mul_size(packed->n_pad, 5 * sizeof(int32_t), &sums) ||
-        panels_padded > (size_t)PTRDIFF_MAX - HEADER_BYTES - sums)
+        !qdot_mul_size(k_pad, packed->n_pad, &packed->panels_bytes) ||
+        !qdot_mul_size(packed->n_pad, 5 * sizeof(int32_t), &terms) ||
+        packed->panels_bytes > (size_t)PTRDIFF_MAX - HEADER_BYTES - QDOT_PANELS_SLACK - terms)
         return false;
     packed->k_groups = k_pad / row->kr;
     packed->run_groups = packed->k_groups / packed->runs;
-    packed->panels_bytes = panels;
-    packed->blob_bytes = HEADER_BYTES + panels_padded + packed->n_pad * sizeof(int32_t);
+    packed->part_panels = packed->part_pad / row->nr;
+    packed->last_columns = last_columns(row, packed);
+    packed->part_bytes = k_pad * (packed->part_pad - row->nr + packed->last_columns);
+    packed->panels_bytes = packed->part_bytes * packed->parts;
+    packed->blob_bytes = HEADER_BYTES + packed->panels_bytes;
     return true;
 }
 
@@ -91,180 +94,287 @@ void *qdot_packed_panels(const struct qdot_packed *packed)
     return (uint8_t *)packed->blob + HEADER_BYTES;
 }
 
-int32_t *qdot_packed_col_sum(const struct qdot_packed *packed)
-{
-    return (int32_t *)(void *)((uint8_t *)packed->blob + packed->blob_bytes -
-                               packed->n_pad * sizeof(int32_t));
-}
+/* ---- pieces ---------------------------------------------------------------------------------- */
 
-/* ---- packing --------------------------------------------------------------------------------- */
+#define INLINE static inline __attribute__((always_inline))
 
-/* Four rows of B, 'columns' bytes each, interleaved: target[4 * j + i] = row i, byte j, flipped. */
-static void interleave_rows(const uint8_t *b, size_t ldb, size_t columns, uint8_t flip,
-                            uint8_t *target)
-{
-    size_t j = 0;
 #if defined(__SSE2__)
-    const __m128i flips = _mm_set1_epi8((char)flip);
-    for (; j + 16 <= columns; j += 16) {
-        __m128i r[4];
-        for (size_t i = 0; i < 4; i++)
-            r[i] = _mm_xor_si128(load16(b + i * ldb + j), flips);
-        const __m128i low01 = _mm_unpacklo_epi8(r[0], r[1]), low23 = _mm_unpacklo_epi8(r[2], r[3]);
-        const __m128i high01 = _mm_unpackhi_epi8(r[0], r[1]),
-                      high23 = _mm_unpackhi_epi8(r[2], r[3]);
-        store16(target + 4 * j, _mm_unpacklo_epi16(low01, low23));
-        store16(target + 4 * j + 16, _mm_unpackhi_epi16(low01, low23));
-        store16(target + 4 * j + 32, _mm_unpacklo_epi16(high01, high23));
-        store16(target + 4 * j + 48, _mm_unpackhi_epi16(high01, high23));
-    }
-#endif
-    for (; j < columns; j++)
-        for (size_t i = 0; i < 4; i++)
-            target[4 * j + i] = b[i * ldb + j] ^ flip;
+INLINE __m128i load16(const uint8_t *p)
+{
+    return _mm_loadu_si128((const __m128i *)(const void *)p);
 }
 
-/* One panel from B [k,n]: rows of B are walked in order, each spread over the panel's columns. */
-static void pack_panel(const struct qdot_row *row, const uint8_t *b, size_t ldb, size_t columns,
-                       size_t k, uint8_t flip, uint8_t *panel)
+INLINE void store16(uint8_t *p, __m128i v)
 {
-    const size_t nr = row->nr, kr = row->kr;
-    for (size_t group = 0; group * kr < k; group++, panel += nr * kr) {
-        const size_t depth = k - group * kr < kr ? k - group * kr : kr;
-        const uint8_t *source = b + group * kr * ldb;
-        if (depth < kr || columns < nr)
-            memset(panel, 0, nr * kr);
-        if (kr == 4 && depth == 4) {
-            interleave_rows(source, ldb, columns, flip, panel);
-            continue;
+    _mm_storeu_si128((__m128i *)(void *)p, v);
+}
+
+INLINE void add16(int32_t *p, __m128i v)
+{
+    uint8_t *at = (uint8_t *)p;
+    store16(at, _mm_add_epi32(load16(at), v));
+}
+
+/* Units of so many bytes of a and b in turn: of their lower halves, or of the upper ones. */
+INLINE __m128i units_low(__m128i a, __m128i b, const size_t unit)
+{
+    return unit == 1   ? _mm_unpacklo_epi8(a, b)
+           : unit == 2 ? _mm_unpacklo_epi16(a, b)
+                       : _mm_unpacklo_epi32(a, b);
+}
+
+INLINE __m128i units_high(__m128i a, __m128i b, const size_t unit)
+{
+    return unit == 1   ? _mm_unpackhi_epi8(a, b)
+           : unit == 2 ? _mm_unpackhi_epi16(a, b)
+                       : _mm_unpackhi_epi32(a, b);
+}
+
+/* kr rows of 16 columns to 16 columns of kr rows. */
+INLINE void interleave_rows(__m128i *v, const size_t kr)
+{
+    for (size_t i = 0; i + 1 < kr; i += 2) {
+        const __m128i low = units_low(v[i], v[i + 1], 1);
+        v[i + 1] = units_high(v[i], v[i + 1], 1);
+        v[i] = low;
+    }
+    if (kr == 4) {
+        const __m128i low = v[0], high = v[1];
+        v[0] = units_low(low, v[2], 2);
+        v[1] = units_high(low, v[2], 2);
+        v[2] = units_low(high, v[3], 2);
+        v[3] = units_high(high, v[3], 2);
+    }
+}
+
+/* 16 / kr columns of 16 k to 16 / kr groups of as many columns. Each pass turns the bits of a unit's
+ * place round by one, so that in the end row and column have changed places. */
+INLINE void interleave_columns(__m128i *v, const size_t kr)
+{
+    const size_t count = 16 / kr;
+    __m128i w[16];
+    for (size_t pass = 1; pass < count; pass *= 2) {
+        for (size_t i = 0; i < count / 2; i++) {
+            w[2 * i] = units_low(v[i], v[i + count / 2], kr);
+            w[2 * i + 1] = units_high(v[i], v[i + count / 2], kr);
         }
-        for (size_t i = 0; i < depth; i++)
-            for (size_t j = 0; j < columns; j++)
-                panel[j * kr + i] = source[i * ldb + j] ^ flip;
+        for (size_t i = 0; i < count; i++)
+            v[i] = w[i];
     }
 }
 
-/* 'columns' columns of B, 'groups' whole groups of 4 k of each, from columns that lie in memory one
- * after another, ldb apart, to groups that are group_bytes apart. */
-static void interleave_columns(const uint8_t *b, size_t ldb, size_t columns, size_t groups,
-                               uint8_t flip, uint8_t *target, size_t group_bytes)
+/* Adds the sums of 16 / kr neighbouring columns, of at most 64 groups, so that 16 bits hold them. */
+INLINE void sum_vector(const uint8_t *bytes, size_t group_bytes, size_t groups, const size_t kr,
+                       __m128i to_signed, int32_t *sums)
 {
-    size_t j = 0;
-#if defined(__SSE2__)
-    const __m128i flips = _mm_set1_epi8((char)flip);
-    for (; j + 4 <= columns; j += 4) {
-        size_t g = 0;
-        for (; g + 4 <= groups; g += 4) { /* 4 x 4 words transposed */
-            __m128i c[4];
-            for (size_t i = 0; i < 4; i++)
-                c[i] = _mm_xor_si128(load16(b + (j + i) * ldb + g * 4), flips);
-            const __m128i low01 = _mm_unpacklo_epi32(c[0], c[1]);
-            const __m128i low23 = _mm_unpacklo_epi32(c[2], c[3]);
-            const __m128i high01 = _mm_unpackhi_epi32(c[0], c[1]);
-            const __m128i high23 = _mm_unpackhi_epi32(c[2], c[3]);
-            uint8_t *out = target + g * group_bytes + j * 4;
-            store16(out, _mm_unpacklo_epi64(low01, low23));
-            store16(out + group_bytes, _mm_unpackhi_epi64(low01, low23));
-            store16(out + 2 * group_bytes, _mm_unpacklo_epi64(high01, high23));
-            store16(out + 3 * group_bytes, _mm_unpackhi_epi64(high01, high23));
-        }
-        for (; g < groups; g++)
-            for (size_t i = 0; i < 16; i++)
-                target[g * group_bytes + j * 4 + i] = b[(j + i / 4) * ldb + g * 4 + i % 4] ^ flip;
+    __m128i even = _mm_setzero_si128(), odd = even;
+    for (size_t g = 0; g < groups; g++, bytes += group_bytes) {
+        const __m128i v = _mm_xor_si128(load16(bytes), to_signed);
+        even = _mm_add_epi16(even, _mm_srai_epi16(_mm_slli_epi16(v, 8), 8));
+        odd = _mm_add_epi16(odd, _mm_srai_epi16(v, 8));
     }
-#endif
-    for (; j < columns; j++)
-        for (size_t g = 0; g < groups; g++)
-            for (size_t i = 0; i < 4; i++)
-                target[g * group_bytes + j * 4 + i] = b[j * ldb + g * 4 + i] ^ flip;
-}
-
-/* One panel from B [n,k]: groups of kr bytes lie side by side already. */
-static void pack_panel_transposed(const struct qdot_row *row, const uint8_t *b, size_t ldb,
-                                  size_t columns, size_t k, uint8_t flip, uint8_t *panel)
-{
-    const size_t nr = row->nr, kr = row->kr, groups = (k + kr - 1) / kr;
-    const size_t whole = kr == 4 ? k / 4 : 0; /* groups done by the fast way */
-    const size_t step = 64;                   /* so many groups of a panel stay in L1 */
-    if (columns < nr)
-        memset(panel, 0, groups * nr * kr);
-    else if (k % kr)
-        memset(panel + (groups - 1) * nr * kr, 0, nr * kr);
-    for (size_t g = 0; g < whole; g += step)
-        interleave_columns(b + g * 4, ldb, columns, whole - g < step ? whole - g : step, flip,
-                           panel + g * nr * 4, nr * 4);
-    for (size_t j = 0; j < columns; j++)
-        for (size_t i = whole * 4; i < k; i++)
-            panel[(i / kr * nr + j) * kr + i % kr] = b[j * ldb + i] ^ flip;
-}
-
-#if defined(__SSE2__)
-/* The sums of four neighbouring columns of signed bytes in groups of 4. */
-static void sum_four(const uint8_t *column, size_t group_bytes, size_t k_groups, int32_t *col_sum)
-{
-    const __m128i ones = _mm_set1_epi16(1);
-    __m128i sums = _mm_setzero_si128();
-    for (size_t group = 0; group < k_groups; group++) {
-        const __m128i bytes = load16(column + group * group_bytes);
-        const __m128i even = _mm_srai_epi16(_mm_slli_epi16(bytes, 8), 8);
-        const __m128i pairs = _mm_add_epi16(even, _mm_srai_epi16(bytes, 8));
-        sums = _mm_add_epi32(sums, _mm_madd_epi16(pairs, ones));
-    }
-    store16((uint8_t *)col_sum, sums);
-}
-#endif
-
-/* Column sums of one finished panel, mod 2^32. */
-static void sum_panel(const struct qdot_row *row, const uint8_t *panel, size_t k_groups,
-                      int32_t *col_sum)
-{
-    const size_t nr = row->nr, kr = row->kr;
-    const uint32_t sign = row->b_form == QDOT_S8 ? 0x80 : 0; /* (byte ^ 0x80) - 0x80: signed */
-#if defined(__SSE2__)
-    if (kr == 4 && sign && nr % 4 == 0) {
-        for (size_t j = 0; j < nr; j += 4)
-            sum_four(panel + j * 4, nr * 4, k_groups, col_sum + j);
+    const __m128i pairs = _mm_add_epi16(even, odd);
+    if (kr == 4) {
+        add16(sums, _mm_madd_epi16(pairs, _mm_set1_epi16(1)));
         return;
     }
-#endif
-    uint32_t *sum = (uint32_t *)col_sum;
-    memset(sum, 0, nr * sizeof(*sum));
-    for (size_t group = 0; group < k_groups; group++, panel += nr * kr)
-        for (size_t j = 0; j < nr; j++)
-            for (size_t i = 0; i < kr; i++)
-                sum[j] += (panel[j * kr + i] ^ sign) - sign;
+    const __m128i low = kr == 2 ? pairs : _mm_unpacklo_epi16(even, odd);
+    add16(sums, _mm_srai_epi32(_mm_unpacklo_epi16(low, low), 16));
+    add16(sums + 4, _mm_srai_epi32(_mm_unpackhi_epi16(low, low), 16));
+    if (kr == 1) {
+        const __m128i high = _mm_unpackhi_epi16(even, odd);
+        add16(sums + 8, _mm_srai_epi32(_mm_unpacklo_epi16(high, high), 16));
+        add16(sums + 12, _mm_srai_epi32(_mm_unpackhi_epi16(high, high), 16));
+    }
 }
+#endif
+
+/* In the three that follow kr is a constant, 1, 2 or 4, for what is done as vectors, or 0. */
+
+INLINE void pack_rows(const struct qdot_piece *p, const size_t kr)
+{
+    size_t columns = 0, k = 0; /* done as vectors */
+#if defined(__SSE2__)
+    const __m128i flips = _mm_set1_epi8((char)p->flip);
+    columns = kr ? p->columns / 16 * 16 : 0;
+    k = kr ? p->k / kr * kr : 0;
+    for (size_t i = 0; i < k && columns; i += kr) {
+        const uint8_t *b = p->b + i * p->ldb;
+        uint8_t *to = p->to + i / kr * p->group_bytes;
+        for (size_t j = 0; j < columns; j += 16, to += 16 * kr) {
+            __m128i v[4];
+            for (size_t r = 0; r < kr; r++)
+                v[r] = _mm_xor_si128(load16(b + r * p->ldb + j), flips);
+            interleave_rows(v, kr);
+            for (size_t r = 0; r < kr; r++)
+                store16(to + 16 * r, v[r]);
+        }
+    }
+#endif
+    for (size_t i = columns < p->columns ? 0 : k; i < p->k; i++) {
+        uint8_t *to = p->to + i / p->kr * p->group_bytes + i % p->kr;
+        for (size_t j = i < k ? columns : 0; j < p->columns; j++)
+            to[j * p->kr] = p->b[i * p->ldb + j] ^ p->flip;
+    }
+}
+
+INLINE void pack_columns(const struct qdot_piece *p, const size_t kr)
+{
+    size_t columns = 0, k = 0; /* done as vectors */
+#if defined(__SSE2__)
+    const size_t count = kr ? 16 / kr : 1;
+    const __m128i flips = _mm_set1_epi8((char)p->flip);
+    columns = kr ? p->columns / count * count : 0;
+    k = p->k / 16 * 16;
+    for (size_t j = 0; j < columns; j += count)
+        for (size_t i = 0; i < k; i += 16) {
+            __m128i v[16];
+            for (size_t c = 0; c < count; c++)
+                v[c] = _mm_xor_si128(load16(p->b + (j + c) * p->ldb + i), flips);
+            interleave_columns(v, kr);
+            for (size_t g = 0; g < count; g++)
+                store16(p->to + (i / kr + g) * p->group_bytes + j * kr, v[g]);
+        }
+#endif
+    for (size_t j = k < p->k ? 0 : columns; j < p->columns; j++)
+        for (size_t i = j < columns ? k : 0; i < p->k; i += p->kr) {
+            const size_t depth = p->k - i < p->kr ? p->k - i : p->kr;
+            uint8_t *to = p->to + i / p->kr * p->group_bytes + j * p->kr;
+            for (size_t r = 0; r < depth; r++)
+                to[r] = p->b[j * p->ldb + i + r] ^ p->flip;
+        }
+}
+
+INLINE void add_sums(const struct qdot_piece *p, const size_t kr)
+{
+    const uint32_t sign = p->is_signed ? 0x80 : 0; /* (byte ^ 0x80) - 0x80: signed */
+    size_t columns = 0;                            /* done as vectors */
+#if defined(__SSE2__)
+    const size_t count = kr ? 16 / kr : 1, most = 64;
+    const __m128i to_signed = _mm_set1_epi8((char)(sign ^ 0x80));
+    columns = kr ? p->columns / count * count : 0;
+    for (size_t g = 0; g < p->groups; g += most)
+        for (size_t j = 0; j < columns; j += count)
+            sum_vector(p->to + g * p->group_bytes + j * kr, p->group_bytes,
+                       p->groups - g < most ? p->groups - g : most, kr, to_signed, p->col_sum + j);
+    for (size_t j = 0; j < columns; j++)
+        p->col_sum[j] =
+            (int32_t)((uint32_t)p->col_sum[j] + (sign ^ 0x80) * (uint32_t)(kr * p->groups));
+#endif
+    for (size_t j = columns; j < p->columns; j++) {
+        uint32_t sum = (uint32_t)p->col_sum[j];
+        for (size_t g = 0; g < p->groups; g++)
+            for (size_t i = 0; i < p->kr; i++)
+                sum += (p->to[g * p->group_bytes + j * p->kr + i] ^ sign) - sign;
+        p->col_sum[j] = (int32_t)sum;
+    }
+}
+
+#define PACKER(kr)                                       \
+    static void rows_##kr(const struct qdot_piece *p)    \
+    {                                                    \
+        pack_rows(p, kr);                                \
+    }                                                    \
+    static void columns_##kr(const struct qdot_piece *p) \
+    {                                                    \
+        pack_columns(p, kr);                             \
+    }                                                    \
+    static void sums_##kr(const struct qdot_piece *p)    \
+    {                                                    \
+        add_sums(p, kr);                                 \
+    }                                                    \
+    static const struct qdot_packer packer_##kr = {rows_##kr, columns_##kr, sums_##kr};
+PACKER(0)
+PACKER(1)
+PACKER(2)
+PACKER(4)
+
+static const struct qdot_packer *packer_of(const struct qdot_row *row)
+{
+    return row->packer    ? row->packer
+           : row->kr == 4 ? &packer_4
+           : row->kr == 2 ? &packer_2
+           : row->kr == 1 ? &packer_1
+                          : &packer_0;
+}
+
+/* ---- all of B -------------------------------------------------------------------------------- */
+
+/* Groups [first, first + groups) of a panel, without B. */
+static struct qdot_piece piece_of(const struct qdot_row *row, const struct qdot_packed *packed,
+                                  void *panels, size_t panel, size_t first, size_t groups,
+                                  int32_t *col_sum)
+{
+    const size_t left = packed->part_columns - panel % packed->part_panels * row->nr;
+    const size_t group_bytes = qdot_panel_columns(packed, row->nr, panel) * row->kr;
+    return (struct qdot_piece){
+        .kr = row->kr,
+        .columns = left < row->nr ? left : row->nr,
+        .groups = groups,
+        .group_bytes = group_bytes,
+        .to = (uint8_t *)panels + qdot_panel_at(packed, panel) + first * group_bytes,
+        .is_signed = row->b_form == QDOT_S8,
+        .col_sum = col_sum + panel * row->nr,
+    };
+}
+
+/* The same of one run, packed and summed up. */
+static void pack_piece(const struct qdot_row *row, const struct qdot_problem *p,
+                       const struct qdot_packed *packed, const uint8_t *b, size_t run,
+                       struct qdot_piece *piece, size_t panel, size_t first)
+{
+    const size_t k = run * packed->run + first * row->kr, left = packed->run - first * row->kr;
+    const size_t column =
+        panel / packed->part_panels * packed->part_columns + panel % packed->part_panels * row->nr;
+    piece->b = b + (p->b_transposed ? column * p->ldb + k : k * p->ldb + column);
+    piece->ldb = p->ldb;
+    piece->k = left < piece->groups * row->kr ? left : piece->groups * row->kr;
+    piece->flip = qdot_flip(p->b_type, row->b_form);
+    if (piece->columns * row->kr < piece->group_bytes)
+        memset(piece->to, 0, piece->groups * piece->group_bytes);
+    else if (piece->k < piece->groups * row->kr)
+        memset(piece->to + (piece->groups - 1) * piece->group_bytes, 0, piece->group_bytes);
+    (p->b_transposed ? packer_of(row)->columns : packer_of(row)->rows)(piece);
+    packer_of(row)->add_sums(piece);
+}
+
+/* k in a piece, more or less: what it has of B and of the panel is still in L2 when it is summed up. */
+#define ROWS_K ((size_t)256)
+#define COLUMNS_K ((size_t)1024)
 
 void qdot_pack_b(const struct qdot_row *row, const struct qdot_problem *p,
                  const struct qdot_packed *packed, const void *b, size_t panel_begin,
                  size_t panel_end, void *panels, int32_t *col_sum)
 {
-    const uint8_t flip = qdot_flip(p->b_type, row->b_form);
-    const size_t part_panels = packed->part_pad / row->nr;
-    const size_t run_bytes = packed->run_groups * row->kr * row->nr;
-    for (size_t i = panel_begin; i < panel_end; i++) {
-        const size_t first = i % part_panels * row->nr; /* column of its part */
-        const size_t rest = packed->part_columns - first, columns = rest < row->nr ? rest : row->nr;
-        const size_t column = i / part_panels * packed->part_columns + first;
-        uint8_t *panel = (uint8_t *)panels + i * packed->panel_bytes;
-        const uint8_t *source = b;
-        if (!p->b_transposed)
-            pack_panel(row, source + column, p->ldb, columns, p->k, flip, panel);
-        for (size_t r = 0; p->b_transposed && r < packed->runs; r++)
-            pack_panel_transposed(row, source + column * p->ldb + r * packed->run, p->ldb, columns,
-                                  packed->run, flip, panel + r * run_bytes);
-        sum_panel(row, panel, packed->k_groups, col_sum + i * row->nr);
-    }
+    /* What lies side by side in B is read together: of [k,n] a piece of every panel, of [n,k] all
+     * pieces of a panel. */
+    const size_t k = p->b_transposed ? COLUMNS_K : ROWS_K, most = (k + row->kr - 1) / row->kr;
+    const size_t step = p->b_transposed ? 1 : panel_end - panel_begin;
+    memset(col_sum + panel_begin * row->nr, 0,
+           (panel_end - panel_begin) * row->nr * sizeof(*col_sum));
+    for (size_t begin = panel_begin; begin < panel_end; begin += step)
+        for (size_t run = 0; run < packed->runs; run++)
+            for (size_t g = 0; g < packed->run_groups; g += most)
+                for (size_t i = begin; i < begin + step; i++) {
+                    const size_t left = packed->run_groups - g;
+                    struct qdot_piece piece =
+                        piece_of(row, packed, panels, i, run * packed->run_groups + g,
+                                 left < most ? left : most, col_sum);
+                    pack_piece(row, p, packed, b, run, &piece, i, g);
+                }
 }
 
-void qdot_sum_runs(const struct qdot_row *row, const struct qdot_packed *packed, const void *panels,
-                   size_t pieces, int32_t *sums)
+void qdot_sum_pieces(const struct qdot_row *row, const struct qdot_packed *packed, void *panels,
+                     size_t count, int32_t *sums)
 {
-    const size_t groups = packed->run_groups / pieces, bytes = groups * row->kr * row->nr;
-    for (size_t i = 0; i < packed->n_pad / row->nr; i++)
-        for (size_t r = 0; r < packed->runs * pieces; r++)
-            sum_panel(row, (const uint8_t *)panels + i * packed->panel_bytes + r * bytes, groups,
-                      sums + r * packed->n_pad + i * row->nr);
+    const size_t groups = packed->k_groups / count;
+    memset(sums, 0, count * packed->n_pad * sizeof(*sums));
+    for (size_t i = 0; i < packed->parts * packed->part_panels; i++)
+        for (size_t r = 0; r < count; r++) {
+            const struct qdot_piece piece =
+                piece_of(row, packed, panels, i, r * groups, groups, sums + r * packed->n_pad);
+            packer_of(row)->add_sums(&piece);
+        }
 }
 
 void qdot_fold_bias(const struct qdot_row *row, const struct qdot_problem *p,
@@ -283,7 +393,8 @@ void qdot_fold_bias(const struct qdot_row *row, const struct qdot_problem *p,
 static struct header make_header(const struct qdot_row *row, const struct qdot_problem *p,
                                  const struct qdot_packed *packed)
 {
-    struct header h = {.version = 2, .nr = row->nr, .kr = row->kr, .b_form = row->b_form};
+    struct header h = {
+        .version = 3, .nr = row->nr, .kr = row->kr, .tight = row->tight, .b_form = row->b_form};
     const uint64_t geometry[] = {packed->parts, packed->runs, row->depthwise,
                                  p->conv.kh,    p->conv.kw,   p->conv.transposed};
     memcpy(h.magic, magic, sizeof(magic));
@@ -306,9 +417,6 @@ void qdot_packed_seal(const struct qdot_row *row, const struct qdot_problem *p,
                       struct qdot_packed *packed)
 {
     struct header h = make_header(row, p, packed);
-    /* The bytes between panels and sums are part of what is summed up. */
-    uint8_t *end = (uint8_t *)qdot_packed_panels(packed) + packed->panels_bytes;
-    memset(end, 0, (size_t)((uint8_t *)qdot_packed_col_sum(packed) - end));
     h.checksum = checksum(&h, packed->blob);
     memcpy(packed->blob, &h, sizeof(h));
 }
@@ -320,7 +428,7 @@ bool qdot_packed_is_for(const struct qdot_row *row, const void *blob, size_t byt
         return false;
     memcpy(&h, blob, sizeof(h));
     return memcmp(h.magic, magic, sizeof(magic)) == 0 && h.nr == row->nr && h.kr == row->kr &&
-           h.b_form == row->b_form;
+           h.tight == row->tight && h.b_form == row->b_form;
 }
 
 int qdot_packed_verify(const struct qdot_row *row, const struct qdot_problem *p,
@@ -337,7 +445,7 @@ int qdot_packed_verify(const struct qdot_row *row, const struct qdot_problem *p,
     if (h.version != want.version)
         return qdot_fail(err, QDOT_BAD_PACKED, "packed: layout version %u, expected %u", h.version,
                          want.version);
-    if (h.nr != want.nr || h.kr != want.kr || h.b_form != want.b_form)
+    if (h.nr != want.nr || h.kr != want.kr || h.tight != want.tight || h.b_form != want.b_form)
         return qdot_fail(err, QDOT_BAD_PACKED,
                          "packed: panels of %u columns by %u k, expected %u by %u for row %s", h.nr,
                          h.kr, want.nr, want.kr, row->name);

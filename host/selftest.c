@@ -15,6 +15,7 @@ struct test {
     size_t m, n, k;
     struct qdot_op_desc desc;
     uint8_t *a, *b;
+    int16_t *a_less, *b_less; /* less their zero points: [m][k] and [n][k] */
     int32_t *a_zero, *b_zero, *bias;
     float *scale, *row_scale, *bias_f;
     uint8_t *out, *want;
@@ -23,11 +24,11 @@ struct test {
 static void answer(const struct test *t, size_t i, size_t j)
 {
     const struct qdot_op_desc *d = &t->desc;
-    const int32_t a_zero = d->a_zero_per_row ? t->a_zero[i] : d->a_zero;
-    uint32_t acc = (uint32_t)t->bias[j];
+    const int16_t *a = t->a_less + i * t->k, *b = t->b_less + j * t->k;
+    int32_t sum = 0; /* of few products: it cannot overflow */
     for (size_t k = 0; k < t->k; k++)
-        acc += (uint32_t)((value(t->a[i * t->k + k], d->a_type) - a_zero) *
-                          (value(t->b[k * t->n + j], d->b_type) - t->b_zero[j]));
+        sum += a[k] * b[k];
+    const uint32_t acc = (uint32_t)t->bias[j] + (uint32_t)sum;
     uint8_t *want = t->want + (i * t->n + j) * (d->out_type == QDOT_F32 ? 4 : 1);
     volatile float real = (float)(int32_t)acc; /* volatile: each step rounds, none is fused */
     real = real * t->scale[j];
@@ -59,6 +60,15 @@ static void fill(struct test *t)
         t->bias[j] = (int32_t)next(&state) - (1 << 23);
         t->bias_f[j] = j % 3 == 0 ? 0x1p-140f : -1.25f;
         t->scale[j] = j % 2 ? 0x1p-17f : -1.7e-5f; /* powers of two give ties */
+    }
+    const struct qdot_op_desc *d = &t->desc;
+    for (size_t k = 0; k < t->k; k++) {
+        for (size_t i = 0; i < t->m; i++)
+            t->a_less[i * t->k + k] = (int16_t)(value(t->a[i * t->k + k], d->a_type) -
+                                                (d->a_zero_per_row ? t->a_zero[i] : d->a_zero));
+        for (size_t j = 0; j < t->n; j++)
+            t->b_less[j * t->k + k] =
+                (int16_t)(value(t->b[k * t->n + j], d->b_type) - t->b_zero[j]);
     }
 }
 
@@ -119,7 +129,7 @@ int qdot_selftest(struct qdot_device *device, const struct qdot_row *row, char *
     struct test t = {.m = row->mr + 1u, .n = row->nr + 3u, .k = 2u * row->kr + 41u};
     const size_t words = 6 * (t.m + t.n) + 2 * t.m * t.n;
     fenv_t callers; /* the answers need round-to-nearest and subnormals, whatever the thread has */
-    int32_t *memory = qdot_alloc(device, words * 4 + t.m * t.k + t.k * t.n);
+    int32_t *memory = qdot_alloc(device, words * 4 + 3 * (t.m * t.k + t.k * t.n));
     if (!memory) {
         snprintf(reason, reason_bytes, "self-test: no memory");
         return QDOT_NO_MEMORY;
@@ -134,7 +144,9 @@ int qdot_selftest(struct qdot_device *device, const struct qdot_row *row, char *
     t.row_scale = t.bias_f + t.n;
     t.out = (uint8_t *)(t.row_scale + t.m);
     t.want = t.out + t.m * t.n * 4;
-    t.a = t.want + t.m * t.n * 4;
+    t.a_less = (int16_t *)(void *)(t.want + t.m * t.n * 4);
+    t.b_less = t.a_less + t.m * t.k;
+    t.a = (uint8_t *)(t.b_less + t.n * t.k);
     t.b = t.a + t.m * t.k;
     t.desc = (struct qdot_op_desc){.a_type = QDOT_U8,
                                    .b_type = QDOT_S8,

@@ -15,7 +15,8 @@ static inline uint8_t byte(uint32_t *state)
 {
     static const uint8_t ends[4] = {0x00, 0x7f, 0x80, 0xff};
     const uint32_t r = next(state);
-    return r & 1 ? ends[r >> 1 & 3] : (uint8_t)(r >> 3);
+    const uint8_t either[2] = {(uint8_t)(r >> 3), ends[r >> 1 & 3]}; /* no branch to mispredict */
+    return either[r & 1];
 }
 
 static inline int32_t value(uint8_t byte, enum qdot_type type)

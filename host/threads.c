@@ -5,8 +5,7 @@
 #include <pthreadpool.h>
 #endif
 
-/* Processors this process may run on: in a container fewer than the machine has. */
-static size_t usable_processors(void)
+size_t qdot_usable_processors(void)
 {
     cpu_set_t set;
     if (sched_getaffinity(0, sizeof(set), &set) != 0)
@@ -39,7 +38,7 @@ int qdot_threads_open(struct qdot_device *device, const struct qdot_device_desc 
             device->threads.threads = 1;
         return QDOT_OK;
     }
-    size_t count = desc->thread_count ? desc->thread_count : usable_processors();
+    size_t count = desc->thread_count ? desc->thread_count : qdot_usable_processors();
     device->threads = (struct qdot_threads){1, NULL, serial_for};
 #ifdef QDOT_HAVE_PTHREADPOOL
     if (count > 1) {

@@ -101,11 +101,13 @@ uint64_t qdot_tuning_get(struct qdot_device *root, const struct qdot_device *dev
     uint64_t time_ns = 0;
     if (!root->tuning)
         return 0;
-    line_key(device, row, p, key);
     pthread_mutex_lock(&root->lock);
-    const char *line = find_line(root->tuning->text, key);
-    if (line)
-        time_ns = strtoull(line + strlen(key), NULL, 10);
+    if (root->tuning->text) {
+        line_key(device, row, p, key);
+        const char *line = find_line(root->tuning->text, key);
+        if (line)
+            time_ns = strtoull(line + strlen(key), NULL, 10);
+    }
     pthread_mutex_unlock(&root->lock);
     return time_ns;
 }

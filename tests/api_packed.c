@@ -209,6 +209,157 @@ static void test_another_row(void **state)
         assert_true(refused > 0); /* its rows have more than one layout */
 }
 
+static size_t packed_bytes(struct qdot_device *device, const struct qdot_op_desc *desc)
+{
+    struct qdot_error err = {0};
+    struct qdot_op *op;
+    size_t bytes = 0;
+    if (qdot_op_create(device, desc, &op, &err) || qdot_op_packed_bytes(op, &bytes, &err))
+        fail_msg("%s", err.text);
+    qdot_op_destroy(op);
+    return bytes;
+}
+
+/* The promise of the CPU's rows: packed B takes at most 3 % more than B where N and K are 64 or more
+ * and K is whole groups, and half more where they are 16. */
+static void test_size(void **state)
+{
+    enum { N_MAX = 200, K_MAX = 768 };
+    static const uint8_t b[N_MAX * K_MAX];
+    struct qdot_device *device = api_open();
+    struct qdot_error err = {0};
+    (void)state;
+    for (size_t i = 0; api_on_cpu(); i++) {
+        struct qdot_row_info row = {.size = sizeof(row)};
+        if (qdot_device_row(device, i, &row, &err))
+            break;
+        if (!row.admitted || row.depthwise)
+            continue;
+        struct qdot_op_desc desc = {.size = sizeof(desc), .kind = row.kind, .b = b};
+        desc.kernel = row.name;
+        if (row.kind == QDOT_CONV) { /* groups of 24 columns each */
+            desc.conv = (struct qdot_conv){.height = 3,
+                                           .width = 3,
+                                           .channels = 32 * 4,
+                                           .out_channels = 24 * 4,
+                                           .kernel_h = 3,
+                                           .kernel_w = 3,
+                                           .groups = 4};
+            assert_true(packed_bytes(device, &desc) <= 64 + 24 * 4 * 32 * 9);
+            continue;
+        }
+        desc.m = 1;
+        for (desc.n = 64; desc.n <= N_MAX; desc.n++)
+            for (desc.k = 64; desc.k <= K_MAX; desc.k += 704)
+                if (packed_bytes(device, &desc) * 100 > desc.n * desc.k * 103)
+                    fail_msg("%s: %zu bytes for %zu x %zu", row.name, packed_bytes(device, &desc),
+                             desc.k, desc.n);
+        desc.n = desc.k = 16;
+        if (row.kr <= 16)
+            assert_true(packed_bytes(device, &desc) * 2 <= 16 * 16 * 3);
+    }
+    qdot_close(device);
+}
+
+/* An allocator whose memory ends where nothing is mapped. */
+struct fences {
+    struct guarded piece[64];
+};
+
+static void *fenced_alloc(void *ctx, size_t bytes, size_t alignment)
+{
+    struct fences *f = ctx;
+    size_t i = 0;
+    while (f->piece[i].memory)
+        assert_true(++i < sizeof(f->piece) / sizeof(f->piece[0]));
+    assert_true(guarded_alloc(&f->piece[i], (bytes + alignment - 1) / alignment * alignment, true));
+    return f->piece[i].memory;
+}
+
+static void fenced_release(void *ctx, void *memory)
+{
+    struct fences *f = ctx;
+    size_t i = 0;
+    while (f->piece[i].memory != memory)
+        i++;
+    guarded_free(&f->piece[i]);
+}
+
+/* Tiles read whole groups also of a last panel that is narrow, and so beyond its end. */
+static void test_narrow_last_panel(void **state)
+{
+    enum { ROWS = 3, COLUMNS_MAX = 260, DEPTH = 67 };
+    static const uint8_t b[DEPTH * COLUMNS_MAX], a[ROWS * DEPTH];
+    static int32_t out[ROWS * COLUMNS_MAX];
+    struct fences fences = {0};
+    struct qdot_device_desc open = {.size = sizeof(open),
+                                    .device = api_device(),
+                                    .cache_dir = "",
+                                    .thread_count = 1,
+                                    .allocator = {&fences, fenced_alloc, fenced_release}};
+    struct qdot_device *device;
+    struct qdot_error err = {0};
+    (void)state;
+    if (qdot_open(&open, &device, &err))
+        fail_msg("%s", err.text);
+    for (size_t i = 0;; i++) {
+        struct qdot_row_info row = {.size = sizeof(row)};
+        if (qdot_device_row(device, i, &row, &err))
+            break;
+        for (int at_run = 0; row.admitted && row.kind == QDOT_GEMM && at_run < 2; at_run++) {
+            struct qdot_op_desc desc = {
+                .size = sizeof(desc), .m = ROWS, .n = row.nr + 1, .k = DEPTH, .kernel = row.name};
+            struct qdot_run run = {.size = sizeof(run), .a.host = a, .out.host = out};
+            struct qdot_op *op;
+            assert_true(desc.n <= COLUMNS_MAX);
+            if (at_run)
+                run.b.host = b;
+            else
+                desc.b = b;
+            if (qdot_op_create(device, &desc, &op, &err) || qdot_op_run(op, &run, &err))
+                fail_msg("%s", err.text);
+            qdot_op_destroy(op);
+        }
+    }
+    qdot_close(device);
+}
+
+/* Columns whose sums are as large as they get, so that no step of adding them up may be too narrow:
+ * only a zero point of A shows them. */
+static void test_extreme_sums(void **state)
+{
+    enum { COLUMNS = 37, DEPTH = 2103 };
+    static int8_t b[DEPTH * COLUMNS];
+    static uint8_t a[DEPTH];
+    int32_t got[COLUMNS];
+    struct qdot_device *device = api_open();
+    struct qdot_error err = {0};
+    (void)state;
+    memset(a, 1, sizeof(a));
+    for (size_t i = 0;; i++) {
+        struct qdot_row_info row = {.size = sizeof(row)};
+        if (qdot_device_row(device, i, &row, &err))
+            break;
+        for (int variant = 0; row.admitted && row.kind == QDOT_GEMM && variant < 4; variant++) {
+            const int value = variant < 2 ? 127 : -128;
+            struct qdot_op_desc desc = {.size = sizeof(desc), .m = 1, .n = COLUMNS, .k = DEPTH};
+            struct qdot_run run = {.size = sizeof(run), .a.host = a, .out.host = got};
+            struct qdot_op *op;
+            memset(b, value, sizeof(b));
+            desc.b = b;
+            desc.b_transposed = variant % 2;
+            desc.a_zero = 200;
+            desc.kernel = row.name;
+            if (qdot_op_create(device, &desc, &op, &err) || qdot_op_run(op, &run, &err))
+                fail_msg("%s", err.text);
+            for (size_t j = 0; j < COLUMNS; j++)
+                assert_int_equal(got[j], DEPTH * (1 - 200) * value);
+            qdot_op_destroy(op);
+        }
+    }
+    qdot_close(device);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -218,6 +369,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_altered_for_a_named_row, setup, teardown),
         cmocka_unit_test_setup_teardown(test_another_shape, setup, teardown),
         cmocka_unit_test_setup_teardown(test_another_row, setup, teardown),
+        cmocka_unit_test(test_size),
+        cmocka_unit_test(test_narrow_last_panel),
+        cmocka_unit_test(test_extreme_sums),
     };
     return cmocka_run_group_tests_name("packed", tests, NULL, NULL);
 }

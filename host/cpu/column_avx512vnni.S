@@ -277,7 +277,7 @@ order: /* packs work within 128-bit lanes: the lanes' four-column pieces in orde
     addq COLUMN_TAIL(%rbp), %rdx
     cmpq $1, COLUMN_COUNT(%rbp)
     je 4b
-    cmpq $0, COLUMN_B_STEP(%rbp)
+    cmpq $0, COLUMN_PANEL_STEP(%rbp)
     jne 4b
     movq COLUMN_B(%rbp), %rcx
     subq %rbx, %rcx
@@ -300,7 +300,7 @@ order: /* packs work within 128-bit lanes: the lanes' four-column pieces in orde
     addq %rax, COLUMN_ADD(%rbp)
 .endif
     movq COLUMN_B(%rbp), %rbx
-    addq COLUMN_B_STEP(%rbp), %rbx
+    addq COLUMN_PANEL_STEP(%rbp), %rbx
     movq %rbx, COLUMN_B(%rbp)
     movq COLUMN_FROM(%rbp), %rsi
     addq COLUMN_TERM_STEP(%rbp), %rsi

@@ -12,7 +12,7 @@
 #define COLUMN_OUT_ROWS 24
 #define COLUMN_COUNT 32
 #define COLUMN_LIST_STEP 40
-#define COLUMN_B_STEP 48
+#define COLUMN_PANEL_STEP 48
 #define COLUMN_OUT_STEP 56
 #define COLUMN_TERM_STEP 64
 #define COLUMN_RUNS 72
@@ -50,7 +50,7 @@ struct column {
     size_t count;
     /* From tile to tile, in bytes; in a column the first of these is not 0, in a line the others: */
     size_t list_step; /* of a_rows and out_rows, and twice of add */
-    size_t b_step, out_step;
+    size_t panel_step, out_step;
     size_t term_step; /* of from and scale */
     const ptrdiff_t *runs;
     size_t run_count;
@@ -81,7 +81,7 @@ COLUMN_PLACE(out, COLUMN_OUT);
 COLUMN_PLACE(out_rows, COLUMN_OUT_ROWS);
 COLUMN_PLACE(count, COLUMN_COUNT);
 COLUMN_PLACE(list_step, COLUMN_LIST_STEP);
-COLUMN_PLACE(b_step, COLUMN_B_STEP);
+COLUMN_PLACE(panel_step, COLUMN_PANEL_STEP);
 COLUMN_PLACE(out_step, COLUMN_OUT_STEP);
 COLUMN_PLACE(term_step, COLUMN_TERM_STEP);
 COLUMN_PLACE(runs, COLUMN_RUNS);

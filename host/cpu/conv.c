@@ -178,7 +178,7 @@ static void patch_tiles(const struct conv_run *run, struct cpu_tile *t, const st
 {
     const struct qdot_op *op = run->op;
     const struct qdot_packed *packed = &op->packed;
-    const size_t kr = op->row->kr, group_bytes = kr * op->row->nr;
+    const size_t kr = op->row->kr;
     const size_t line_runs = packed->runs / op->p.conv.kh;
     const size_t tap_groups = packed->run_groups * line_runs / op->p.conv.kw;
     const size_t first = run->trims ? patch->top * line_runs : cut;
@@ -188,12 +188,12 @@ static void patch_tiles(const struct conv_run *run, struct cpu_tile *t, const st
     if (run->impl->splits) {
         left_out = patch->left * tap_groups;
         t->groups = (patch->right - patch->left) * tap_groups;
-        t->b_skip = (packed->run_groups - t->groups) * group_bytes;
+        t->b_skip = (packed->run_groups - t->groups) * t->b_step;
     }
     t->a = a + left_out * kr * a_bytes(op->row);
     t->run_count = last - first;
     t->runs = runs + first;
-    t->b = panel + (first * packed->run_groups + left_out) * group_bytes;
+    t->b = panel + (first * packed->run_groups + left_out) * t->b_step;
     t->more = first > 0 && !run->trims;
     t->last = last == packed->runs || run->trims;
     cpu_tiles(op->row, t, patch->lines * patch->columns);
@@ -246,15 +246,17 @@ static void tiles(const struct conv_run *run, const struct part *part, const uin
         for (size_t i = 0; run->one_neg && summed != place.group && i < part->pixels; i++)
             adds[i] = (int32_t)((uint32_t)op->terms.b_neg[0] * (uint32_t)sums[i]);
         summed = place.group;
-        const uint8_t *b = panels + panel * packed->panel_bytes;
+        const size_t b_step = qdot_panel_columns(packed, op->row->nr, panel) * op->row->kr;
+        const uint8_t *b = panels + qdot_panel_at(packed, panel);
         struct cpu_tile t = {
             .groups = packed->run_groups,
+            .b_step = b_step,
             .out = o.out,
             .flip = lies ? run->flip : 0,
             .output = &o,
             .columns = place.columns,
-            .next = b + packed->panel_bytes,
-            .next_end = panels + part->last * packed->panel_bytes,
+            .next = b + packed->k_groups * b_step,
+            .next_end = panels + qdot_panel_at(packed, part->last),
         };
         t.next_step = t.next == t.next_end ? 0 : part->pixels < 4u * op->row->mr ? 128 : 64;
         for (size_t cut = 0; cut < packed->runs; cut += run->cut_runs) {
@@ -291,7 +293,7 @@ static void gathered_tiles(const struct conv_run *run, const struct part *part, 
         const struct place place = place_of(run, panel);
         const struct cpu_output o = output_of(run, part, panel, place.column, buffer);
         const uint8_t *b =
-            (const uint8_t *)qdot_packed_panels(packed) + panel * packed->panel_bytes;
+            (const uint8_t *)qdot_packed_panels(packed) + qdot_panel_at(packed, panel);
         for (size_t top = 0; top < part->pixels; top += mr) {
             const size_t rows = min(part->pixels - top, mr);
             ptrdiff_t a_rows[CPU_MAX_MR], out_rows[CPU_MAX_MR];
@@ -300,6 +302,7 @@ static void gathered_tiles(const struct conv_run *run, const struct part *part, 
                 .a_rows = a_rows,
                 .run_count = 1,
                 .runs = &no_offset,
+                .b_step = qdot_panel_columns(packed, nr, panel) * kr,
                 .out = o.out + top * o.ldo_bytes,
                 .out_rows = out_rows,
                 .output = &o,
@@ -311,7 +314,7 @@ static void gathered_tiles(const struct conv_run *run, const struct part *part, 
             memset(sums, 0, rows * sizeof(*sums));
             for (size_t group = 0; group < packed->k_groups; group += impl->gather_groups) {
                 t.groups = min(packed->k_groups - group, impl->gather_groups);
-                t.b = b + group * kr * nr;
+                t.b = b + group * t.b_step;
                 t.next = t.b;
                 t.more = group > 0;
                 t.last = group + t.groups == packed->k_groups;
@@ -666,7 +669,7 @@ int cpu_conv_prepare(struct qdot_op *op, struct qdot_error *err)
         place_rows(impl->strip_rows, impl, g->stride_w * impl->point_bytes,
                    g->stride_h * impl->line_bytes);
     if (sums)
-        qdot_sum_runs(op->row, packed, qdot_packed_panels(packed),
-                      g->kh * impl->line_pieces / packed->runs, impl->tap_sums);
+        qdot_sum_pieces(op->row, packed, qdot_packed_panels(packed), g->kh * impl->line_pieces,
+                        impl->tap_sums);
     return QDOT_OK;
 }

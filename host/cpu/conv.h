@@ -22,7 +22,7 @@ struct conv_op {
     size_t sum_offset, add_offset, list_offset, acc_offset, out_offset, bias_offset, kernel_offset,
         scratch_bytes;
     uint8_t *scratch;
-    int32_t *tap_sums; /* qdot_sum_runs; NULL when no taps are left out, or the zero point is 0 */
+    int32_t *tap_sums; /* qdot_sum_pieces; NULL when no taps are left out, or the zero point is 0 */
     ptrdiff_t *runs;   /* 2 x packed.runs: where runs begin, in the strip and in place */
     /* Where an item's pixels begin: in the strip, in place, in the output, among the sums of a cut.
      * Not of depthwise ones. */

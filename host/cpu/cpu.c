@@ -36,6 +36,7 @@ static const struct qdot_row rows[] = {
 #if defined(__x86_64__)
     {.name = "gemm_4x4k64_avx512vnni",
      .needs = CPU_AVX512VNNI,
+     .tight = true,
      .mr = 4,
      .nr = 4,
      .kr = 64,
@@ -45,23 +46,28 @@ static const struct qdot_row rows[] = {
      .impl = &cpu_kernel_4x4k64_avx512vnni},
     {.name = "gemm_8x48_avx512vnni",
      .needs = CPU_AVX512VNNI,
+     .tight = true,
      .mr = 8,
      .nr = 48,
      .kr = 4,
      .a_form = QDOT_U8,
      .b_form = QDOT_S8,
+     .packer = &cpu_packer_k4_avx512vnni,
      .niche = &eight,
      .impl = &cpu_kernel_8x48_avx512vnni},
     {.name = "gemm_6x64_avx512vnni",
      .needs = CPU_AVX512VNNI,
+     .tight = true,
      .mr = 6,
      .nr = 64,
      .kr = 4,
      .a_form = QDOT_U8,
      .b_form = QDOT_S8,
+     .packer = &cpu_packer_k4_avx512vnni,
      .impl = &cpu_kernel_6x64_avx512vnni},
     {.name = "gemm_6x16_avxvnni",
      .needs = CPU_AVXVNNI,
+     .tight = true,
      .mr = 6,
      .nr = 16,
      .kr = 4,
@@ -70,6 +76,7 @@ static const struct qdot_row rows[] = {
      .impl = &cpu_kernel_6x16_avxvnni},
     {.name = "gemm_6x16_avx2",
      .needs = CPU_AVX2,
+     .tight = true,
      .mr = 6,
      .nr = 16,
      .kr = 2,
@@ -77,6 +84,7 @@ static const struct qdot_row rows[] = {
      .impl = &cpu_kernel_6x16_avx2},
 #endif
     {.name = "gemm_12x16",
+     .tight = true,
      .mr = 12,
      .nr = 16,
      .kr = 8,
@@ -93,6 +101,7 @@ static const struct qdot_row rows[] = {
      .kr = 4,
      .a_form = QDOT_U8,
      .b_form = QDOT_S8,
+     .packer = &cpu_packer_k4_avx512vnni,
      .impl = &cpu_depthwise_2x64_avx512vnni},
     {.name = "depthwise_1x16_avx2",
      .needs = CPU_AVX2,
@@ -120,16 +129,19 @@ static const struct qdot_row rows[] = {
      .needs = CPU_AVX512VNNI,
      .op = QDOT_CONV,
      .lines = true,
+     .tight = true,
      .mr = 6,
      .nr = 64,
      .kr = 4,
      .a_form = QDOT_U8,
      .b_form = QDOT_S8,
+     .packer = &cpu_packer_k4_avx512vnni,
      .impl = &cpu_kernel_6x64_avx512vnni},
     {.name = "conv_6x16_avxvnni",
      .needs = CPU_AVXVNNI,
      .op = QDOT_CONV,
      .lines = true,
+     .tight = true,
      .mr = 6,
      .nr = 16,
      .kr = 4,
@@ -140,6 +152,7 @@ static const struct qdot_row rows[] = {
      .needs = CPU_AVX2,
      .op = QDOT_CONV,
      .lines = true,
+     .tight = true,
      .mr = 6,
      .nr = 16,
      .kr = 2,
@@ -149,6 +162,7 @@ static const struct qdot_row rows[] = {
     {.name = "conv_12x16",
      .op = QDOT_CONV,
      .lines = true,
+     .tight = true,
      .mr = 12,
      .nr = 16,
      .kr = 8,
@@ -164,22 +178,13 @@ static int cpu_describe(size_t index, struct qdot_device_info *info, struct qdot
     if (index > 0)
         return QDOT_END;
     info->available = 1;
-    snprintf(info->description, sizeof(info->description), "unknown processor");
-    FILE *file = fopen("/proc/cpuinfo", "r");
-    char line[256];
-    while (file && fgets(line, sizeof(line), file)) {
-        const char *value = strchr(line, ':');
-        if (strncmp(line, "model name", 10) == 0 && value) {
-            line[strcspn(line, "\n")] = '\0';
-            snprintf(info->description, sizeof(info->description), "%s", value + 2);
-            break;
-        }
-    }
-    if (file)
-        fclose(file);
+    char name[CPU_NAME_BYTES];
+    cpu_name(name);
+    snprintf(info->description, sizeof(info->description), "%s",
+             *name ? name : "unknown processor");
     snprintf(info->driver, sizeof(info->driver), "qdot %s", qdot_version());
-    const long units = sysconf(_SC_NPROCESSORS_ONLN), pages = sysconf(_SC_PHYS_PAGES);
-    info->compute_units = units > 0 ? (size_t)units : 0;
+    const long pages = sysconf(_SC_PHYS_PAGES);
+    info->compute_units = qdot_usable_processors();
     info->memory_bytes = pages > 0 ? (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
     return QDOT_OK;
 }

@@ -11,6 +11,9 @@ enum {
 };
 
 uint32_t cpu_features(void);
+/* What the processor calls itself; empty where it does not say. */
+#define CPU_NAME_BYTES 64
+void cpu_name(char name[CPU_NAME_BYTES]);
 
 struct cpu_device {
     size_t l2_bytes;
@@ -51,7 +54,7 @@ struct cpu_output {
 };
 
 /* One tile: run_count runs of 'groups' groups of K. Its rows are fixed by the function, its columns
- * are the row's nr, of which 'columns' exist. */
+ * are the row's nr, of which 'columns' exist and the others' sums are not used. */
 struct cpu_tile {
     size_t groups, run_count;
     const uint8_t *a;
@@ -61,7 +64,7 @@ struct cpu_tile {
     const ptrdiff_t *out_rows; /* likewise: row i begins at out + out_rows[i] */
     uint8_t flip;              /* still to be done by the tile */
     const uint8_t *b;          /* a packed panel, at the first group */
-    size_t b_skip;             /* bytes of B left out behind each run */
+    size_t b_step, b_skip;     /* bytes of a group of B; left out behind each run */
     int32_t *acc;              /* [rows][nr]: sums of the cuts of K before this one */
     const ptrdiff_t *acc_rows; /* where they begin: i * nr * 4; a column wants it unless last */
     bool last;                 /* the last cut: finish into the output; else leave sums in acc */
@@ -210,6 +213,7 @@ extern const struct cpu_kernel cpu_kernel_6x16_avxvnni;
 extern const struct cpu_kernel cpu_kernel_6x64_avx512vnni;
 extern const struct cpu_kernel cpu_kernel_8x48_avx512vnni;
 extern const struct cpu_kernel cpu_kernel_4x4k64_avx512vnni;
+extern const struct qdot_packer cpu_packer_k4_avx512vnni;
 extern const struct cpu_depthwise_kernel cpu_depthwise_2x64_avx512vnni;
 extern const struct cpu_depthwise_kernel cpu_depthwise_1x16_avx2;
 #endif

@@ -136,9 +136,12 @@ int cpu_gemm_prepare(struct qdot_op *op, struct qdot_error *err)
         }
     }
     if (op->p.b_at_run) {
-        impl->panels = qdot_alloc_raw(op->device, op->packed.panels_bytes);
+        const size_t bytes = op->packed.panels_bytes;
+        impl->panels = qdot_alloc_raw(op->device, bytes + QDOT_PANELS_SLACK);
+        if (impl->panels)
+            memset((char *)impl->panels + bytes, 0, QDOT_PANELS_SLACK);
         impl->col_sum = qdot_alloc(op->device, 2 * op->packed.n_pad * sizeof(int32_t));
-        op->workspace_bytes += op->packed.panels_bytes + 2 * op->packed.n_pad * sizeof(int32_t);
+        op->workspace_bytes += bytes + QDOT_PANELS_SLACK + 2 * op->packed.n_pad * sizeof(int32_t);
         if (impl->col_sum)
             impl->bias = impl->col_sum + op->packed.n_pad;
     }
@@ -209,8 +212,9 @@ static void run_item(const struct gemm_run *run, uint8_t *scratch, size_t row, s
 {
     const struct gemm_op *impl = run->impl;
     const struct qdot_row *r = run->op->row;
-    const size_t groups = run->op->packed.k_groups, n = run->op->p.n;
-    const size_t group_bytes = r->kr * run->kernel->a_bytes, b_bytes = (size_t)r->nr * r->kr;
+    const struct qdot_packed *packed = &run->op->packed;
+    const size_t groups = packed->k_groups, n = run->op->p.n;
+    const size_t group_bytes = r->kr * run->kernel->a_bytes;
     const size_t ldo = run->output.ldo_bytes;
     int32_t *const acc = (int32_t *)(void *)(scratch + impl->acc_offset);
     int32_t *const row_sum = (int32_t *)(void *)(scratch + impl->sum_offset);
@@ -230,7 +234,8 @@ static void run_item(const struct gemm_run *run, uint8_t *scratch, size_t row, s
     t.runs = &no_offset;
     t.b_skip = 0;
     t.output = &run->output;
-    t.next_end = run->panels + last * run->op->packed.panel_bytes;
+    t.next_end =
+        run->panels + (last < run->panel_count ? last * packed->panel_bytes : packed->panels_bytes);
     if (run->sums)
         sum_rows(run, row, count, row_sum, row_add);
     if (!stage_by_cut && !stage_by_part)
@@ -243,11 +248,12 @@ static void run_item(const struct gemm_run *run, uint8_t *scratch, size_t row, s
     for (size_t panel = first; panel < last; panel++) {
         t.column = panel * r->nr;
         t.columns = n - t.column < r->nr ? n - t.column : r->nr;
+        t.b_step = qdot_panel_columns(packed, r->nr, panel) * r->kr;
         t.out = run->output.out + row * ldo + t.column * run->op->p.out_bytes;
         for (size_t group = 0; group < groups; group += impl->cut_groups) {
             t.groups = groups - group < impl->cut_groups ? groups - group : impl->cut_groups;
-            t.b = run->panels + panel * run->op->packed.panel_bytes + group * b_bytes;
-            t.next = t.b + t.groups * b_bytes;
+            t.b = run->panels + panel * packed->panel_bytes + group * t.b_step;
+            t.next = t.b + t.groups * t.b_step;
             /* A panel's successor is prefetched while the panel's tiles run, if there are two. */
             t.far = count <= FAR_ROWS;
             t.next_step = t.next == t.next_end || t.far ? 0 : 64;

@@ -12,7 +12,6 @@
  */
 #define TARGET __attribute__((target("avx2")))
 #define GROUP_BYTES 4
-#define B_BYTES(wide) ((wide) ? 64 : 32)
 #define LOAD_B(p, j, wide)                                                 \
     ((wide) ? _mm256_loadu_si256((const __m256i *)(const void *)(p) + (j)) \
             : _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)(p) + (j))))
@@ -26,9 +25,9 @@
 #define LEAST_TILES 4   /* for which widening pays */
 #define MOST_TILES 16   /* whose sums wait while the next groups are widened */
 
-static TARGET void widen(uint8_t *wide, const uint8_t *b, size_t groups)
+static TARGET void widen(uint8_t *wide, const uint8_t *b, size_t b_step, size_t groups)
 {
-    for (; groups > 0; groups--, b += B_BYTES(false), wide += B_BYTES(true)) {
+    for (; groups > 0; groups--, b += b_step, wide += WIDE_BYTES) {
         store_i(wide, LOAD_B(b, 0, false));
         store_i(wide + 32, LOAD_B(b, 1, false));
     }
@@ -43,10 +42,10 @@ static __attribute__((noinline)) TARGET void wide_tile(const struct cpu_tile *t)
 /* At most MOST_TILES tiles: part by part of K, each a run's, or several whole runs. */
 static TARGET void some_tiles(const struct cpu_tile *t, size_t tiles)
 {
-    _Alignas(64) uint8_t wide[WIDE_GROUPS * B_BYTES(true)];
+    _Alignas(64) uint8_t wide[WIDE_GROUPS * WIDE_BYTES];
     int32_t sums[MOST_TILES * MR * NR];
     struct cpu_tile part = *t;
-    const size_t run_bytes = t->groups * B_BYTES(false) + t->b_skip;
+    const size_t run_bytes = t->groups * t->b_step + t->b_skip;
     part.b = wide;
     part.b_skip = 0;
     for (size_t r = 0; r < t->run_count; r += part.run_count) {
@@ -56,8 +55,8 @@ static TARGET void some_tiles(const struct cpu_tile *t, size_t tiles)
         for (size_t g = 0; g < t->groups; g += part.groups) {
             part.groups = t->groups - g < WIDE_GROUPS ? t->groups - g : WIDE_GROUPS;
             for (size_t i = 0; i < part.run_count; i++)
-                widen(wide + i * part.groups * B_BYTES(true),
-                      t->b + (r + i) * run_bytes + g * B_BYTES(false), part.groups);
+                widen(wide + i * part.groups * WIDE_BYTES,
+                      t->b + (r + i) * run_bytes + g * t->b_step, t->b_step, part.groups);
             part.last =
                 t->last && r + part.run_count == t->run_count && g + part.groups == t->groups;
             struct cpu_tile now = part;

@@ -83,6 +83,7 @@ static inline __attribute__((always_inline)) TARGET void line(const struct cpu_t
                                                               const int rows)
 {
     const __m512i flips = _mm512_set1_epi8((char)t->flip);
+    const size_t b_step = t->b_step;
     __m512i total[MR];
     UNROLL(4)
     for (int i = 0; i < MR; i++)
@@ -97,14 +98,14 @@ static inline __attribute__((always_inline)) TARGET void line(const struct cpu_t
             OWN_REGISTER(c[s]);
         }
         size_t g = t->groups;
-        for (; g >= 4; g -= 4, a += 4 * 64, b += 4 * NR * 64) {
+        for (; g >= 4; g -= 4, a += 4 * 64, b += 4 * b_step) {
             UNROLL(4)
             for (int s = 0; s < 4; s++)
                 c[s] = _mm512_dpbusd_epi32(c[s],
                                            _mm512_xor_si512(_mm512_loadu_si512(a + s * 64), flips),
-                                           _mm512_loadu_si512(b + s * NR * 64));
+                                           _mm512_loadu_si512(b + (size_t)s * b_step));
         }
-        for (; g > 0; g--, a += 64, b += NR * 64)
+        for (; g > 0; g--, a += 64, b += b_step)
             c[0] = _mm512_dpbusd_epi32(c[0], _mm512_xor_si512(_mm512_loadu_si512(a), flips),
                                        _mm512_loadu_si512(b));
         total[i] = _mm512_add_epi32(_mm512_add_epi32(c[0], c[1]), _mm512_add_epi32(c[2], c[3]));
@@ -138,7 +139,7 @@ static inline __attribute__((always_inline)) TARGET void tile(const struct cpu_t
             OWN_REGISTER(c[i][j]);
         }
     }
-    for (size_t g = t->groups; g > 0; g--, at += 64, b += NR * 64) {
+    for (size_t g = t->groups; g > 0; g--, at += 64, b += t->b_step) {
         __m512i bj[NR];
         UNROLL(4)
         for (int j = 0; j < NR; j++)

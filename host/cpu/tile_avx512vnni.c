@@ -224,7 +224,7 @@ tile(const struct cpu_tile *t, const int rows, const int vectors, const int nr)
     const ptrdiff_t prefetch = rows < LEAST_ROWS && t->far ? FAR_BYTES : COLUMN_NEAR;
     __m512i c[TALL][4], d[3][MR][4];
     const uint8_t *a[MR], *volatile high[MR], *b = t->b, *next = t->next, *next_a = t->next_a;
-    const size_t next_step = t->next_step;
+    const size_t next_step = t->next_step, b_step = t->b_step;
     const __m512i flips = _mm512_set1_epi8((char)t->flip);
     const int32_t *from = t->more ? t->acc : t->output->bias + t->column;
     const int32_t *add = t->more || !t->row_add ? no_add : t->row_add;
@@ -256,13 +256,13 @@ tile(const struct cpu_tile *t, const int rows, const int vectors, const int nr)
         const ptrdiff_t end = at + (ptrdiff_t)now->groups * 4;
         left = left - 1;
         const ptrdiff_t whole = end - (ptrdiff_t)(now->groups % (size_t)chains) * 4;
-        for (; chains > 1 && at != whole; at += 4 * chains, b += chains * nr * 4) {
+        for (; chains > 1 && at != whole; at += 4 * chains, b += (size_t)chains * b_step) {
             UNROLL(4)
             for (int s = 0; s < chains; s++) {
                 __m512i bj[4];
                 UNROLL(4)
                 for (int j = 0; j < vectors; j++)
-                    bj[j] = _mm512_loadu_si512(b + s * nr * 4 + j * 64);
+                    bj[j] = _mm512_loadu_si512(b + (size_t)s * b_step + j * 64);
                 UNROLL(12)
                 for (int i = 0; i < rows; i++) {
                     int32_t group;
@@ -276,7 +276,7 @@ tile(const struct cpu_tile *t, const int rows, const int vectors, const int nr)
                 }
             }
         }
-        for (; at != end; at += 4, b += nr * 4) {
+        for (; at != end; at += 4, b += b_step) {
             __m512i bj[4];
             UNROLL(4)
             for (int j = 0; j < vectors; j++) {
@@ -413,7 +413,7 @@ static bool tiles_together(const struct cpu_tile *t, size_t height, size_t count
         .out_rows = t->last ? t->out_rows : t->acc_rows,
         .count = count,
         .list_step = panel_bytes ? 0 : height * sizeof(ptrdiff_t),
-        .b_step = panel_bytes,
+        .panel_step = panel_bytes,
         .out_step = panel_bytes ? nr * (wide ? sizeof(int32_t) : 1) : 0,
         .term_step = panel_bytes ? nr * sizeof(int32_t) : 0,
         .runs = t->runs,

@@ -1,7 +1,6 @@
 /* AVX-VNNI: vpdpbusd on ymm, u8 x s8, four products summed exactly into 32 bits. */
 #define TARGET __attribute__((target("avx2,avxvnni")))
 #define GROUP_BYTES 4
-#define B_BYTES(wide) 64
 #define LOAD_B(p, j, wide) _mm256_loadu_si256((const __m256i *)(const void *)((p) + 32 * (j)))
 #define FLIP(a, flips) _mm256_xor_si256(a, flips)
 #define DOT(c, a, b) _mm256_dpbusd_avx_epi32(c, a, b)

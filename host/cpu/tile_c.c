@@ -25,9 +25,9 @@
 #endif
 
 /* 'groups' groups of a panel: column j from wide + j * DEPTH on. */
-static void widen(int16_t *restrict wide, const int8_t *restrict b, size_t groups)
+static void widen(int16_t *restrict wide, const int8_t *restrict b, size_t b_step, size_t groups)
 {
-    for (; groups > 0; groups--, b += NR * KR, wide += KR)
+    for (; groups > 0; groups--, b += b_step, wide += KR)
         for (size_t j = 0; j < NR; j++)
             for (size_t k = 0; k < KR; k++)
                 wide[j * DEPTH + k] = b[j * KR + k];
@@ -87,11 +87,11 @@ static void tile(const struct cpu_tile *t, size_t rows)
                                          : t->row_add ? t->row_add[i]
                                                       : 0);
     for (size_t r = 0; r < t->run_count; r++) {
-        for (size_t g = 0, count; g < t->groups; g += count, b += count * NR * KR) {
+        for (size_t g = 0, count; g < t->groups; g += count, b += count * t->b_step) {
             count = t->groups - g < DEPTH / KR ? t->groups - g : DEPTH / KR;
             for (size_t i = 0; i < rows; i++)
                 a[i] = (const int16_t *)(const void *)(t->a + t->a_rows[i] + t->runs[r]) + g * KR;
-            widen(wide, b, count);
+            widen(wide, b, t->b_step, count);
             multiply(a, rows, wide, count, sum);
         }
         b += t->b_skip;

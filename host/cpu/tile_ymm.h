@@ -3,8 +3,7 @@
  * XORed with or products wait in: all 16 ymm. The text that includes this defines
  *   TARGET              the target attribute
  *   GROUP_BYTES         bytes of one row's staged group of A (a 4-byte broadcast)
- *   B_BYTES(wide)       bytes of one group of a panel of B, as packed or widened
- *   LOAD_B(p, j, wide)  columns [8 * j, 8 * j + 8) of the group at p
+ *   LOAD_B(p, j, wide)  columns [8 * j, 8 * j + 8) of the group at p, as packed or widened
  *   FLIP(a, f)          a with its bytes flipped by f, where the tile does that
  *   DOT(c, a, b)        c + products of the group
  *   CHAINS(rows)        sums of each output, where so few rows would wait for DOT
@@ -14,6 +13,7 @@
 
 #define NR 16
 #define MR 6
+#define WIDE_BYTES 64       /* of a widened group of B */
 #define FEW_ROWS 3          /* make reading B all of the work, */
 #define PREFETCH_BYTES 4096 /* so far ahead */
 
@@ -81,7 +81,8 @@ static inline __attribute__((always_inline)) TARGET void leave(const struct cpu_
 static inline __attribute__((always_inline)) TARGET void tile(const struct cpu_tile *t,
                                                               const int rows, const bool wide)
 {
-    const int chains = CHAINS(rows), b_bytes = B_BYTES(wide);
+    const int chains = CHAINS(rows);
+    const ptrdiff_t b_bytes = wide ? WIDE_BYTES : (ptrdiff_t)t->b_step;
     __m256i c[4][MR][2];
     const uint8_t *a[MR], *b = t->b, *next = t->next, *next_a = t->next_a;
     const size_t next_step = t->next_step;

@@ -169,11 +169,10 @@ void ocl_unprepare(struct qdot_op *op)
     op->impl = NULL;
 }
 
-int ocl_read_packed(struct qdot_op *op, void *panels, int32_t *col_sum, struct qdot_error *err)
+int ocl_read_packed(struct qdot_op *op, void *panels, struct qdot_error *err)
 {
     const struct ocl_device *ocl = op->device->impl;
     const struct ocl_op *impl = op->impl;
-    memcpy(col_sum, op->terms.col_sum, op->packed.n_pad * sizeof(*col_sum));
     return ocl_check(ocl->cl.clEnqueueReadBuffer(ocl->queue, impl->memory[OCL_B], CL_TRUE, 0,
                                                  op->packed.panels_bytes, panels, 0, NULL, NULL),
                      "clEnqueueReadBuffer", err);

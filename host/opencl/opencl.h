@@ -256,6 +256,6 @@ int ocl_conv(struct qdot_op *op, const struct ocl_slab *s, struct qdot_error *er
 int ocl_prepare(struct qdot_op *op, struct qdot_error *err);
 void ocl_unprepare(struct qdot_op *op);
 int ocl_run(struct qdot_op *op, const struct qdot_run *run, struct qdot_error *err);
-int ocl_read_packed(struct qdot_op *op, void *panels, int32_t *col_sum, struct qdot_error *err);
+int ocl_read_packed(struct qdot_op *op, void *panels, struct qdot_error *err);
 
 #endif

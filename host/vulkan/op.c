@@ -139,10 +139,9 @@ void vk_unprepare(struct qdot_op *op)
     op->impl = NULL;
 }
 
-int vk_read_packed(struct qdot_op *op, void *panels, int32_t *col_sum, struct qdot_error *err)
+int vk_read_packed(struct qdot_op *op, void *panels, struct qdot_error *err)
 {
     const struct vk_op *impl = op->impl;
-    memcpy(col_sum, op->terms.col_sum, op->packed.n_pad * sizeof(*col_sum));
     return vk_download(op->device, impl->buffers[VK_B], 0, panels, op->packed.panels_bytes, err);
 }
 

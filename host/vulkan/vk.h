@@ -297,7 +297,7 @@ static inline size_t vk_divide_up(size_t a, size_t b)
 int vk_prepare(struct qdot_op *op, struct qdot_error *err);
 void vk_unprepare(struct qdot_op *op);
 int vk_run(struct qdot_op *op, const struct qdot_run *run, struct qdot_error *err);
-int vk_read_packed(struct qdot_op *op, void *panels, int32_t *col_sum, struct qdot_error *err);
+int vk_read_packed(struct qdot_op *op, void *panels, struct qdot_error *err);
 
 /* Recording. Nothing here fails. */
 struct vk_output_arguments vk_output_arguments(const struct qdot_op *op);
