@@ -75,7 +75,9 @@ struct cpu_tile {
      * next_end is reached. */
     const uint8_t *next, *next_end;
     size_t next_step;
-    bool far; /* B may not be in L2 yet: prefetch it further ahead; of a panel's first tile */
+    bool
+        far; /* what is read once, B by a panel's first tile or A by a panel alone, is not in L2: it
+               * is prefetched further ahead */
     size_t row, column, columns; /* where a_zero, row_scale and the arrays by column begin */
     const int32_t *row_add;      /* by row of the tile: added to the sums of all columns; NULL: 0 */
     const int32_t *row_sum;      /* likewise, of A; wanted with b_neg */

@@ -14,7 +14,7 @@
 #define SCRATCH_LIMIT (3u << 20)
 #define PACK_FACTOR 32   /* a byte packed takes as long as so many multiply-adds */
 #define STREAM_ROWS 8    /* and one of B read as long as with so many rows of A */
-#define FAR_ROWS 16      /* up to so many have few tiles in which to prefetch another panel */
+#define FEW_ROWS 16      /* up to so many have few tiles in which to prefetch another panel */
 #define PART_BYTES 16384 /* of A, staged for one panel alone: it stays in L1 */
 
 /* What a run is made of. Most of it is the same in every run and set when the op is prepared. */
@@ -42,6 +42,7 @@ struct gemm_op {
     size_t stage_stride; /* bytes between staged rows */
     size_t block_rows;   /* rows of A in a block, at most; a multiple of mr */
     size_t part_rows;    /* of them that are staged at once for one panel alone; likewise */
+    bool far;            /* A or B does not stay in L2 */
     size_t scratch_bytes;
     uint8_t *scratch; /* a piece for each thread: staged A | acc | row_sum | row_add */
     size_t acc_offset, sum_offset, add_offset;
@@ -74,6 +75,7 @@ static void choose_blocks(const struct qdot_op *op, struct gemm_op *impl, size_t
     const size_t panel_groups = l2 / 2 / ((size_t)row->nr * row->kr);
     const size_t cuts = (groups + panel_groups - 1) / panel_groups;
     const size_t budget = SCRATCH_LIMIT / impl->threads;
+    impl->far = op->p.m * op->p.k > l2 || op->packed.panels_bytes > l2;
     impl->cut_groups = (groups + cuts - 1) / cuts;
     impl->stage_groups = groups;
     if (groups > budget / mr / group_bytes) { /* not one tile of A fits: stage it cut by cut */
@@ -255,8 +257,8 @@ static void run_item(const struct gemm_run *run, uint8_t *scratch, size_t row, s
             t.b = run->panels + panel * packed->panel_bytes + group * t.b_step;
             t.next = t.b + t.groups * t.b_step;
             /* A panel's successor is prefetched while the panel's tiles run, if there are two. */
-            t.far = count <= FAR_ROWS;
-            t.next_step = t.next == t.next_end || t.far ? 0 : 64;
+            t.far = impl->far && (count <= FEW_ROWS || run->panel_count == 1);
+            t.next_step = t.next == t.next_end || count <= FEW_ROWS ? 0 : 64;
             t.more = group > 0;
             t.last = group + t.groups == groups;
             if (stage_by_cut)
