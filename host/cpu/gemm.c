@@ -257,7 +257,7 @@ static void run_item(const struct gemm_run *run, uint8_t *scratch, size_t row, s
             t.b = run->panels + panel * packed->panel_bytes + group * t.b_step;
             t.next = t.b + t.groups * t.b_step;
             /* A panel's successor is prefetched while the panel's tiles run, if there are two. */
-            t.far = impl->far && (count <= FEW_ROWS || run->panel_count == 1);
+            t.far = impl->far && (count <= FEW_ROWS || panel == first);
             t.next_step = t.next == t.next_end || count <= FEW_ROWS ? 0 : 64;
             t.more = group > 0;
             t.last = group + t.groups == groups;

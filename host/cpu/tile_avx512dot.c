@@ -101,7 +101,8 @@ static inline __attribute__((always_inline)) TARGET void line(const struct cpu_t
         for (; g >= 4; g -= 4, a += 4 * 64, b += 4 * b_step) {
             UNROLL(4)
             for (int s = 0; s < 4; s++) {
-                _mm_prefetch((const char *)a + s * 64 + ahead, _MM_HINT_T0);
+                if (ahead)
+                    _mm_prefetch((const char *)a + s * 64 + ahead, _MM_HINT_T0);
                 c[s] = _mm512_dpbusd_epi32(c[s],
                                            _mm512_xor_si512(_mm512_loadu_si512(a + s * 64), flips),
                                            _mm512_loadu_si512(b + (size_t)s * b_step));
@@ -150,7 +151,8 @@ static inline __attribute__((always_inline)) TARGET void tile(const struct cpu_t
         for (int i = 0; i < rows; i++) {
             const uint8_t *row = a[i] + at;
             const __m512i ai = _mm512_xor_si512(_mm512_loadu_si512(row), flips);
-            _mm_prefetch((const char *)row + ahead, _MM_HINT_T0);
+            if (ahead)
+                _mm_prefetch((const char *)row + ahead, _MM_HINT_T0);
             UNROLL(4)
             for (int j = 0; j < NR; j++)
                 c[i][j] = _mm512_dpbusd_epi32(c[i][j], ai, bj[j]);
@@ -164,11 +166,14 @@ static inline __attribute__((always_inline)) TARGET void tile(const struct cpu_t
 static inline __attribute__((always_inline)) TARGET void either(const struct cpu_tile *t,
                                                                 const int rows, const bool far)
 {
-    const size_t ahead = far ? FAR_BYTES : 0;
-    if (t->columns == 1)
-        line(t, rows, ahead);
+    if (t->columns == 1 && far)
+        line(t, rows, FAR_BYTES);
+    else if (t->columns == 1)
+        line(t, rows, 0);
+    else if (far)
+        tile(t, rows, FAR_BYTES);
     else
-        tile(t, rows, ahead);
+        tile(t, rows, 0);
 }
 
 #define TILE(rows)                                           \
