@@ -17,7 +17,7 @@ struct options {
         *json, *csv;
     double min_time, budget;
     int64_t repeat;
-    bool all_rows, setup;
+    bool all_rows, setup, b_at_run;
 };
 
 #define AT(field) offsetof(struct options, field)
@@ -63,6 +63,9 @@ static const struct opt options[] = {
     {"--budget", "SECONDS", OPT_REAL, AT(budget), 0, 1000000,
      "Time for a device and network; lines take shorter samples, and layers that do not fit are\n"
      "listed as left out. Default: 0, no limit."},
+    {"--b-at-run", NULL, OPT_FLAG, AT(b_at_run), 0, 0,
+     "B comes with each run, which packs it, as where it is an activation too. Products with s32\n"
+     "outputs; of peers, oneDNN's gemm call."},
     {"--setup", NULL, OPT_FLAG, AT(setup), 0, 0,
      "Also the least times of: creating the op from B, from B as [n,k], from packed B; its first\n"
      "run. And the packed bytes, as a multiple of B's. Of a peer, what its first time took."},
@@ -79,7 +82,8 @@ static const struct opt_page page = {
     "Computes each layer on each device, proves the result, then times it. An int32 result is\n"
     "proven by whole rows against plain 64-bit sums and in full by Freivalds' check modulo 2^32;\n"
     "other outputs are recomputed, every value, from the proven accumulators. After the timing\n"
-    "the output that the last run left is checked again. B is packed once, before the timing.\n"
+    "the output that the last run left is checked again. B is packed once, before the timing, but\n"
+    "for --b-at-run.\n"
     "On devices other than the CPU, A and the output stay in the device's memory.\n"
     "\n"
     "A convolution has NHWC input, in place, and weights packed once; taps in the padding count "
@@ -321,6 +325,30 @@ static int parse_peers(const struct options *o, struct bench_plan *plan)
     return EXIT_OK;
 }
 
+/* It is for products with s32 outputs, and for peers that have such a way. */
+static int parse_b_at_run(const struct options *o, struct bench_plan *plan)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < plan->net_count; i++)
+        for (size_t j = 0; j < plan->nets[i]->count; j++)
+            if (plan->nets[i]->layers[j].shape.kind != QDOT_GEMM)
+                return opt_error("bench", "--b-at-run: expected products, but %s has convolutions",
+                                 plan->nets[i]->name);
+    if (plan->out_count != 1 || plan->outs[0] != QDOT_S32 || o->setup)
+        return opt_error("bench", "--b-at-run: expected %s",
+                         o->setup ? "without --setup" : "with --out s32");
+    for (size_t i = 0; i < plan->peer_count; i++) {
+        if (plan->peers[i]->b_at_run)
+            plan->peers[kept++] = plan->peers[i];
+        else if (strcmp(o->peer, "all") != 0)
+            return opt_error("bench", "--peer %s: expected onednn with --b-at-run",
+                             plan->peers[i]->name);
+    }
+    plan->peer_count = kept;
+    plan->b_at_run = true;
+    return EXIT_OK;
+}
+
 static bool named_device(const struct qdot_device_info *info, const char *name)
 {
     const char *colon = strchr(info->name, ':');
@@ -408,6 +436,8 @@ static int plan_request(const struct options *o, struct request *r)
         status = EXIT_USAGE;
     if (status == EXIT_OK)
         status = parse_peers(o, &r->plan);
+    if (status == EXIT_OK && o->b_at_run)
+        status = parse_b_at_run(o, &r->plan);
     if (status == EXIT_OK)
         status = parse_devices(o, r);
     if (status == EXIT_OK)
@@ -500,6 +530,7 @@ int bench_main(int argc, char **argv)
     }
     int result = plan_request(&o, r);
     report.repeat = r->plan.repeat;
+    report.b_at_run = r->plan.b_at_run;
     if (result == EXIT_OK) {
         report.shape_width = widest_shape(&r->plan);
         bench_report_table_head(&report);

@@ -1,9 +1,10 @@
 /*
  * oneDNN on the CPU. A plain product: matmul with weights packed beforehand, or its gemm call,
- * whichever is faster for the shape. A convolution: its primitive, direct, with NHWC input and
- * output and weights packed beforehand. u8 and s8 outputs: the same with oneDNN's bias and scale a
- * channel. The 2.x and 3.x interfaces differ in how descriptors are passed; 3.x takes a bias only
- * behind the scale, which is another sum, so there such outputs are not compared.
+ * whichever is faster for the shape; where B comes with each run, the call. A convolution: its
+ * primitive, direct, with NHWC input and output and weights packed beforehand. u8 and s8 outputs:
+ * the same with oneDNN's bias and scale a channel. The 2.x and 3.x interfaces differ in how
+ * descriptors are passed; 3.x takes a bias only behind the scale, which is another sum, so there
+ * such outputs are not compared.
  */
 #include <stdio.h>
 #include "peers.h"
@@ -381,6 +382,13 @@ static size_t out_bytes(const struct product *p)
     return p->shape.m * p->shape.n * type_bytes(p->out_type);
 }
 
+static int use_gemm(struct work *w)
+{
+    w->gemm = true;
+    snprintf(w->how, sizeof(w->how), "onednn gemm");
+    return QDOT_OK;
+}
+
 /* The faster way for this shape: the better of a few runs of each. */
 static int choose(struct work *w, struct qdot_error *err)
 {
@@ -395,9 +403,9 @@ static int choose(struct work *w, struct qdot_error *err)
         if (time < best[i % 2])
             best[i % 2] = time;
     }
-    w->gemm = best[1] < best[0];
-    if (w->gemm)
-        snprintf(w->how, sizeof(w->how), "onednn gemm");
+    w->gemm = false;
+    if (best[1] < best[0])
+        use_gemm(w);
     memset(w->out, VERIFY_POISON, out_bytes(w->p));
     return QDOT_OK;
 }
@@ -420,6 +428,8 @@ static int onednn_prepare(void *peer, const struct product *p, void **work, stru
     w->out = verify_alloc(out_bytes(p), 1);
     if (!w->out)
         status = bench_fail(err, QDOT_NO_MEMORY, "no memory for the output of onednn");
+    else if (p->b_at_run)
+        status = use_gemm(w);
     else if (!make_primitive(w))
         status = bench_fail(err, QDOT_DEVICE_FAILED, "oneDNN cannot make a primitive for it");
     else
@@ -448,6 +458,7 @@ const struct peer peer_onednn = {
     .name = "onednn",
     .backend = "cpu",
     .quantised = DNNL_VERSION_MAJOR < 3,
+    .b_at_run = true,
     .present = onednn_present,
     .open = onednn_open,
     .close = onednn_close,

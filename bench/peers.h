@@ -23,6 +23,7 @@ struct peer {
     bool floating;       /* it computes in binary32: exact up to 2^24 */
     bool quantised;      /* it has u8 and s8 outputs */
     bool no_sums;        /* it has no s32 output */
+    bool b_at_run;       /* it takes B with each run: s32 outputs */
     /* Is it built and installed? False and one line that says what to install. */
     bool (*present)(char *reason, size_t reason_bytes);
     /* device: as qdot names it; threads: on the CPU. QDOT_UNSUPPORTED: not on this device. */

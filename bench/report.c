@@ -239,9 +239,9 @@ static void line_name(const struct report *report, const struct report_line *lin
         snprintf(threads, sizeof(threads), "/threads:%zu", t->threads);
     if (line->cache_percent)
         snprintf(caches, sizeof(caches), "/caches:%zu", line->cache_percent);
-    snprintf(name, bytes, "%s/%s/%s/%s/%s/%s%s%s", line->net->name, line->layer, t->info.name,
+    snprintf(name, bytes, "%s/%s/%s/%s/%s/%s%s%s%s", line->net->name, line->layer, t->info.name,
              line->peer ? line->kernel : row_name(line), types, type_text(line->out_type), threads,
-             caches);
+             caches, report->b_at_run ? "/b_at_run" : "");
 }
 
 /* What runs on the CPU: "model name", or "" where the system does not say. */
@@ -354,6 +354,8 @@ static cJSON *json_line(const struct report *report, const struct report_line *l
     cJSON_AddNumberToObject(entry, "peak_fraction", line_peak(report, line));
     cJSON_AddNumberToObject(entry, "padding", shape_padding(&line->shape));
     cJSON_AddNumberToObject(entry, "create_ms", line->create_ms);
+    if (report->b_at_run)
+        cJSON_AddTrueToObject(entry, "b_at_run");
     if (line->cache_percent)
         cJSON_AddNumberToObject(entry, "cache_percent", (double)line->cache_percent);
     if (line->stream > 0)

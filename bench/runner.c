@@ -386,8 +386,11 @@ static void run_net_types(struct layer_run *run, const enum qdot_type types[2], 
             continue;
         }
         run->layer = layer;
-        run->product = (struct product){
-            .shape = shape, .a_type = types[0], .b_type = types[1], .out_type = out};
+        run->product = (struct product){.shape = shape,
+                                        .a_type = types[0],
+                                        .b_type = types[1],
+                                        .out_type = out,
+                                        .b_at_run = t->plan->b_at_run};
         run_layer(run, seconds, totals);
     }
     if (text && fclose(text) == 0 && left_out_count)

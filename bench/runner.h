@@ -23,6 +23,7 @@ struct bench_plan {
     const char *kernel; /* NULL: the dispatcher's */
     bool all_rows;
     bool setup;      /* measure that too */
+    bool b_at_run;   /* of products, s32 outputs */
     double min_time; /* seconds */
     size_t repeat;   /* lines a product, each with samples of its own; from 1 */
     double budget;   /* seconds a device and network; 0: none */

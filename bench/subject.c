@@ -4,6 +4,13 @@
 #include "peak.h"
 #include "subject.h"
 
+static int create_input(struct subject *s, struct qdot_buffer **buffer, const void *memory,
+                        size_t bytes, struct qdot_error *err)
+{
+    const int status = qdot_buffer_create(s->device, bytes, NULL, buffer, err);
+    return status == QDOT_OK ? qdot_buffer_write(*buffer, 0, memory, bytes, err) : status;
+}
+
 static int create(struct subject *s, struct qdot_device *device, const struct product *p, bool twin,
                   const char *kernel, struct qdot_error *err)
 {
@@ -31,17 +38,19 @@ static int create(struct subject *s, struct qdot_device *device, const struct pr
         goto failed;
     if (strcmp(info.backend, "cpu") == 0) {
         s->run.a.host = p->a;
+        s->run.b.host = p->b_at_run ? p->b : NULL;
         s->run.out.host = s->host_out;
         return QDOT_OK;
     }
-    status = qdot_buffer_create(s->device, shape_inputs(&p->shape), NULL, &s->a, err);
+    status = create_input(s, &s->a, p->a, shape_inputs(&p->shape), err);
+    if (status == QDOT_OK && p->b_at_run)
+        status = create_input(s, &s->b, p->b, p->shape.k * p->shape.n, err);
     if (status == QDOT_OK)
         status = qdot_buffer_create(s->device, s->out_bytes, NULL, &s->out, err);
-    if (status == QDOT_OK)
-        status = qdot_buffer_write(s->a, 0, p->a, shape_inputs(&p->shape), err);
     if (status != QDOT_OK)
         goto failed;
     s->run.a.buffer = s->a;
+    s->run.b.buffer = s->b;
     s->run.out.buffer = s->out;
     return QDOT_OK;
 failed:
@@ -59,6 +68,7 @@ void subject_destroy(struct subject *s)
 {
     qdot_op_destroy(s->op);
     qdot_buffer_destroy(s->a);
+    qdot_buffer_destroy(s->b);
     qdot_buffer_destroy(s->out);
     free(s->host_out);
     memset(s, 0, sizeof(*s));

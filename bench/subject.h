@@ -8,8 +8,8 @@
 struct subject {
     struct qdot_device *device;
     struct qdot_op *op;
-    struct qdot_buffer *a, *out; /* on devices that are not the CPU: data stay there */
-    void *host_out;              /* poisoned before each check */
+    struct qdot_buffer *a, *b, *out; /* on devices that are not the CPU: data stay there */
+    void *host_out;                  /* poisoned before each check */
     size_t out_bytes;
     struct qdot_run run;
     double create_ms;

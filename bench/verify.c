@@ -140,7 +140,7 @@ void product_describe(const struct product *p, bool twin, struct qdot_op_desc *d
         .a_type = p->a_type,
         .b_type = p->b_type,
         .out_type = twin ? QDOT_S32 : p->out_type,
-        .b = p->b,
+        .b = p->b_at_run ? NULL : p->b,
         .a_zero = p->a_zero,
         .bias = p->bias,
     };

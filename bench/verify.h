@@ -21,6 +21,7 @@ struct product {
     struct shape shape; /* completed */
     enum qdot_type a_type, b_type, out_type;
     uint8_t *a, *b; /* b: [k,n], or a convolution's weights, OHWI */
+    bool b_at_run;  /* a product's B comes with each run, which packs it */
     /* s32 is the plain product A B, as the peers compute it. Other outputs are a quantised layer:
      * zero point of A (a convolution's padding), bias, a scale a column. */
     int32_t a_zero, out_zero;

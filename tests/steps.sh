@@ -243,6 +243,7 @@ consumer() {
 bench_smoke() {
     "$build/qdot" bench --device cpu --suite smoke,small,tiny --min-time 0.01 --peer all --setup \
         --cache-percent 100,50 --json "$build/bench.json" &&
+        "$build/qdot" bench --device cpu --suite small --b-at-run --min-time 0.01 --peer all &&
         /usr/bin/python3 "$source/tests/bench_report.py" "$build/bench.json"
 }
 

@@ -217,11 +217,11 @@ order: /* packs work within 128-bit lanes: the lanes' four-column pieces in orde
     BEGUN
 1:                                      /* a tile */
     movq COLUMN_A_ROWS(%rbp), %rsi
-    movq (%rsi), %rdi
     cmpq $1, COLUMN_COUNT(%rbp)
     je 2f
-    movq 8*\rows(%rsi), %rdi
+    addq COLUMN_LIST_STEP(%rbp), %rsi
 2:
+    movq (%rsi), %rdi
     addq %rax, %rdi
     movq COLUMN_NEXT(%rbp), %rsi
     cmpq COLUMN_NEXT_END(%rbp), %rsi

@@ -23,12 +23,13 @@ static bool few_columns(const struct qdot_problem *p)
     return p->n <= 8 && p->k >= 128;
 }
 
-/* One tile of 8 rows, so that B passes by once; with 64 columns it would take two of 4. */
+/* One tile of 8 rows, so that B passes by once; with 64 columns it would take two of 4. What is packed
+ * in the run is in cache, and packed quicker by whole cache lines. */
 static bool eight_rows(const struct qdot_problem *p)
 {
-    return p->m == 7 || p->m == 8 || (p->m >= 13 && p->m <= 16);
+    return !p->b_at_run && (p->m == 7 || p->m == 8 || (p->m >= 13 && p->m <= 16));
 }
-static const struct qdot_niche eight = {eight_rows, "for m of 7, 8 and 13 to 16"};
+static const struct qdot_niche eight = {eight_rows, "for m of 7, 8 and 13 to 16, B packed before"};
 static const struct qdot_niche few = {few_columns, "for n <= 8 and k >= 128"};
 #endif
 
