@@ -105,10 +105,10 @@ typedef void cpu_sum_fn(const uint8_t *a, size_t lda, size_t rows, size_t count,
 struct cpu_kernel {
     cpu_tile_fn *tile[CPU_MAX_MR]; /* tile[i] does i + 1 rows, up to mr */
     size_t tall_columns;           /* up to so many columns all of them are there; else 0 */
-    /* 'count' tiles of 'height' rows, of which t is the first, with all columns: below each other, or
-     * where panel_bytes is not 0 beside each other, in panels so far apart. False, and nothing done,
-     * where it cannot. NULL: never. */
-    bool (*together)(const struct cpu_tile *t, size_t height, size_t count, size_t panel_bytes);
+    /* 'count' tiles of 'height' rows, of which t is the first: below each other, and t goes on behind
+     * them; or where panel_bytes is not 0 beside each other, in whole panels so far apart. False, and
+     * nothing done, where it cannot. NULL: never. */
+    bool (*together)(struct cpu_tile *t, size_t height, size_t count, size_t panel_bytes);
     cpu_stage_fn *stage;
     cpu_sum_fn *sum;
     size_t a_bytes; /* of one staged element; 1: A that needs no flip can be read in place */

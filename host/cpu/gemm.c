@@ -12,7 +12,7 @@
 
 /* Workspace of all threads together stays under 4 MiB, whatever the shape. */
 #define SCRATCH_LIMIT (3u << 20)
-#define PACK_FACTOR 32   /* a byte packed takes as long as so many multiply-adds */
+#define PACK_FACTOR 16   /* a byte packed takes as long as so many multiply-adds */
 #define STREAM_ROWS 8    /* and one of B read as long as with so many rows of A */
 #define FEW_ROWS 16      /* up to so many have few tiles in which to prefetch another panel */
 #define PART_BYTES 16384 /* of A, staged for one panel alone: it stays in L1 */

@@ -73,16 +73,14 @@ static TARGET void some_tiles(const struct cpu_tile *t, size_t tiles)
     }
 }
 
-static TARGET bool together(const struct cpu_tile *first, size_t height, size_t tiles,
-                            size_t panel_bytes)
+static TARGET bool together(struct cpu_tile *t, size_t height, size_t tiles, size_t panel_bytes)
 {
-    struct cpu_tile t = *first;
-    if (panel_bytes || height < MR || tiles < LEAST_TILES || t.run_count * t.groups == 0)
+    if (panel_bytes || height < MR || tiles < LEAST_TILES || t->run_count * t->groups == 0)
         return false;
     for (size_t count; tiles > 0; tiles -= count) {
         count = tiles < MOST_TILES ? tiles : MOST_TILES;
-        some_tiles(&t, count);
-        cpu_go_on(&t, NR, count * MR, count);
+        some_tiles(t, count);
+        cpu_go_on(t, NR, count * MR, count);
     }
     return true;
 }

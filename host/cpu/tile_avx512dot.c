@@ -187,15 +187,14 @@ TILE(3)
 TILE(4)
 
 /* Without a way back to the caller between tiles: A comes faster than that takes. */
-TARGET static bool together(const struct cpu_tile *first, size_t height, size_t count,
-                            size_t panel_bytes)
+TARGET static bool together(struct cpu_tile *t, size_t height, size_t count, size_t panel_bytes)
 {
-    struct cpu_tile t = *first;
+    const bool far = t->far;
     if (panel_bytes || height != MR)
         return false;
     for (; count > 0; count--) {
-        either(&t, MR, first->far);
-        cpu_go_on(&t, NR, MR, 1);
+        either(t, MR, far);
+        cpu_go_on(t, NR, MR, 1);
     }
     return true;
 }

@@ -395,8 +395,7 @@ static column_fn *const columns[MOST_ROWS - LEAST_ROWS + 1][3][4] = {
 
 /* Whole panels, outputs that need no more than column_avx512vnni.S has. In a line panels are
  * 'panel_bytes' apart; 0: a column. */
-static bool tiles_together(const struct cpu_tile *t, size_t height, size_t count,
-                           size_t panel_bytes)
+static bool tiles_together(struct cpu_tile *t, size_t height, size_t count, size_t panel_bytes)
 {
     const struct cpu_output *o = t->output;
     const size_t nr = height > MR ? 48 : 64;
@@ -436,16 +435,18 @@ static bool tiles_together(const struct cpu_tile *t, size_t height, size_t count
     };
     const size_t type = wide ? 0 : o->type == QDOT_U8 ? 1 : 2;
     columns[height - LEAST_ROWS][type][(adds ? 2 : 0) + (t->flip ? 1 : 0)](&c);
+    if (!panel_bytes)
+        cpu_go_on(t, nr, height * count, count);
     return true;
 }
 
 /* Tiles of 7 and 8 rows by 64 columns do not exist, nor of 4 to 6 by 48. */
-static bool together_64(const struct cpu_tile *t, size_t height, size_t count, size_t panel_bytes)
+static bool together_64(struct cpu_tile *t, size_t height, size_t count, size_t panel_bytes)
 {
     return height >= LEAST_ROWS && height <= MR && tiles_together(t, height, count, panel_bytes);
 }
 
-static bool together_48(const struct cpu_tile *t, size_t height, size_t count, size_t panel_bytes)
+static bool together_48(struct cpu_tile *t, size_t height, size_t count, size_t panel_bytes)
 {
     return height > MR && tiles_together(t, height, count, panel_bytes);
 }

@@ -102,15 +102,14 @@ static void tile(const struct cpu_tile *t, size_t rows)
         memcpy(t->acc, sum, rows * NR * sizeof(*sum));
 }
 
-static bool together(const struct cpu_tile *first, size_t height, size_t tiles, size_t panel_bytes)
+static bool together(struct cpu_tile *t, size_t height, size_t tiles, size_t panel_bytes)
 {
-    struct cpu_tile t = *first;
     if (panel_bytes)
         return false;
     for (size_t left = tiles * height, rows; left > 0; left -= rows) {
         rows = left < MOST_ROWS ? left : MOST_ROWS;
-        tile(&t, rows);
-        cpu_go_on(&t, NR, rows, 0); /* B is not prefetched */
+        tile(t, rows);
+        cpu_go_on(t, NR, rows, 0); /* B is not prefetched */
     }
     return true;
 }

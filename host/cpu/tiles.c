@@ -21,10 +21,8 @@ static void same_tiles(const struct qdot_row *row, struct cpu_tile *t, size_t he
                        bool more)
 {
     const struct cpu_kernel *kernel = row->impl;
-    if (kernel->together && kernel->together(t, height, tiles, 0)) {
-        cpu_go_on(t, row->nr, tiles * height, tiles);
+    if (kernel->together && kernel->together(t, height, tiles, 0))
         return;
-    }
     for (; tiles > 0; tiles--) {
         t->next_a = t->a + t->a_rows[tiles > 1 || more ? height : 0];
         kernel->tile[height - 1](t);
