@@ -81,7 +81,9 @@ struct qdot_row {
                        kw * c long; else (and when false) a tap, cg long. Depthwise: a line, kw */
     uint32_t needs;        /* bits of the backend's features */
     bool tight;            /* the last panel of a part need not have nr columns */
+    uint32_t wants;        /* without these it is as a row with a niche that suits no problem */
     uint16_t mr, nr, kr;   /* tile, and packing geometry of B: panels of nr columns, groups of kr */
+    uint16_t pass;         /* k that the work-items of a tile take at a time; 0: no more than kr */
     enum qdot_type a_form; /* QDOT_U8, QDOT_S8: what the kernel multiplies; 0: either, as given */
     enum qdot_type b_form; /* QDOT_U8 or QDOT_S8 */
     const struct qdot_packer *packer; /* NULL: pack.c's */

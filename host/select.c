@@ -29,10 +29,10 @@ uint64_t qdot_now_ns(void)
 
 /* ---- admission ------------------------------------------------------------------------------- */
 
-static bool has_features(const struct qdot_device *device, const struct qdot_row *row, char *reason,
+static bool has_features(const struct qdot_device *device, uint32_t features, char *reason,
                          size_t reason_bytes)
 {
-    const uint32_t missing = row->needs & ~device->features;
+    const uint32_t missing = features & ~device->features;
     for (const struct qdot_feature *f = device->backend->features; missing && f->name; f++) {
         if (missing & f->bit) {
             snprintf(reason, reason_bytes, "needs %s", f->name);
@@ -46,7 +46,7 @@ int qdot_admit(struct qdot_device *device, const struct qdot_row *row, char *rea
                size_t reason_bytes)
 {
     struct qdot_row_state *state = &device->row_state[row - device->backend->rows];
-    if (!has_features(device, row, reason, reason_bytes) ||
+    if (!has_features(device, row->needs, reason, reason_bytes) ||
         !device->backend->fits(device, row, NULL, reason, reason_bytes))
         return QDOT_UNSUPPORTED;
     pthread_mutex_lock(&device->lock);
@@ -240,7 +240,7 @@ static bool judge(struct qdot_device *root, struct candidate *c, const struct qd
         snprintf(c->reason, sizeof(c->reason), "for groups of one input channel only");
         return false;
     }
-    if (!has_features(c->device, c->row, c->reason, sizeof(c->reason)) ||
+    if (!has_features(c->device, c->row->needs, c->reason, sizeof(c->reason)) ||
         !c->device->backend->fits(c->device, c->row, p, c->reason, sizeof(c->reason)))
         return false;
     if (desc->packed && !qdot_packed_is_for(c->row, desc->packed, desc->packed_bytes)) {
@@ -252,6 +252,12 @@ static bool judge(struct qdot_device *root, struct candidate *c, const struct qd
     const struct qdot_niche *niche = c->row->niche;
     if (niche && !desc->kernel && !c->time_ns && !(niche->suits && niche->suits(p))) {
         snprintf(c->reason, sizeof(c->reason), "%s; else taken by name", niche->text);
+        return false;
+    }
+    char wanted[64];
+    if (!desc->kernel && !c->time_ns &&
+        !has_features(c->device, c->row->wants, wanted, sizeof(wanted))) {
+        snprintf(c->reason, sizeof(c->reason), "%s; else taken by name", wanted);
         return false;
     }
     c->reason[0] = '\0'; /* a backend may have written its limits there */

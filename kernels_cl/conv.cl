@@ -13,7 +13,7 @@ kernel void sum_input(global const a_group *copy, uint words, ulong cells, globa
         return;
     uint sum = 0;
     for (uint i = 0; i < words; i++)
-        sum += sum4(copy[cell * words + i]);
+        sum = sum4(copy[cell * words + i], sum);
     sums[cell] = sum;
 }
 
@@ -21,7 +21,7 @@ kernel void sum_input(global const a_group *copy, uint words, ulong cells, globa
     global const a_group *a##i = input + (input_at(&s, p) + part) * words;                         \
     if (first + i < last)                                                                          \
         p = next_point(&s, p);
-#define STEP(i) acc##i += dot4(a##i[at], w);
+#define STEP(i) acc##i = dot16(a##i[at], w, acc##i);
 #define MULTIPLY(ROWS)                                                                             \
     for (uint i = 0; i < kh; i++)                                                                  \
         for (uint j = 0; j < kw; j++) {                                                            \

@@ -1,5 +1,5 @@
 /* C = A * B from packed panels: a work-item computes MR rows of 16 columns. */
-#define STEP(i) acc##i += dot4(a[i], w);
+#define STEP(i) acc##i = dot16(a[i], w, acc##i);
 #define MULTIPLY(ROWS)                                                                             \
     for (uint g = 0; g < groups; g++, a += MR, b += NR) {                                          \
         const uint16 w = vload16(0, b);                                                            \

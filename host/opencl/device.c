@@ -11,6 +11,11 @@
 #define CL_DEVICE_INTEGER_DOT_PRODUCT_INPUT_4x8BIT_PACKED_KHR (1 << 0)
 #endif
 
+/* cl_nv_device_attribute_query */
+#define CL_DEVICE_COMPUTE_CAPABILITY_MAJOR_NV 0x4000
+#define CL_DEVICE_COMPUTE_CAPABILITY_MINOR_NV 0x4001
+#define VENDOR_AMD 0x1002
+
 #define MAX_PLATFORMS 32
 #define MAX_DEVICES 32 /* of one platform */
 
@@ -129,20 +134,53 @@ static int has_extension(struct qdot_device *device, const char *name, bool *fou
     return status;
 }
 
-/* PoCL 7.1 answers the query without the extension, others list what they lack: both are asked. */
+/* A number of the device; 0 where it does not know the question. */
+static cl_ulong number(const struct ocl_device *ocl, cl_device_info what, size_t bytes)
+{
+    cl_ulong value = 0; /* little-endian, as the device: query_limits */
+    return ocl->cl.clGetDeviceInfo(ocl->id, what, bytes, &value, NULL) == CL_SUCCESS ? value : 0;
+}
+
+/* Dot products that no extension tells of: instructions that a vendor's compiler takes. */
+static void find_instructions(struct qdot_device *device, bool nvidia)
+{
+    const struct ocl_device *ocl = device->impl;
+    if (!(number(ocl, CL_DEVICE_TYPE, sizeof(cl_device_type)) & CL_DEVICE_TYPE_GPU))
+        return;
+    device->features |= OCL_GPU;
+    if (number(ocl, CL_DEVICE_VENDOR_ID, sizeof(cl_uint)) == VENDOR_AMD)
+        device->features |= OCL_AMD_DOT;
+    const cl_ulong major = number(ocl, CL_DEVICE_COMPUTE_CAPABILITY_MAJOR_NV, sizeof(cl_uint));
+    const cl_ulong minor = number(ocl, CL_DEVICE_COMPUTE_CAPABILITY_MINOR_NV, sizeof(cl_uint));
+    if (nvidia && major * 10 + minor >= 61)
+        device->features |= OCL_DP4A;
+}
+
 static int find_features(struct qdot_device *device, struct qdot_error *err)
 {
+    static const char *const names[] = {
+        "cl_khr_integer_dot_product",
+        "cl_arm_integer_dot_product_int8",
+        "cl_qcom_dot_product8",
+        "cl_nv_device_attribute_query",
+    };
     struct ocl_device *ocl = device->impl;
-    cl_ulong bits = 0;
-    bool listed;
-    int status = has_extension(device, "cl_khr_integer_dot_product", &listed, err);
-    if (status != QDOT_OK)
-        return status;
-    if (listed &&
-        ocl->cl.clGetDeviceInfo(ocl->id, CL_DEVICE_INTEGER_DOT_PRODUCT_CAPABILITIES_KHR,
-                                sizeof(bits), &bits, NULL) == CL_SUCCESS &&
-        (bits & CL_DEVICE_INTEGER_DOT_PRODUCT_INPUT_4x8BIT_PACKED_KHR))
+    bool listed[4];
+    for (size_t i = 0; i < 4; i++) {
+        int status = has_extension(device, names[i], &listed[i], err);
+        if (status != QDOT_OK)
+            return status;
+    }
+    /* PoCL 7.1 answers the query without the extension, others list what they lack: both are
+     * asked. */
+    if (listed[0] && (number(ocl, CL_DEVICE_INTEGER_DOT_PRODUCT_CAPABILITIES_KHR, 8) &
+                      CL_DEVICE_INTEGER_DOT_PRODUCT_INPUT_4x8BIT_PACKED_KHR))
         device->features |= OCL_KHR_DOT;
+    device->features |= (listed[1] ? OCL_ARM_DOT : 0) | (listed[2] ? OCL_QCOM_DOT : 0);
+    find_instructions(device, listed[3]);
+#ifdef QDOT_EMULATE
+    device->features |= OCL_INSTRUCTIONS;
+#endif
     ocl_load_clblast(&ocl->cl);
     if (ocl->cl.sgemm)
         device->features |= OCL_CLBLAST;
@@ -309,9 +347,10 @@ static void buffer_destroy(struct qdot_buffer *buffer)
 /* ---- the backend ----------------------------------------------------------------------------- */
 
 static const struct qdot_feature features[] = {
-    {OCL_KHR_DOT, "khr_dot"},
-    {OCL_CLBLAST, "clblast"},
-    {0, NULL},
+    {OCL_DP4A, "dp4a"},       {OCL_AMD_DOT, "amd_dot"},
+    {OCL_ARM_DOT, "arm_dot"}, {OCL_QCOM_DOT, "qcom_dot"},
+    {OCL_KHR_DOT, "khr_dot"}, {OCL_GPU, "gpu"},
+    {OCL_CLBLAST, "clblast"}, {0, NULL},
 };
 
 const struct qdot_backend qdot_opencl_backend = {

@@ -95,6 +95,16 @@ int ocl_warm_clblast(struct qdot_op *op, struct qdot_error *err)
 
 /* ---- one slab -------------------------------------------------------------------------------- */
 
+static int launch_tiles(struct qdot_op *op, const struct ocl_slab *s, struct ocl_kernel *kernel,
+                        struct qdot_error *err)
+{
+    const size_t *lanes = ((const struct ocl_row *)op->row->impl)->lanes;
+    const size_t columns = op->packed.n_pad / op->row->nr;
+    const size_t rows = (s->end - s->begin + op->row->mr - 1) / op->row->mr;
+    return ocl_launch(op->device->impl, kernel, columns * (lanes[0] ? lanes[0] : 1),
+                      rows * (lanes[1] ? lanes[1] : 1), err);
+}
+
 static int multiply_packed(struct qdot_op *op, const struct ocl_slab *s, struct qdot_error *err)
 {
     const struct ocl_device *ocl = op->device->impl;
@@ -104,8 +114,22 @@ static int multiply_packed(struct qdot_op *op, const struct ocl_slab *s, struct 
     ARGUMENT(cl_mem, impl->memory[OCL_B]);
     ARGUMENT(cl_uint, (cl_uint)s->begin);
     ocl_set_stage(op, s, s->end, op->p.n, kernel);
-    return ocl_launch(ocl, kernel, op->packed.n_pad / op->row->nr,
-                      (s->end - s->begin + op->row->mr - 1) / op->row->mr, err);
+    return launch_tiles(op, s, kernel, err);
+}
+
+/* A is read as it lies. */
+static int multiply_few(struct qdot_op *op, const struct ocl_slab *s, struct qdot_error *err)
+{
+    const struct ocl_device *ocl = op->device->impl;
+    struct ocl_op *impl = op->impl;
+    struct ocl_kernel *kernel = &impl->kernels[OCL_MULTIPLY];
+    ARGUMENT(cl_mem, s->a.memory);
+    ARGUMENT(cl_ulong, s->a.offset);
+    ARGUMENT(cl_ulong, s->a.ld);
+    ARGUMENT(cl_uint, ocl_flip(op->p.a_type, op->row->a_form));
+    ARGUMENT(cl_mem, impl->memory[OCL_B]);
+    ocl_set_stage(op, s, s->end, op->p.n, kernel);
+    return launch_tiles(op, s, kernel, err);
 }
 
 static int multiply_float(struct qdot_op *op, const struct ocl_slab *s, struct qdot_error *err)
@@ -143,6 +167,8 @@ int ocl_gemm(struct qdot_op *op, const struct ocl_slab *s, struct qdot_error *er
 {
     const struct ocl_row *row = op->row->impl;
     int status = QDOT_OK;
+    if (row->kind == OCL_ROW_GEMV)
+        return multiply_few(op, s, err);
     if (op->terms.any_b_neg) /* packing adds to them */
         status = ocl_fill(op, OCL_ROW_SUM, s->begin * 4, (s->end - s->begin) * 4, err);
     if (status == QDOT_OK)

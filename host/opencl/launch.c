@@ -58,12 +58,21 @@ int ocl_launch(const struct ocl_device *ocl, struct ocl_kernel *kernel, size_t x
     return ocl_check(code, call, err);
 }
 
+static cl_uint sign_of(enum qdot_type type, enum qdot_type form)
+{
+    return (form ? form : type) == QDOT_S8 ? 128 : 0;
+}
+
+cl_uint ocl_flip(enum qdot_type type, enum qdot_type form)
+{
+    return qdot_flip(type, form) ^ sign_of(type, form);
+}
+
 void ocl_set_form(const struct ocl_device *ocl, struct ocl_kernel *kernel, enum qdot_type type,
                   enum qdot_type form)
 {
-    const cl_uint sign = (form ? form : type) == QDOT_S8 ? 128 : 0;
-    ARGUMENT(cl_uint, qdot_flip(type, form) ^ sign);
-    ARGUMENT(cl_int, (cl_int)sign);
+    ARGUMENT(cl_uint, ocl_flip(type, form));
+    ARGUMENT(cl_int, (cl_int)sign_of(type, form));
 }
 
 cl_mem ocl_row_sums(const struct ocl_op *impl)

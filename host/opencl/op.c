@@ -29,6 +29,17 @@ static const struct names float_names = {
      [OCL_MULTIPLY] = "output"},
     {16, 4},
 };
+static const struct names gemv_names = {
+    {[OCL_PACK_B] = "pack_b", [OCL_FOLD_BIAS] = "fold_bias", [OCL_MULTIPLY] = "gemv"},
+    {16, 4},
+};
+static const struct names block_names = {
+    {[OCL_PACK_A] = "pack_a",
+     [OCL_PACK_B] = "pack_b",
+     [OCL_FOLD_BIAS] = "fold_bias",
+     [OCL_MULTIPLY] = "block"},
+    {16, 4},
+};
 static const struct names conv_names = {
     {[OCL_COPY_INPUT] = "copy_input", [OCL_SUM_INPUT] = "sum_input", [OCL_MULTIPLY] = "conv"},
     {64, 1},
@@ -38,19 +49,53 @@ static const struct names depthwise_names = {
     {64, 1},
 };
 
+static enum ocl_kind kind_of(const struct qdot_op *op)
+{
+    return ((const struct ocl_row *)op->row->impl)->kind;
+}
+
 static bool is_float(const struct qdot_op *op)
 {
-    return ((const struct ocl_row *)op->row->impl)->kind == OCL_ROW_FLOAT;
+    return kind_of(op) == OCL_ROW_FLOAT;
 }
 
 static const struct names *names_of(const struct qdot_op *op)
 {
     if (op->row->op == QDOT_CONV)
         return op->row->depthwise ? &depthwise_names : &conv_names;
-    return is_float(op) ? &float_names : &gemm_names;
+    static const struct names *const gemms[] = {
+        [OCL_ROW_TILE] = &gemm_names,
+        [OCL_ROW_FLOAT] = &float_names,
+        [OCL_ROW_GEMV] = &gemv_names,
+        [OCL_ROW_BLOCK] = &block_names,
+    };
+    return gemms[kind_of(op)];
 }
 
 /* ---- prepare --------------------------------------------------------------------------------- */
+
+static int make_kernels(struct qdot_op *op, cl_program program, struct qdot_error *err)
+{
+    const struct ocl_device *ocl = op->device->impl;
+    const struct ocl_row *row = op->row->impl;
+    struct ocl_op *impl = op->impl;
+    const struct names *names = names_of(op);
+    int status = QDOT_OK;
+    for (size_t i = 0; i < OCL_KERNELS && status == QDOT_OK; i++) {
+        const bool shared = i == OCL_MULTIPLY && row->lanes[0];
+        const size_t *local = shared ? row->lanes : names->local;
+        struct ocl_kernel *kernel = &impl->kernels[i];
+        if (!names->name[i])
+            continue;
+        status = ocl_kernel_make(ocl, program, names->name[i], local[0], local[1], kernel, err);
+        if (status == QDOT_OK && shared &&
+            kernel->local[0] * kernel->local[1] < local[0] * local[1])
+            status = qdot_fail(err, QDOT_UNSUPPORTED,
+                               "%s: the device runs it in work-groups of %zu x %zu at most",
+                               names->name[i], kernel->local[0], kernel->local[1]);
+    }
+    return status;
+}
 
 static int make_memory(struct qdot_op *op, enum ocl_memory i, size_t bytes, struct qdot_error *err)
 {
@@ -116,7 +161,6 @@ static int upload_b(struct qdot_op *op, struct qdot_error *err)
 
 int ocl_prepare(struct qdot_op *op, struct qdot_error *err)
 {
-    const struct ocl_device *ocl = op->device->impl;
     cl_program program;
     char reason[192] = "";
     struct ocl_op *impl = qdot_alloc(op->device, sizeof(*impl));
@@ -128,13 +172,8 @@ int ocl_prepare(struct qdot_op *op, struct qdot_error *err)
         !ocl_plan(op->row, &op->p, &impl->plan, reason, sizeof(reason)))
         return qdot_fail(err, QDOT_UNSUPPORTED, "%s: %s", op->name, reason);
     int status = ocl_program(op->device, op->row, op->p.out_type, &program, err);
-
-    const struct names *names = names_of(op);
-    for (size_t i = 0; i < OCL_KERNELS && status == QDOT_OK; i++)
-        if (names->name[i])
-            status = ocl_kernel_make(ocl, program, names->name[i], names->local[0], names->local[1],
-                                     &impl->kernels[i], err);
-
+    if (status == QDOT_OK)
+        status = make_kernels(op, program, err);
     for (enum ocl_memory i = 0; i < OCL_MEMORIES && status == QDOT_OK; i++) {
         const size_t bytes = impl->plan.bytes[i];
         if (bytes == 0 || (i == OCL_ROW_SUM && !op->terms.any_b_neg))

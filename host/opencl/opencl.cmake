@@ -8,6 +8,8 @@ else()
     target_sources(qdot PRIVATE
         host/opencl/loader.c
         host/opencl/device.c
+        host/opencl/rows.c
+        host/opencl/text.c
         host/opencl/program.c
         host/opencl/plan.c
         host/opencl/launch.c
@@ -16,7 +18,16 @@ else()
         host/opencl/op.c)
     target_include_directories(qdot PRIVATE ${OPENCL_HEADERS})
     target_compile_definitions(qdot PRIVATE QDOT_HAVE_OPENCL)
-    foreach(text output tile pack gemm float conv_input slide conv depthwise)
+    if(QDOT_EMULATE)
+        target_compile_definitions(qdot PRIVATE QDOT_EMULATE)
+    endif()
+    foreach(text output emulate tile pack gemm gemv block float conv_input slide conv depthwise)
         qdot_embed(qdot ${PROJECT_SOURCE_DIR}/kernels_cl/${text}.cl qdot_cl_${text})
+        list(APPEND opencl_texts ${CMAKE_CURRENT_BINARY_DIR}/embed/qdot_cl_${text}.c)
     endforeach()
+    if(QDOT_TESTS)
+        add_executable(opencl_texts tests/opencl_texts.c host/opencl/rows.c host/opencl/text.c
+            ${opencl_texts})
+        target_include_directories(opencl_texts PRIVATE host include ${OPENCL_HEADERS})
+    endif()
 endif()

@@ -3,8 +3,10 @@
  *
  *   loader.c   libOpenCL and CLBlast, opened at run time; names of error codes
  *   device.c   enumeration, open and close, buffers; the backend's table of hooks
- *   program.c  kernel texts to programs, their cache
- *   plan.c     rows; sizes of one op, limits of a device
+ *   rows.c     the rows
+ *   text.c     the text of each, and its options
+ *   program.c  texts to programs, their cache
+ *   plan.c     sizes of one op, limits of a device
  *   launch.c   kernels, their arguments and launches
  *   gemm.c     a slab of a matrix product
  *   conv.c     a slab of a convolution
@@ -76,7 +78,16 @@ int ocl_check(cl_int code, const char *call, struct qdot_error *err);
 
 /* ---- device.c -------------------------------------------------------------------------------- */
 
-enum { OCL_KHR_DOT = 1, OCL_CLBLAST = 2 };
+enum {
+    OCL_KHR_DOT = 1,
+    OCL_CLBLAST = 2,
+    OCL_GPU = 4,
+    OCL_ARM_DOT = 8,
+    OCL_QCOM_DOT = 16,
+    OCL_AMD_DOT = 32,
+    OCL_DP4A = 64,
+    OCL_INSTRUCTIONS = OCL_KHR_DOT | OCL_ARM_DOT | OCL_QCOM_DOT | OCL_AMD_DOT | OCL_DP4A,
+};
 
 struct ocl_program {
     struct ocl_program *next;
@@ -100,6 +111,47 @@ struct ocl_device {
     uint64_t max_alloc;
 };
 
+/* ---- rows.c, text.c -------------------------------------------------------------------------- */
+
+enum ocl_kind { /* -D ROW= of kernels_cl */
+                OCL_ROW_TILE,
+                OCL_ROW_FLOAT,
+                OCL_ROW_DEPTHWISE,
+                OCL_ROW_GEMV,
+                OCL_ROW_BLOCK,
+};
+
+enum ocl_dot { /* -D DOT= of kernels_cl */
+               OCL_DOT_PLAIN,
+               OCL_DOT_KHR,
+               OCL_DOT_ARM,
+               OCL_DOT_QCOM,
+               OCL_DOT_AMD,
+               OCL_DOT_NVIDIA,
+};
+
+struct ocl_row {
+    enum ocl_kind kind;
+    enum ocl_dot dot;
+    size_t a_bytes, b_bytes; /* of one element in the device's panels; 0: A is not packed */
+    size_t lanes[2];         /* the work-group of a tile; 0, 0: a work-item computes one alone */
+};
+
+enum { OCL_ROWS = 18 };
+extern const struct qdot_row ocl_rows[OCL_ROWS];
+
+enum { OCL_TEXTS = 6, OCL_OPTIONS = 160 };
+
+struct ocl_source {
+    const char *text[OCL_TEXTS];
+    size_t bytes[OCL_TEXTS];
+    cl_uint count;
+};
+
+struct ocl_source ocl_source(const struct qdot_row *row);
+void ocl_options(const struct qdot_row *row, enum qdot_type out_type, bool flushes,
+                 char options[OCL_OPTIONS]);
+
 /* ---- program.c ------------------------------------------------------------------------------- */
 
 /* The program of a row and an output type, built once a device; it lives as the device. */
@@ -108,18 +160,6 @@ int ocl_program(struct qdot_device *device, const struct qdot_row *row, enum qdo
 void ocl_programs_free(struct qdot_device *device);
 
 /* ---- plan.c ---------------------------------------------------------------------------------- */
-
-enum ocl_kind { /* -D ROW= of kernels_cl */
-                OCL_ROW_PORTABLE,
-                OCL_ROW_KHR_DOT,
-                OCL_ROW_FLOAT,
-                OCL_ROW_DEPTHWISE,
-};
-
-struct ocl_row {
-    enum ocl_kind kind;
-    size_t a_bytes, b_bytes; /* of one element in the device's panels */
-};
 
 /* Buffers of an op, in bytes; 0: not needed. */
 enum ocl_memory {
@@ -153,9 +193,6 @@ struct ocl_plan {
     struct ocl_copy copy;
     size_t bytes[OCL_MEMORIES];
 };
-
-enum { OCL_ROWS = 6 };
-extern const struct qdot_row ocl_rows[OCL_ROWS];
 
 /* What an op of this row needs; false and a reason where that is beyond the kernels' counting. */
 bool ocl_plan(const struct qdot_row *row, const struct qdot_problem *p, struct ocl_plan *plan,
@@ -222,7 +259,8 @@ void ocl_argument(const struct ocl_device *ocl, struct ocl_kernel *kernel, size_
                   const void *value);
 #define ARGUMENT(type, value) ocl_argument(ocl, kernel, sizeof(type), &(const type){value})
 
-/* The value of a byte is (byte ^ flip) - sign in the operand's form. */
+/* The value of a byte is (byte ^ flip) - sign in the operand's form, sign = 128 for s8, else 0. */
+cl_uint ocl_flip(enum qdot_type type, enum qdot_type form);
 void ocl_set_form(const struct ocl_device *ocl, struct ocl_kernel *kernel, enum qdot_type type,
                   enum qdot_type form);
 /* The buffer of row sums, or, where none are needed, any other: the kernels do not look at it. */

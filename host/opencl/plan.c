@@ -1,61 +1,6 @@
-/* The OpenCL rows; what one op needs of a device, and whether the device has it. */
+/* What one op needs of a device, and whether the device has it. */
 #include <stdio.h>
 #include "opencl.h"
-
-static const struct ocl_row portable = {OCL_ROW_PORTABLE, 4, 1}; /* A is widened to int */
-static const struct ocl_row khr_dot = {OCL_ROW_KHR_DOT, 1, 1};
-/* CLBlast compiles its kernels in its first call, for many seconds. */
-static const struct qdot_niche slow_start = {NULL, "its first use compiles for seconds"};
-static const struct ocl_row clblast = {OCL_ROW_FLOAT, 4, 4};
-static const struct ocl_row depthwise = {OCL_ROW_DEPTHWISE, 1, 1};
-
-const struct qdot_row ocl_rows[OCL_ROWS] = {
-    /* Signed by signed is the form that devices accelerate first. */
-    {.name = "gemm_8x16k4_khrdot",
-     .needs = OCL_KHR_DOT,
-     .mr = 8,
-     .nr = 16,
-     .kr = 4,
-     .a_form = QDOT_S8,
-     .b_form = QDOT_S8,
-     .impl = &khr_dot},
-    /* Exact only in the s8 forms: 1024 products of at most 2^14 reach 2^24. */
-    {.name = "gemm_clblast",
-     .needs = OCL_CLBLAST,
-     .mr = 1,
-     .nr = 1,
-     .kr = 1,
-     .a_form = QDOT_S8,
-     .b_form = QDOT_S8,
-     .niche = &slow_start,
-     .impl = &clblast},
-    {.name = "gemm_8x16k4", .mr = 8, .nr = 16, .kr = 4, .b_form = QDOT_S8, .impl = &portable},
-    {.name = "depthwise_8x16",
-     .op = QDOT_CONV,
-     .depthwise = true,
-     .mr = 8,
-     .nr = 16,
-     .kr = 1,
-     .a_form = QDOT_S8,
-     .b_form = QDOT_S8,
-     .impl = &depthwise},
-    {.name = "conv_8x16k4_khrdot",
-     .op = QDOT_CONV,
-     .needs = OCL_KHR_DOT,
-     .mr = 8,
-     .nr = 16,
-     .kr = 4,
-     .a_form = QDOT_S8,
-     .b_form = QDOT_S8,
-     .impl = &khr_dot},
-    {.name = "conv_8x16k4",
-     .op = QDOT_CONV,
-     .mr = 8,
-     .nr = 16,
-     .kr = 4,
-     .b_form = QDOT_S8,
-     .impl = &portable},
-};
 
 /* Bounds the memory of packed A whatever m is, and of padded images, of which one at least is there
  * at a time. */
@@ -78,13 +23,13 @@ static bool plan_gemm(const struct qdot_row *row, const struct qdot_problem *p,
 
     const size_t a_row = plan->groups * 4 * impl->a_bytes, c_row = plan->terms_ld * 4;
     const size_t widest = is_float && c_row > a_row ? c_row : a_row;
-    plan->slab = round_up(SLAB_BYTES / widest + 1, 64);
+    plan->slab = widest ? round_up(SLAB_BYTES / widest + 1, 64) : SIZE_MAX;
     if (plan->slab > round_up(p->m, row->mr))
         plan->slab = round_up(p->m, row->mr);
 
     bytes[OCL_A_ZERO] = p->a_zero_per_row ? p->m * 4 : 0;
     bytes[OCL_ROW_SCALE] = p->row_scale ? p->m * 4 : 0;
-    bytes[OCL_ROW_SUM] = p->m * 4;
+    bytes[OCL_ROW_SUM] = a_row ? p->m * 4 : 0;
     bytes[OCL_A] = plan->slab * a_row;
     bytes[OCL_C] = is_float ? plan->slab * c_row : 0;
     bytes[OCL_ACC] = bytes[OCL_C];
@@ -164,8 +109,15 @@ bool ocl_fits(struct qdot_device *device, const struct qdot_row *row, const stru
     };
     const struct ocl_device *ocl = device->impl;
     struct ocl_plan plan;
+    const struct ocl_row *impl = row->impl;
+    const size_t *lanes = impl->lanes;
     if (ocl->defect[0]) {
         snprintf(reason, reason_bytes, "%s", ocl->defect);
+        return false;
+    }
+    if (lanes[0] * lanes[1] > ocl->max_group || lanes[0] > ocl->max_item[0] ||
+        lanes[1] > ocl->max_item[1]) {
+        snprintf(reason, reason_bytes, "needs work-groups of %zu x %zu", lanes[0], lanes[1]);
         return false;
     }
     if (!p)

@@ -3,53 +3,8 @@
 #include <string.h>
 #include "opencl.h"
 
-#define EMBEDDED(name)                 \
-    extern const unsigned char name[]; \
-    extern const size_t name##_size
-EMBEDDED(qdot_cl_output);
-EMBEDDED(qdot_cl_tile);
-EMBEDDED(qdot_cl_pack);
-EMBEDDED(qdot_cl_gemm);
-EMBEDDED(qdot_cl_float);
-EMBEDDED(qdot_cl_conv_input);
-EMBEDDED(qdot_cl_slide);
-EMBEDDED(qdot_cl_conv);
-EMBEDDED(qdot_cl_depthwise);
-
-#define TEXTS 5
-
-struct source {
-    const char *text[TEXTS];
-    size_t bytes[TEXTS];
-    cl_uint count;
-};
-
-static void add_text(struct source *source, const unsigned char *text, size_t bytes)
-{
-    source->text[source->count] = (const char *)text;
-    source->bytes[source->count++] = bytes;
-}
-#define ADD(name) add_text(&source, qdot_cl_##name, qdot_cl_##name##_size)
-
-static struct source make_source(const struct qdot_row *row)
-{
-    const struct ocl_row *impl = row->impl;
-    struct source source = {.count = 0};
-    ADD(output);
-    ADD(tile);
-    if (row->op == QDOT_CONV) {
-        ADD(conv_input);
-        ADD(slide);
-        row->depthwise ? ADD(depthwise) : ADD(conv);
-    } else {
-        ADD(pack);
-        impl->kind == OCL_ROW_FLOAT ? ADD(float) : ADD(gemm);
-    }
-    return source;
-}
-
 /* Everything that a binary depends on. */
-static void make_key(struct ocl_device *ocl, const struct source *source, const char *options,
+static void make_key(struct ocl_device *ocl, const struct ocl_source *source, const char *options,
                      char *key, size_t bytes)
 {
     uint64_t hash = 0;
@@ -134,7 +89,7 @@ static int build(struct qdot_device *device, const struct qdot_row *row, const c
                  cl_program *program, struct qdot_error *err)
 {
     struct ocl_device *ocl = device->impl;
-    struct source source = make_source(row);
+    struct ocl_source source = ocl_source(row);
     char key[1536];
     cl_int code;
     make_key(ocl, &source, options, key, sizeof(key));
@@ -160,12 +115,8 @@ int ocl_program(struct qdot_device *device, const struct qdot_row *row, enum qdo
                 cl_program *program, struct qdot_error *err)
 {
     struct ocl_device *ocl = device->impl;
-    const struct ocl_row *impl = row->impl;
-    char options[96];
-    /* Rows that need no more ask for 1.2: what drivers add or drop later does not touch them. */
-    snprintf(options, sizeof(options), "-cl-std=%s -DROW=%d -DOUT=%d%s",
-             impl->kind == OCL_ROW_KHR_DOT ? "CL3.0" : "CL1.2", (int)impl->kind, (int)out_type,
-             ocl->flushes ? " -DFLUSHES" : "");
+    char options[OCL_OPTIONS];
+    ocl_options(row, out_type, ocl->flushes, options);
     int status = QDOT_OK;
     pthread_mutex_lock(&ocl->lock);
     struct ocl_program *entry = ocl->programs;

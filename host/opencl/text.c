@@ -1,0 +1,70 @@
+/* What a row compiles: the texts, and the options that make them its own. */
+#include <stdio.h>
+#include "opencl.h"
+
+#define EMBEDDED(name)                 \
+    extern const unsigned char name[]; \
+    extern const size_t name##_size
+EMBEDDED(qdot_cl_output);
+EMBEDDED(qdot_cl_emulate);
+EMBEDDED(qdot_cl_tile);
+EMBEDDED(qdot_cl_pack);
+EMBEDDED(qdot_cl_gemm);
+EMBEDDED(qdot_cl_gemv);
+EMBEDDED(qdot_cl_block);
+EMBEDDED(qdot_cl_float);
+EMBEDDED(qdot_cl_conv_input);
+EMBEDDED(qdot_cl_slide);
+EMBEDDED(qdot_cl_conv);
+EMBEDDED(qdot_cl_depthwise);
+
+static void add_text(struct ocl_source *source, const unsigned char *text, size_t bytes)
+{
+    source->text[source->count] = (const char *)text;
+    source->bytes[source->count++] = bytes;
+}
+#define ADD(name) add_text(&source, qdot_cl_##name, qdot_cl_##name##_size)
+
+struct ocl_source ocl_source(const struct qdot_row *row)
+{
+    const struct ocl_row *impl = row->impl;
+    struct ocl_source source = {.count = 0};
+    ADD(output);
+#ifdef QDOT_EMULATE
+    ADD(emulate);
+#endif
+    ADD(tile);
+    if (row->op == QDOT_CONV) {
+        ADD(conv_input);
+        ADD(slide);
+        row->depthwise ? ADD(depthwise) : ADD(conv);
+    } else {
+        ADD(pack);
+        switch (impl->kind) {
+        case OCL_ROW_FLOAT:
+            ADD(float);
+            break;
+        case OCL_ROW_GEMV:
+            ADD(gemv);
+            break;
+        case OCL_ROW_BLOCK:
+            ADD(block);
+            break;
+        default:
+            ADD(gemm);
+        }
+    }
+    return source;
+}
+
+void ocl_options(const struct qdot_row *row, enum qdot_type out_type, bool flushes,
+                 char options[OCL_OPTIONS])
+{
+    const struct ocl_row *impl = row->impl;
+    /* Rows that need no more ask for 1.2: what drivers add or drop later does not touch them. */
+    snprintf(options, OCL_OPTIONS,
+             "-cl-std=%s -DROW=%d -DDOT=%d -DMR=%u -DNR=%u -DA_FORM=%d -DB_FORM=%d -DOUT=%d%s",
+             impl->dot == OCL_DOT_KHR ? "CL3.0" : "CL1.2", (int)impl->kind, (int)impl->dot, row->mr,
+             row->nr, (int)row->a_form, (int)row->b_form, (int)out_type,
+             flushes ? " -DFLUSHES" : "");
+}
