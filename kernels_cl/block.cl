@@ -35,6 +35,7 @@ block(global const uint4 *packed_a, global const uint4 *packed_b, uint begin, ST
             a_next = a_from[(pass + PASS) * (MR / 4)];
             b_next = b_from[(pass + PASS) * (NR / 4)];
         }
+#pragma unroll 4
         for (uint g = 0; g < PASS; g++) {
             const uint4 a = words[g * 16 + get_local_id(1)];
             const uint4 b = words[WORDS + g * 16 + get_local_id(0)];

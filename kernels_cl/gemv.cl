@@ -5,49 +5,54 @@
  */
 #define LANES 256
 #define GROUPS (LANES / 4) /* of k, in one pass of the work-group over a panel */
-#define STEPS 4            /* passes whose loads are under way at once */
+#define STEPS (DOT ? 4 : 2) /* passes whose loads are under way at once, if registers suffice */
 
-/* The word of a group in s8. Bytes past k are zero: they count in the sum of a row. */
-uint load_word(global const uchar *row, bool aligned, uint group, uint k, uint flip)
+/* The word of a whole group in s8. */
+uint load_word(global const uchar *row, bool aligned, uint group, uint flip)
 {
-    const uint depth = k - group * 4;
     global const uchar *from = row + group * 4;
-    if (depth < 4)
-        return as_uint(convert_uchar4(load_group(from, 1, depth, flip, 128) & 255));
-    const uint word = aligned ? *(global const uint *)from : as_uint(vload4(0, from));
+    const uint word = aligned ? *(global const uint *) from : as_uint(vload4(0, from));
     return word ^ (flip ^ 128) * 0x01010101u;
 }
 
-#define ROW_OF(i)                                                  \
-    global const uchar *a##i = source + min(row + i, m - 1) * lda; \
-    const bool aligned##i = ((size_t)a##i & 3) == 0;               \
-    uint4 acc##i = 0;                                              \
+#define ROW_OF(i)                                                                                  \
+    global const uchar *a##i = source + min(row + i, m - 1) * lda;                                 \
+    const bool aligned##i = ((size_t) a##i & 3) == 0;                                              \
+    uint4 acc##i = 0;                                                                              \
     uint sum##i = 0;
-#define STEP(i)                                                              \
-    {                                                                        \
-        const wide_group a = WIDEN(load_word(a##i, aligned##i, g, k, flip)); \
-        acc##i = dot4(a, w, acc##i);                                         \
-        sum##i = sum4(a, sum##i);                                            \
+#define STEP(i)                                                                                    \
+    {                                                                                              \
+        const wide_group a = WIDEN(load_word(a##i, aligned##i, g, flip));                          \
+        acc##i = dot4(a, w, acc##i);                                                               \
+        sum##i = sum4(a, sum##i);                                                                  \
     }
-#define MULTIPLY(ROWS)                                  \
-    while (g + (STEPS - 1) * GROUPS < groups) {         \
-        uint4 words[STEPS];                             \
-        for (uint s = 0; s < STEPS; s++)                \
-            words[s] = b[g * 4 + s * LANES];            \
-        for (uint s = 0; s < STEPS; s++, g += GROUPS) { \
-            const uint4 w = words[s];                   \
-            ROWS(STEP)                                  \
-        }                                               \
-    }                                                   \
-    for (; g < groups; g += GROUPS) {                   \
-        const uint4 w = b[g * 4];                       \
-        ROWS(STEP)                                      \
+/* Bytes past k are zero: they count in the sum of a row. */
+#define LAST(i)                                                                                    \
+    {                                                                                              \
+        const int4 v = load_group(a##i + whole * 4, 1, k % 4, flip, 128);                          \
+        const wide_group a = WIDEN(as_uint(convert_uchar4(v & 255)));                              \
+        acc##i = dot4(a, w, acc##i);                                                               \
+        sum##i = sum4(a, sum##i);                                                                  \
     }
-#define SHARE(i)                      \
-    parts[i * LANES + lane] = acc##i; \
+#define MULTIPLY(ROWS)                                                                             \
+    while (g + (STEPS - 1) * GROUPS < whole) {                                                     \
+        uint4 words[STEPS];                                                                        \
+        for (uint s = 0; s < STEPS; s++)                                                           \
+            words[s] = b[g * 4 + s * LANES];                                                       \
+        for (uint s = 0; s < STEPS; s++, g += GROUPS) {                                            \
+            const uint4 w = words[s];                                                              \
+            ROWS(STEP)                                                                             \
+        }                                                                                          \
+    }                                                                                              \
+    for (; g < whole; g += GROUPS) {                                                               \
+        const uint4 w = b[g * 4];                                                                  \
+        ROWS(STEP)                                                                                 \
+    }
+#define SHARE(i)                                                                                   \
+    parts[i * LANES + lane] = acc##i;                                                              \
     sums[i * LANES + lane] = sum##i;
-#define REDUCE(i)                                              \
-    parts[i * LANES + lane] += parts[i * LANES + lane + step]; \
+#define REDUCE(i)                                                                                  \
+    parts[i * LANES + lane] += parts[i * LANES + lane + step];                                     \
     sums[i * LANES + lane] += sums[i * LANES + lane + step];
 
 kernel __attribute__((reqd_work_group_size(LANES, 1, 1))) void
@@ -57,8 +62,9 @@ gemv(global const uchar *source, ulong offset, ulong lda, uint flip, global cons
     local uint4 parts[MR * LANES];
     local uint sums[MR * LANES];
     const uint lane = get_local_id(0), row = get_group_id(1) * MR, panel = get_group_id(0);
-    const uint rows = min(m - row, (uint)MR), groups = (k + 3) / 4;
-    global const uint4 *b = packed_b + (ulong)panel * groups * 4 + lane % 4;
+    const uint rows = min(m - row, (uint) MR), groups = (k + 3) / 4;
+    const uint whole = k / 4;
+    global const uint4 *b = packed_b + (ulong) panel * groups * 4 + lane % 4;
     uint g = lane / 4;
     source += offset;
     ROWS_4(ROW_OF)
@@ -68,6 +74,10 @@ gemv(global const uchar *source, ulong offset, ulong lda, uint flip, global cons
         MULTIPLY(ROWS_2)
     } else {
         MULTIPLY(ROWS_1)
+    }
+    if (whole < groups && g == whole) { /* the work-items whose turn it is */
+        const uint4 w = b[g * 4];
+        ROWS_4(LAST)
     }
     ROWS_4(SHARE)
     for (uint step = LANES / 2; step >= 4; step /= 2) {
@@ -81,7 +91,7 @@ gemv(global const uchar *source, ulong offset, ulong lda, uint flip, global cons
         return;
     const struct stage stage = STAGE;
     const uint column = panel * NR;
-    const uint16 acc = vload16(0, (local const uint *)(parts + lane * LANES));
+    const uint16 acc = vload16(0, (local const uint *) (parts + lane * LANES));
     put16(stage.out + (row + lane) * ldo + column, 1,
           output16(&stage, acc, sums[lane * LANES], row + lane, column), n - column);
 }

@@ -17,7 +17,7 @@ typedef uint b_group;
 /* A is read once a row and group by every column: widened, so that it needs no unpacking there. */
 typedef int4 a_group;
 #define MAKE_A(v) (v)
-#define STORE_A4(v, to) vstore16(v, 0, (global int *)(to))
+#define STORE_A4(v, to) vstore16(v, 0, (global int *) (to))
 #else
 typedef uint a_group;
 #define MAKE_A(v) as_uint(convert_uchar4(v & 255))
@@ -52,7 +52,7 @@ typedef uint a_group;
 #define DOT4(a, b, acc) as_uint(qcom_dot8_acc(a, b, as_int(acc)))
 #elif DOT == 4
 #if __has_builtin(__builtin_amdgcn_sudot4) /* first: from GFX11 on the other one is not there */
-#define DOT4(a, b, acc) \
+#define DOT4(a, b, acc)                                                                            \
     as_uint(__builtin_amdgcn_sudot4(A_FORM == 2, as_int(a), B_FORM == 2, as_int(b), as_int(acc), 0))
 #else
 #define DOT4(a, b, acc) as_uint(__builtin_amdgcn_sdot4(as_int(a), as_int(b), as_int(acc), 0))
@@ -81,8 +81,8 @@ uint dot_ptx(uint a, uint b, uint acc)
 #if DOT == 0
 typedef int4 wide_group;
 #define WIDEN(a) convert_int4(as_char4(a))
-#define PLAIN(a, w)                                                                     \
-    ((a).x * ((w) << 24 >> 24) + (a).y * ((w) << 16 >> 24) + (a).z * ((w) << 8 >> 24) + \
+#define PLAIN(a, w)                                                                                \
+    ((a).x * ((w) << 24 >> 24) + (a).y * ((w) << 16 >> 24) + (a).z * ((w) << 8 >> 24) +            \
      (a).w * ((w) >> 24))
 uint16 dot16(int4 a, uint16 b, uint16 acc)
 {
@@ -106,13 +106,13 @@ typedef uint wide_group;
 #define AT(j) DOT4(a, b.s##j, acc.s##j)
 uint16 dot16(uint a, uint16 b, uint16 acc)
 {
-    return (uint16)(AT(0), AT(1), AT(2), AT(3), AT(4), AT(5), AT(6), AT(7), AT(8), AT(9), AT(a),
-                    AT(b), AT(c), AT(d), AT(e), AT(f));
+    return (uint16) (AT(0), AT(1), AT(2), AT(3), AT(4), AT(5), AT(6), AT(7), AT(8), AT(9), AT(a),
+                     AT(b), AT(c), AT(d), AT(e), AT(f));
 }
 
 uint4 dot4(uint a, uint4 b, uint4 acc)
 {
-    return (uint4)(AT(0), AT(1), AT(2), AT(3));
+    return (uint4) (AT(0), AT(1), AT(2), AT(3));
 }
 
 uint sum4(uint a, uint acc)

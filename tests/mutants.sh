@@ -38,9 +38,9 @@ opencl() { # opencl ROW-PATTERN GROUPS
     conform --device opencl:0 --kernel "$1" --require "$1" --group "$2"
 }
 # A race between work-items may give right values on a CPU: oclgrind looks for the race itself.
-opencl_races() {
+opencl_races() { # opencl_races ROW GROUPS
     timeout 300 oclgrind --data-races "$build/qdot" conform --device opencl:0 --small --cases 4 \
-        --kernel "$portable" --group "$1" 2>"$scratch/races" || return 1
+        --kernel "$1" --group "$2" 2>"$scratch/races" || return 1
     [ ! -s "$scratch/races" ] || { head -n 3 "$scratch/races"; return 1; }
 }
 vulkan() {

@@ -81,6 +81,8 @@ step api-opencl 240 api opencl
 step api-vulkan 240 api vulkan
 step conform-cpu 240 conform_cpu
 step conform-opencl 400 conform_opencl
+step emulate 400 emulate
+step codegen 120 codegen
 step conform-vulkan 400 conform_vulkan
 step cache 300 cache
 step gemm-numpy 300 gemm_numpy

@@ -94,6 +94,19 @@ conform_opencl() {
         --json "$build/opencl.json" --junit "$build/opencl.xml"
 }
 
+# Rows for instructions that no device here has, with those emulated: all but the instruction.
+emulate() {
+    to=$build-emulate
+    configure "$to" -DCMAKE_BUILD_TYPE=Release -DQDOT_EMULATE=ON -DQDOT_VULKAN=OFF &&
+        cmake --build "$to" -j "$jobs" --target qdot_command || return 1
+    "$to/qdot" conform --device opencl:0 --kernel 'opencl/ge*4k4_*' --small --cases 6 \
+        --group edge,signs,zeros,large --require 'opencl/gemm_64x64k4_*,opencl/gemv_4x16k4_*'
+}
+
+codegen() {
+    sh "$source/ci/codegen.sh" "$build"
+}
+
 conform_vulkan() {
     "$build/qdot" conform --device vulkan \
         --require 'vulkan/gemm_*,vulkan/conv_*,vulkan/depthwise_*' --json "$build/vulkan.json" --junit "$build/vulkan.xml"
