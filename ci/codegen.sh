@@ -114,6 +114,7 @@ main_kernel() { # of a row
     case $1 in
     gemv_*) echo gemv ;;
     gemm_64x64k4*) echo block ;;
+    *_mma) echo mma ;;
     gemm_clblast) echo accumulate ;;
     *) echo "${1%%_*}" ;;
     esac
@@ -131,7 +132,7 @@ line() { # line ROW TARGET INSTRUCTION-OR-NONE
             skip "$1 $2" "no ptxas"
             return
         fi
-        product=dp4a opcode=26 ;;
+        case $1 in *_mma) product=mma.sync opcode=37 ;; *) product=dp4a opcode=26 ;; esac ;;
     *) product=v_dot4 ;;
     esac
     if ! resources "$2" >"$scratch/resources"; then
@@ -164,6 +165,7 @@ for file in "$scratch"/*.cl; do
     row=$(basename "$file" .cl)
     case $row in
     *_dp4a) for target in $nvidia; do line "$row" "$target" dp4a; done ;;
+    *_mma) for target in sm_80 sm_90; do line "$row" "$target" mma.sync; done ;;
     *_amddot) for target in $amd; do line "$row" "$target" v_dot4; done ;;
     *_khrdot | *_armdot | *_qcomdot) skip "$row" 'no compiler here that knows the extension' ;;
     *) for target in sm_80 gfx1030; do line "$row" "$target" none; done ;;
@@ -184,6 +186,8 @@ if command -v ptxas >/dev/null; then
     verdict "$([ "$(machine_code block 26)" = 0 ] && echo yes)" 'control: plain C has dp4a on sm_80'
     verdict "$(awk '$1 == "block" && $3 > 0 { print "yes" }' "$scratch/resources")" \
         'control: 24 registers on sm_80 do not show as spills'
+    front gemm_128x128k16_mma sm_75
+    verdict "$(resources sm_75 >"$scratch/resources" || echo yes)" 'control: sm_75 has no mma of 32 k, and took it'
 fi
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]

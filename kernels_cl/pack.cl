@@ -2,7 +2,8 @@
  * Rows of A, or columns of B, to panels: TILE rows a panel, k in groups of 4, the rows of one group
  * side by side, k padded with zeros. Also their sums, and the bias that folds them.
  */
-#define SEGMENT 16 /* groups a work-item */
+#define SEGMENT 16 /* groups of 4 k a work-item */
+#define WIDE (KR > 4 ? KR / 4 : 1) /* of them side by side in a row */
 
 /* Up to 4 bytes, k_stride apart, in the operand form; zeros past 'depth'. */
 int4 load_group(global const uchar *from, ulong k_stride, uint depth, uint flip, int sign)
@@ -31,19 +32,20 @@ int4 load_group(global const uchar *from, ulong k_stride, uint depth, uint flip,
                      global group_t *panels, global uint *sums, ulong sums_offset, uint with_sums) \
     {                                                                                              \
         const uint i = get_global_id(0), row = begin + i;                                          \
-        const uint groups = (k + 3) / 4, first = get_global_id(1) * SEGMENT;                       \
+        const uint groups = (k + 4 * WIDE - 1) / (4 * WIDE) * WIDE;                                \
+        const uint first = get_global_id(1) * SEGMENT;                                             \
         if (row >= rows_pad || first >= groups)                                                    \
             return;                                                                                \
         const uint last = min(first + SEGMENT, groups);                                            \
         global const uchar *from = source + offset + row * row_stride + first * 4 * k_stride;      \
-        global group_t *to = panels + ((ulong) (i / TILE) * groups + first) * TILE + i % TILE;     \
+        global group_t *to = panels + (ulong) (i / TILE) * groups * TILE + i % TILE * WIDE;        \
         int4 sum = 0;                                                                              \
-        for (uint g = first; g < last; g++, to += TILE, from += 4 * k_stride) {                    \
+        for (uint g = first; g < last; g++, from += 4 * k_stride) {                                \
             int4 v = 0;                                                                            \
-            if (row < rows)                                                                        \
+            if (row < rows && g * 4 < k)                                                           \
                 v = load_group(from, k_stride, k - g * 4, flip, sign);                             \
             sum += v;                                                                              \
-            *to = MAKE(v);                                                                         \
+            to[(ulong) (g / WIDE) * WIDE * TILE + g % WIDE] = MAKE(v);                             \
         }                                                                                          \
         if (with_sums && row < rows)                                                               \
             atomic_add(sums + sums_offset + row, (uint) (sum.x + sum.y + sum.z + sum.w));          \

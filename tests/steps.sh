@@ -99,8 +99,8 @@ emulate() {
     to=$build-emulate
     configure "$to" -DCMAKE_BUILD_TYPE=Release -DQDOT_EMULATE=ON -DQDOT_VULKAN=OFF &&
         cmake --build "$to" -j "$jobs" --target qdot_command || return 1
-    "$to/qdot" conform --device opencl:0 --kernel 'opencl/ge*4k4_*' --small --cases 6 \
-        --group edge,signs,zeros,large --require 'opencl/gemm_64x64k4_*,opencl/gemv_4x16k4_*'
+    "$to/qdot" conform --device opencl:0 --kernel 'opencl/ge*k*_*' --small --cases 6 \
+        --group edge,signs,zeros,large --require 'opencl/gemm_64x64k4_*,opencl/gemv_4x16k4_*,opencl/gemm_*_mma'
 }
 
 codegen() {

@@ -154,6 +154,8 @@ static void find_instructions(struct qdot_device *device, bool nvidia)
     const cl_ulong minor = number(ocl, CL_DEVICE_COMPUTE_CAPABILITY_MINOR_NV, sizeof(cl_uint));
     if (nvidia && major * 10 + minor >= 61)
         device->features |= OCL_DP4A;
+    if (nvidia && major >= 8)
+        device->features |= OCL_MMA;
 }
 
 static int find_features(struct qdot_device *device, struct qdot_error *err)
@@ -347,10 +349,9 @@ static void buffer_destroy(struct qdot_buffer *buffer)
 /* ---- the backend ----------------------------------------------------------------------------- */
 
 static const struct qdot_feature features[] = {
-    {OCL_DP4A, "dp4a"},       {OCL_AMD_DOT, "amd_dot"},
-    {OCL_ARM_DOT, "arm_dot"}, {OCL_QCOM_DOT, "qcom_dot"},
-    {OCL_KHR_DOT, "khr_dot"}, {OCL_GPU, "gpu"},
-    {OCL_CLBLAST, "clblast"}, {0, NULL},
+    {OCL_MMA, "mma"},         {OCL_DP4A, "dp4a"},         {OCL_AMD_DOT, "amd_dot"},
+    {OCL_ARM_DOT, "arm_dot"}, {OCL_QCOM_DOT, "qcom_dot"}, {OCL_KHR_DOT, "khr_dot"},
+    {OCL_GPU, "gpu"},         {OCL_CLBLAST, "clblast"},   {0, NULL},
 };
 
 const struct qdot_backend qdot_opencl_backend = {

@@ -40,6 +40,13 @@ static const struct names block_names = {
      [OCL_MULTIPLY] = "block"},
     {16, 4},
 };
+static const struct names mma_names = {
+    {[OCL_PACK_A] = "pack_a",
+     [OCL_PACK_B] = "pack_b",
+     [OCL_FOLD_BIAS] = "fold_bias",
+     [OCL_MULTIPLY] = "mma"},
+    {16, 4},
+};
 static const struct names conv_names = {
     {[OCL_COPY_INPUT] = "copy_input", [OCL_SUM_INPUT] = "sum_input", [OCL_MULTIPLY] = "conv"},
     {64, 1},
@@ -64,10 +71,9 @@ static const struct names *names_of(const struct qdot_op *op)
     if (op->row->op == QDOT_CONV)
         return op->row->depthwise ? &depthwise_names : &conv_names;
     static const struct names *const gemms[] = {
-        [OCL_ROW_TILE] = &gemm_names,
-        [OCL_ROW_FLOAT] = &float_names,
-        [OCL_ROW_GEMV] = &gemv_names,
-        [OCL_ROW_BLOCK] = &block_names,
+        [OCL_ROW_TILE] = &gemm_names, [OCL_ROW_FLOAT] = &float_names,
+        [OCL_ROW_GEMV] = &gemv_names, [OCL_ROW_BLOCK] = &block_names,
+        [OCL_ROW_MMA] = &mma_names,
     };
     return gemms[kind_of(op)];
 }

@@ -86,7 +86,8 @@ enum {
     OCL_QCOM_DOT = 16,
     OCL_AMD_DOT = 32,
     OCL_DP4A = 64,
-    OCL_INSTRUCTIONS = OCL_KHR_DOT | OCL_ARM_DOT | OCL_QCOM_DOT | OCL_AMD_DOT | OCL_DP4A,
+    OCL_MMA = 128,
+    OCL_INSTRUCTIONS = OCL_KHR_DOT | OCL_ARM_DOT | OCL_QCOM_DOT | OCL_AMD_DOT | OCL_DP4A | OCL_MMA,
 };
 
 struct ocl_program {
@@ -119,6 +120,7 @@ enum ocl_kind { /* -D ROW= of kernels_cl */
                 OCL_ROW_DEPTHWISE,
                 OCL_ROW_GEMV,
                 OCL_ROW_BLOCK,
+                OCL_ROW_MMA,
 };
 
 enum ocl_dot { /* -D DOT= of kernels_cl */
@@ -137,7 +139,7 @@ struct ocl_row {
     size_t lanes[2];         /* the work-group of a tile; 0, 0: a work-item computes one alone */
 };
 
-enum { OCL_ROWS = 18 };
+enum { OCL_ROWS = 19 };
 extern const struct qdot_row ocl_rows[OCL_ROWS];
 
 enum { OCL_TEXTS = 6, OCL_OPTIONS = 160 };

@@ -19,7 +19,7 @@ static bool plan_gemm(const struct qdot_row *row, const struct qdot_problem *p,
     const struct ocl_row *impl = row->impl;
     const bool is_float = impl->kind == OCL_ROW_FLOAT;
     size_t *bytes = plan->bytes;
-    plan->groups = (p->k + 3) / 4;
+    plan->groups = round_up(p->k, row->kr > 4 ? row->kr : 4) / 4;
 
     const size_t a_row = plan->groups * 4 * impl->a_bytes, c_row = plan->terms_ld * 4;
     const size_t widest = is_float && c_row > a_row ? c_row : a_row;

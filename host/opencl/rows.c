@@ -8,6 +8,9 @@ static const struct qdot_niche slow_start = {NULL, "its first use compiles for s
 static const struct ocl_row clblast = {.kind = OCL_ROW_FLOAT, .a_bytes = 4, .b_bytes = 4};
 static const struct ocl_row depthwise = {.kind = OCL_ROW_DEPTHWISE, .a_bytes = 1, .b_bytes = 1};
 
+static const struct ocl_row matrix = {
+    .kind = OCL_ROW_MMA, .a_bytes = 1, .b_bytes = 1, .lanes = {256, 1}};
+
 static bool few_rows(const struct qdot_problem *p)
 {
     return p->m <= 4;
@@ -42,6 +45,16 @@ static const struct qdot_niche few = {few_rows, "for m <= 4"};
 
 const struct qdot_row ocl_rows[OCL_ROWS] = {
     DOTS(GEMV),
+    {.name = "gemm_128x128k16_mma",
+     .needs = OCL_MMA,
+     .wants = OCL_GPU,
+     .mr = 128,
+     .nr = 128,
+     .kr = 16,
+     .pass = 64,
+     .a_form = QDOT_S8,
+     .b_form = QDOT_S8,
+     .impl = &matrix},
     DOTS(BLOCK),
     {.name = "gemm_8x16k4_khrdot",
      .needs = OCL_KHR_DOT,

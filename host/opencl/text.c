@@ -12,6 +12,7 @@ EMBEDDED(qdot_cl_pack);
 EMBEDDED(qdot_cl_gemm);
 EMBEDDED(qdot_cl_gemv);
 EMBEDDED(qdot_cl_block);
+EMBEDDED(qdot_cl_mma);
 EMBEDDED(qdot_cl_float);
 EMBEDDED(qdot_cl_conv_input);
 EMBEDDED(qdot_cl_slide);
@@ -50,6 +51,9 @@ struct ocl_source ocl_source(const struct qdot_row *row)
         case OCL_ROW_BLOCK:
             ADD(block);
             break;
+        case OCL_ROW_MMA:
+            ADD(mma);
+            break;
         default:
             ADD(gemm);
         }
@@ -62,9 +66,10 @@ void ocl_options(const struct qdot_row *row, enum qdot_type out_type, bool flush
 {
     const struct ocl_row *impl = row->impl;
     /* Rows that need no more ask for 1.2: what drivers add or drop later does not touch them. */
-    snprintf(options, OCL_OPTIONS,
-             "-cl-std=%s -DROW=%d -DDOT=%d -DMR=%u -DNR=%u -DA_FORM=%d -DB_FORM=%d -DOUT=%d%s",
-             impl->dot == OCL_DOT_KHR ? "CL3.0" : "CL1.2", (int)impl->kind, (int)impl->dot, row->mr,
-             row->nr, (int)row->a_form, (int)row->b_form, (int)out_type,
-             flushes ? " -DFLUSHES" : "");
+    snprintf(
+        options, OCL_OPTIONS,
+        "-cl-std=%s -DROW=%d -DDOT=%d -DMR=%u -DNR=%u -DKR=%u -DA_FORM=%d -DB_FORM=%d -DOUT=%d%s",
+        impl->dot == OCL_DOT_KHR ? "CL3.0" : "CL1.2", (int)impl->kind, (int)impl->dot, row->mr,
+        row->nr, row->kr, (int)row->a_form, (int)row->b_form, (int)out_type,
+        flushes ? " -DFLUSHES" : "");
 }
