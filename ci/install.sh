@@ -58,8 +58,12 @@ if [ $tests = yes ]; then
     done
 fi
 optional=
-if [ $tests = yes ] && ! installed oclgrind; then
-    optional=oclgrind
+unknown=no
+if [ $tests = yes ]; then
+    for package in oclgrind clang-15 libclc-15; do # the last two for ci/codegen.sh
+        installed $package || optional="$optional $package"
+        installed $package || known $package || unknown=yes
+    done
 fi
 [ -n "$missing$shader$optional" ] || exit 0
 
@@ -75,12 +79,14 @@ run_apt()
 }
 
 # Not on every release: only where apt has it, and then nothing else may be missing.
-if [ -n "$missing$shader" ] || ! known "$optional"; then
+if [ -n "$missing$shader" ] || [ $unknown = yes ]; then
     run_apt update || die "apt-get update failed"
 fi
 [ -z "$shader" ] || known "$shader" || shader=glslang-tools
-[ -z "$optional" ] || known "$optional" || optional=
-missing="$missing${shader:+ $shader}${optional:+ $optional}"
+missing="$missing${shader:+ $shader}"
+for package in $optional; do
+    ! known "$package" || missing="$missing $package"
+done
 [ -n "$missing" ] || exit 0
 echo "ci/install.sh: installing$missing"
 # shellcheck disable=SC2086 # a list of words
