@@ -45,11 +45,12 @@ struct qdot_problem;
 
 /* ---- rows ------------------------------------------------------------------------------------ */
 
-/* A row that can do every problem but is worth it for some only. For others it is taken when asked
- * for by name or when the tuning file has its time, and not measured. */
+/* A row that can do every problem but is worth it for some only, or on some devices. For others it
+ * is taken when asked for by name or when the tuning file has its time, and not measured. */
 struct qdot_niche {
     bool (*suits)(const struct qdot_problem *p); /* NULL: none */
-    const char *text;                            /* "for n <= 8" */
+    uint32_t with;    /* features without which the row runs but does not pay */
+    const char *text; /* "for n <= 8" */
 };
 
 /* Some groups of a panel, and the B that goes into them. */

@@ -5,7 +5,7 @@
 static const struct ocl_row portable = {OCL_ROW_PORTABLE, 4, 1}; /* A is widened to int */
 static const struct ocl_row khr_dot = {OCL_ROW_KHR_DOT, 1, 1};
 /* CLBlast compiles its kernels in its first call, for many seconds. */
-static const struct qdot_niche slow_start = {NULL, "its first use compiles for seconds"};
+static const struct qdot_niche slow_start = {.text = "its first use compiles for seconds"};
 static const struct ocl_row clblast = {OCL_ROW_FLOAT, 4, 4};
 static const struct ocl_row depthwise = {OCL_ROW_DEPTHWISE, 1, 1};
 

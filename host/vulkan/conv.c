@@ -47,15 +47,16 @@ void vk_conv_steps(struct qdot_op *op, struct vk_step_pipeline *steps)
     /* Invocations of a work-group side by side share the words of A of a tile of pixels; there are
      * few widths, because each is a pipeline of its own. */
     const size_t quads = part_quads(op) * op->packed.parts;
-    impl->local_x = quads <= VK_LOCAL / 16                           ? VK_LOCAL / 16
-                    : quads % VK_LOCAL == 0 || quads >= 2 * VK_LOCAL ? VK_LOCAL
-                                                                     : VK_LOCAL / 4;
-    impl->local_y = VK_LOCAL / impl->local_x;
-    steps[VK_PACK_A] = (struct vk_step_pipeline){VK_SHADER_INPUT, VK_LOCAL, 1, 0, true};
+    const uint32_t x = quads <= VK_LOCAL / 16                           ? VK_LOCAL / 16
+                       : quads % VK_LOCAL == 0 || quads >= 2 * VK_LOCAL ? VK_LOCAL
+                                                                        : VK_LOCAL / 4;
+    impl->group_quads = x;
+    impl->group_tiles = VK_LOCAL / x;
+    steps[VK_PACK_A] = (struct vk_step_pipeline){VK_SHADER_INPUT, {VK_LOCAL, 1}, true};
     steps[VK_SUMS_A] =
-        (struct vk_step_pipeline){VK_SHADER_WINDOW_SUMS, VK_LOCAL, 1, 0, sums_windows(op)};
+        (struct vk_step_pipeline){VK_SHADER_WINDOW_SUMS, {VK_LOCAL, 1}, sums_windows(op)};
     steps[VK_MULTIPLY] =
-        (struct vk_step_pipeline){row->shader, impl->local_x, impl->local_y, op->p.out_type, true};
+        (struct vk_step_pipeline){row->shader, {x, VK_LOCAL / x, op->p.out_type}, true};
 }
 
 /* Images [begin, begin + images) of the run. Numbers that do not fit in 32 bits are distances that
