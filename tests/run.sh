@@ -82,6 +82,7 @@ step api-vulkan 240 api vulkan
 step conform-cpu 240 conform_cpu
 step conform-opencl 400 conform_opencl
 step conform-vulkan 400 conform_vulkan
+step codegen-vulkan 300 codegen_vulkan
 step cache 300 cache
 step gemm-numpy 300 gemm_numpy
 step conv-numpy 300 conv_numpy
