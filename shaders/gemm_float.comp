@@ -1,6 +1,7 @@
 // C = A * B from packed panels in floats: an invocation computes MR rows of 8 columns. A product of
-// bytes is at most 2^14 and a sum of BLOCK of them at most 2^24: floats hold them exactly, fused or
-// not, in any order. Where no instruction multiplies packed bytes, a product of floats costs least.
+// bytes is at most 2^14, and the products of BLOCK groups of four add up to at most 2^24: floats hold
+// them exactly, fused or not, in any order. Where no instruction multiplies packed bytes, a product of
+// floats costs least. The tile is large because drivers on CPUs load word by word for each lane.
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "interface.glsl"
@@ -28,11 +29,10 @@ void unpack(uvec4 w, out vec4 f[4])
         f[i] = vec4(bitfieldExtract(ivec4(w), i * 8, 8));
 }
 
-
-#define ROW(i, a, c)                                                                  \
-    left[i] += a[0].c * v[0] + a[1].c * v[1] + a[2].c * v[2] + a[3].c * v[3];         \
+#define ROW(i, a, c)                                                          \
+    left[i] += a[0].c * v[0] + a[1].c * v[1] + a[2].c * v[2] + a[3].c * v[3]; \
     right[i] += a[0].c * w[0] + a[1].c * w[1] + a[2].c * w[2] + a[3].c * w[3];
-#define ROWS(i)                       \
+#define ROWS(i)                        \
     unpack(packed_a[at_a + i / 4], a); \
     ROW(i, a, x) ROW(i + 1, a, y) ROW(i + 2, a, z) ROW(i + 3, a, w)
 

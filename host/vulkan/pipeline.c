@@ -19,6 +19,9 @@ EMBEDDED(qdot_vk_sums);
 EMBEDDED(qdot_vk_fold);
 EMBEDDED(qdot_vk_conv);
 EMBEDDED(qdot_vk_conv_int_dot);
+EMBEDDED(qdot_vk_conv_tiled);
+EMBEDDED(qdot_vk_conv_tiled_dot_4);
+EMBEDDED(qdot_vk_conv_tiled_dot_8);
 EMBEDDED(qdot_vk_depthwise);
 EMBEDDED(qdot_vk_input);
 EMBEDDED(qdot_vk_window_sums);
@@ -53,6 +56,9 @@ VkShaderModuleCreateInfo vk_shader_code(enum vk_shader shader)
         CASE(VK_SHADER_FOLD, qdot_vk_fold)
         CASE(VK_SHADER_CONV, qdot_vk_conv)
         CASE(VK_SHADER_CONV_INT_DOT, qdot_vk_conv_int_dot)
+        CASE(VK_SHADER_CONV_TILED, qdot_vk_conv_tiled)
+        CASE(VK_SHADER_CONV_TILED_DOT_4, qdot_vk_conv_tiled_dot_4)
+        CASE(VK_SHADER_CONV_TILED_DOT_8, qdot_vk_conv_tiled_dot_8)
         CASE(VK_SHADER_DEPTHWISE, qdot_vk_depthwise)
         CASE(VK_SHADER_INPUT, qdot_vk_input)
         CASE(VK_SHADER_WINDOW_SUMS, qdot_vk_window_sums)

@@ -18,9 +18,9 @@ static bool few_rows(const struct qdot_problem *p)
     return p->m <= 4;
 }
 
-static bool many_rows(const struct qdot_problem *p)
+static bool many_tiles(const struct qdot_problem *p)
 {
-    return p->m > 8;
+    return p->m > 16 && p->n > 128;
 }
 
 /* Tiles enough for a GPU's processors? */
@@ -45,10 +45,22 @@ static bool tiles_32(const struct qdot_problem *p)
     return p->m > 8 && p->n > 16;
 }
 
+/* Groups of few channels would leave most of a tile's columns empty. */
+static bool conv_tiles_64(const struct qdot_problem *p)
+{
+    return p->conv.og > 32 && p->m > 32 && tiles(p, 64, 48);
+}
+
+static bool conv_tiles_32(const struct qdot_problem *p)
+{
+    return p->conv.og > 16 && p->m > 16;
+}
+
 static const struct qdot_niche few_gpu = {few_rows, .with = VK_GPU, .text = "for m <= 4 on a GPU"};
 static const struct qdot_niche few_gpu_dot = {few_rows, .with = VK_GPU | VK_SIGNED_DOT,
                                               .text = "for m <= 4 on a GPU with signed_dot"};
-static const struct qdot_niche many_cpu = {many_rows, .with = VK_CPU, .text = "for m > 8 on a CPU"};
+static const struct qdot_niche many_cpu = {many_tiles, .with = VK_CPU,
+                                           .text = "for m > 16, n > 128 on a CPU"};
 
 /* Tiles; those in the form that the device has an instruction for. */
 static const struct qdot_niche ss_128 = {tiles_128, .with = VK_GPU | VK_SIGNED_DOT,
@@ -66,22 +78,33 @@ static const struct qdot_niche uu_64 = {tiles_64, .with = VK_GPU | VK_UNSIGNED_D
 static const struct qdot_niche floats_64 = {tiles_64, .with = VK_GPU,
                                             .text = "for 48 tiles on a GPU"};
 
+static const struct qdot_niche conv_64 = {conv_tiles_64, .with = VK_GPU | VK_SIGNED_DOT,
+                                          .text = "for 48 tiles on a GPU with signed_dot"};
+static const struct qdot_niche conv_32 = {
+    conv_tiles_32, .with = VK_GPU | VK_SIGNED_DOT,
+    .text = "for more than 16 channels of a group on a GPU with signed_dot"};
+static const struct qdot_niche conv_floats = {conv_tiles_64, .with = VK_GPU,
+                                              .text = "for 48 tiles on a GPU"};
+
 /* ---- rows ------------------------------------------------------------------------------------ */
 
 /* A work-group of tiles: an invocation has edge * edge of side * side outputs; shared memory holds
  * 'depth' groups of k at a time. */
-#define TILED(side, edge, depth)                                                          \
-    {                                                                                     \
-        VK_SHADER_GEMM_TILED_DOT_##edge, side, (side) / (edge) * ((side) / (edge)), depth \
+#define TILED(op, side, edge, depth)                                                        \
+    {                                                                                       \
+        VK_SHADER_##op##_TILED_DOT_##edge, side, (side) / (edge) * ((side) / (edge)), depth \
     }
-static const struct vk_row tiled_128x8 = TILED(128, 8, 8);
-static const struct vk_row tiled_128x16 = TILED(128, 8, 16);
-static const struct vk_row tiled_128x32 = TILED(128, 8, 32);
-static const struct vk_row tiled_64x8 = TILED(64, 8, 8);
-static const struct vk_row tiled_64x16 = TILED(64, 8, 16);
-static const struct vk_row tiled_64x32 = TILED(64, 4, 32);
-static const struct vk_row tiled_32x16 = TILED(32, 4, 16);
+static const struct vk_row tiled_128x8 = TILED(GEMM, 128, 8, 8);
+static const struct vk_row tiled_128x16 = TILED(GEMM, 128, 8, 16);
+static const struct vk_row tiled_128x32 = TILED(GEMM, 128, 8, 32);
+static const struct vk_row tiled_64x8 = TILED(GEMM, 64, 8, 8);
+static const struct vk_row tiled_64x16 = TILED(GEMM, 64, 8, 16);
+static const struct vk_row tiled_64x32 = TILED(GEMM, 64, 4, 32);
+static const struct vk_row tiled_32x16 = TILED(GEMM, 32, 4, 16);
 static const struct vk_row tiled_float = {VK_SHADER_GEMM_TILED, 64, 256, 16};
+static const struct vk_row conv_64x16 = TILED(CONV, 64, 8, 16);
+static const struct vk_row conv_32x16 = TILED(CONV, 32, 4, 16);
+static const struct vk_row conv_float = {VK_SHADER_CONV_TILED, 64, 256, 16};
 
 #define GEMM(row_name, features, rows, columns, a, b, why, how)                               \
     {                                                                                         \
@@ -92,6 +115,12 @@ static const struct vk_row tiled_float = {VK_SHADER_GEMM_TILED, 64, 256, 16};
 #define US(name, side, why, how) GEMM(name, VK_INT_DOT, side, side, QDOT_U8, QDOT_S8, why, how)
 #define UU(name, side, why, how) GEMM(name, VK_INT_DOT, side, side, QDOT_U8, QDOT_U8, why, how)
 #define PLAIN(name, mr, nr, why, how) GEMM(name, 0, mr, nr, QDOT_S8, QDOT_S8, why, how)
+
+#define CONV(row_name, features, rows, columns, why, how)                                         \
+    {                                                                                             \
+        .name = row_name, .op = QDOT_CONV, .needs = features, .mr = rows, .nr = columns, .kr = 4, \
+        .a_form = QDOT_S8, .b_form = QDOT_S8, .niche = why, .impl = how                           \
+    }
 
 /* kN of the tiles' names: bytes of k that shared memory holds at a time. */
 const struct qdot_row vk_rows[VK_ROWS] = {
@@ -121,23 +150,11 @@ const struct qdot_row vk_rows[VK_ROWS] = {
      .a_form = QDOT_S8,
      .b_form = QDOT_S8,
      .impl = &depthwise},
-    {.name = "conv_8x16k4_dot",
-     .op = QDOT_CONV,
-     .needs = VK_INT_DOT,
-     .mr = 8,
-     .nr = 16,
-     .kr = 4,
-     .a_form = QDOT_S8,
-     .b_form = QDOT_S8,
-     .impl = &conv_int_dot},
-    {.name = "conv_8x16k4",
-     .op = QDOT_CONV,
-     .mr = 8,
-     .nr = 16,
-     .kr = 4,
-     .a_form = QDOT_S8,
-     .b_form = QDOT_S8,
-     .impl = &conv},
+    CONV("conv_64x64k64_dot", VK_INT_DOT, 64, 64, &conv_64, &conv_64x16),
+    CONV("conv_32x32k64_dot", VK_INT_DOT, 32, 32, &conv_32, &conv_32x16),
+    CONV("conv_64x64k64_float", 0, 64, 64, &conv_floats, &conv_float),
+    CONV("conv_8x16k4_dot", VK_INT_DOT, 8, 16, NULL, &conv_int_dot),
+    CONV("conv_8x16k4", 0, 8, 16, NULL, &conv),
 };
 
 #define MAX_SIZE (((size_t)1 << 31) - 64) /* shaders count rows, columns and k in 32 bits */
@@ -319,7 +336,7 @@ bool vk_fits(struct qdot_device *device, const struct qdot_row *row, const struc
     const struct vk_row *impl = row->impl;
     const size_t parts = p->op == QDOT_CONV ? plan.copy.parts : 1;
     const size_t groups =
-        (p->n / parts + 3) / 4 * parts / (impl->local ? impl->columns / 4 : 16) + 1;
+        impl->local ? plan.terms_ld / impl->columns : (p->n / parts + 3) / 4 * parts / 16 + 1;
     if (groups > limits->maxComputeWorkGroupCount[0]) {
         snprintf(reason, reason_bytes, "n: %zu work-groups, a dispatch has at most %u", groups,
                  limits->maxComputeWorkGroupCount[0]);

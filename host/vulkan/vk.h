@@ -204,6 +204,9 @@ enum vk_shader {
     VK_SHADER_FOLD,
     VK_SHADER_CONV,
     VK_SHADER_CONV_INT_DOT,
+    VK_SHADER_CONV_TILED,
+    VK_SHADER_CONV_TILED_DOT_4,
+    VK_SHADER_CONV_TILED_DOT_8,
     VK_SHADER_DEPTHWISE,
     VK_SHADER_INPUT,
     VK_SHADER_WINDOW_SUMS
@@ -240,7 +243,7 @@ struct vk_row {
     uint32_t
         columns;    /* that an invocation computes of mr rows; of a work-group if 'local' is set */
     uint32_t local; /* invocations of a work-group; 0: as the problem suits */
-    uint32_t depth; /* of gemm_tiled: groups of k in shared memory */
+    uint32_t depth; /* of tiles: groups of k in shared memory */
 };
 
 /* Buffers of an op, in bytes; 0: not needed. */
@@ -277,7 +280,7 @@ struct vk_plan {
     size_t bytes[VK_BUFFERS];
 };
 
-enum { VK_ROWS = 19 };
+enum { VK_ROWS = 22 };
 extern const struct qdot_row vk_rows[VK_ROWS];
 
 /* False and a reason when sizes overflow what shaders count in. */

@@ -4,7 +4,7 @@ find_program(QDOT_GLSLC glslc)
 find_program(QDOT_GLSLANG glslangValidator)
 find_program(QDOT_SPIRV_VAL spirv-val)
 
-set(QDOT_SHADER_INCLUDES interface.glsl dot.glsl load.glsl output.glsl product.glsl tile.glsl window.glsl)
+set(QDOT_SHADER_INCLUDES interface.glsl dot.glsl load.glsl output.glsl product.glsl tile.glsl tiled.glsl window.glsl)
 list(TRANSFORM QDOT_SHADER_INCLUDES PREPEND ${PROJECT_SOURCE_DIR}/shaders/)
 
 # qdot_shader(target symbol file definitions...): SPIR-V of shaders/file, validated where that is
@@ -59,6 +59,9 @@ else()
     qdot_shader(qdot qdot_vk_fold fold.comp)
     qdot_shader(qdot qdot_vk_conv conv.comp)
     qdot_shader(qdot qdot_vk_conv_int_dot conv.comp -DINT_DOT)
+    qdot_shader(qdot qdot_vk_conv_tiled conv_tiled.comp -DEDGE=4)
+    qdot_shader(qdot qdot_vk_conv_tiled_dot_4 conv_tiled.comp -DINT_DOT -DEDGE=4)
+    qdot_shader(qdot qdot_vk_conv_tiled_dot_8 conv_tiled.comp -DINT_DOT -DEDGE=8)
     qdot_shader(qdot qdot_vk_depthwise depthwise.comp)
     qdot_shader(qdot qdot_vk_input input.comp)
     qdot_shader(qdot qdot_vk_window_sums window_sums.comp)
