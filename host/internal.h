@@ -45,11 +45,12 @@ struct qdot_problem;
 
 /* ---- rows ------------------------------------------------------------------------------------ */
 
-/* A row that can do every problem but is worth it for some only. For others it is taken when asked
- * for by name or when the tuning file has its time, and not measured. */
+/* A row that can do every problem but is worth it for some only, or on some devices. For others it
+ * is taken when asked for by name or when the tuning file has its time, and not measured. */
 struct qdot_niche {
     bool (*suits)(const struct qdot_problem *p); /* NULL: none */
-    const char *text;                            /* "for n <= 8" */
+    uint32_t with;    /* features without which the row runs but does not pay */
+    const char *text; /* "for n <= 8" */
 };
 
 /* Some groups of a panel, and the B that goes into them. */
@@ -81,7 +82,6 @@ struct qdot_row {
                        kw * c long; else (and when false) a tap, cg long. Depthwise: a line, kw */
     uint32_t needs;        /* bits of the backend's features */
     bool tight;            /* the last panel of a part need not have nr columns */
-    uint32_t wants;        /* without these it is as a row with a niche that suits no problem */
     uint16_t mr, nr, kr;   /* tile, and packing geometry of B: panels of nr columns, groups of kr */
     uint16_t pass;         /* k that the work-items of a tile take at a time; 0: no more than kr */
     enum qdot_type a_form; /* QDOT_U8, QDOT_S8: what the kernel multiplies; 0: either, as given */

@@ -227,6 +227,12 @@ static bool name_matches(const struct qdot_device *device, const struct qdot_row
     return strcmp(name, row->name) == 0;
 }
 
+static bool in_niche(const struct qdot_device *device, const struct qdot_niche *niche,
+                     const struct qdot_problem *p)
+{
+    return niche->suits && niche->suits(p) && (niche->with & ~device->features) == 0;
+}
+
 /* Is this candidate able and allowed to take the op, self-test aside? Fills reason when not. Rows
  * with a niche need something that speaks for them elsewhere: their name, or a time. */
 static bool judge(struct qdot_device *root, struct candidate *c, const struct qdot_op_desc *desc,
@@ -250,14 +256,8 @@ static bool judge(struct qdot_device *root, struct candidate *c, const struct qd
     }
     c->time_ns = qdot_tuning_get(root, c->device, c->row, p);
     const struct qdot_niche *niche = c->row->niche;
-    if (niche && !desc->kernel && !c->time_ns && !(niche->suits && niche->suits(p))) {
+    if (niche && !desc->kernel && !c->time_ns && !in_niche(c->device, niche, p)) {
         snprintf(c->reason, sizeof(c->reason), "%s; else taken by name", niche->text);
-        return false;
-    }
-    char wanted[64];
-    if (!desc->kernel && !c->time_ns &&
-        !has_features(c->device, c->row->wants, wanted, sizeof(wanted))) {
-        snprintf(c->reason, sizeof(c->reason), "%s; else taken by name", wanted);
         return false;
     }
     c->reason[0] = '\0'; /* a backend may have written its limits there */

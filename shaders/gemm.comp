@@ -17,15 +17,7 @@ layout(std430, set = 0, binding = 1) readonly buffer PackedB
 {
     uvec4 packed_b[];
 };
-layout(push_constant) uniform Arguments
-{
-    OUTPUT_ARGUMENTS;
-    uint m, n, k, groups;
-    uint first_tile; // row tile of work-group y = 0
-    uint ldo;        // elements
-    uint store_n;    // columns that may be written: n, or more where the rest is padding
-};
-#include "output.glsl"
+#include "product.glsl"
 
 void main()
 {
@@ -64,11 +56,6 @@ void main()
     }
     const uvec4 acc[MR] = uvec4[](acc0, acc1, acc2, acc3, acc4, acc5, acc6, acc7);
     const columns4 columns = load_columns(column);
-    for (uint i = 0; i < rows; i++) {
-        const uint a_zero = (with & WITH_A_ZERO) != 0 ? load_row(ROW_A_ZERO, row + i) : 0;
-        const uint sum = (with & WITH_ROW_SUM) != 0 ? load_row(ROW_SUM, row + i) : 0;
-        const uint scale = (with & WITH_ROW_SCALE) != 0 ? load_row(ROW_SCALE, row + i) : 0;
-        store4(out_offset + (row + i) * ldo + column, min(store_n - column, 4),
-               finish4(acc[i], columns, sum - k * a_zero, a_zero, scale));
-    }
+    for (uint i = 0; i < rows; i++)
+        store_row(acc[i], row + i, column, columns);
 }

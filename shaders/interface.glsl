@@ -6,11 +6,16 @@
 //   3  the output
 //
 // Panels: 'tile' rows of A (columns of B) a panel, k in groups of 4, one word a row and group; so
-// group g of row i is word ((i / tile) * groups + g) * tile + i % tile. Bytes are in the s8 form.
+// group g of row i is word ((i / tile) * groups + g) * tile + i % tile. Bytes are in the form of the row.
 //
 // The copy is the input of a convolution in the s8 form with its padding written out:
 // [image][line][column][part][word], 'words' words of 4 channels in each part (group of channels),
 // zero past the last of them. So a tap is at the same distance from every output pixel.
+
+// FORM: how A's and B's bytes are taken, signed (S) or unsigned (U).
+#define SS 0
+#define US 1
+#define UU 2
 
 #define TERM_BIAS 0
 #define TERM_B_NEG 1

@@ -5,6 +5,7 @@
 
 layout(local_size_x_id = 0, local_size_y = 1, local_size_z = 1) in;
 layout(constant_id = 2) const uint TILE = 8;
+layout(constant_id = 3) const uint FORM = SS;
 
 layout(std430, set = 0, binding = 1) readonly buffer Panels
 {
@@ -20,6 +21,14 @@ layout(push_constant) uniform Arguments
     uint target; // word of 'terms' for row 0
 };
 
+int sum4(uint v)
+{
+    if (FORM == SS)
+        return dot4_portable(v, 0x01010101u);
+    const uint pairs = (v & 0xff00ffu) + (v >> 8 & 0xff00ffu);
+    return int((pairs & 0xffff) + (pairs >> 16));
+}
+
 shared int parts[gl_WorkGroupSize.x];
 
 void main()
@@ -29,7 +38,7 @@ void main()
         const uint panel = row / TILE * groups * TILE + row % TILE;
         int sum = 0;
         for (uint g = lane; g < groups; g += gl_WorkGroupSize.x)
-            sum += dot4_portable(panels[panel + g * TILE], 0x01010101u);
+            sum += sum4(panels[panel + g * TILE]);
         parts[lane] = sum;
         barrier();
         for (uint width = gl_WorkGroupSize.x / 2; width > 0; width /= 2) {

@@ -263,7 +263,7 @@ static void test_size(void **state)
 
 /* An allocator whose memory ends where nothing is mapped. */
 struct fences {
-    struct guarded piece[64];
+    struct guarded piece[512]; /* a GPU's device keeps every pipeline */
 };
 
 static void *fenced_alloc(void *ctx, size_t bytes, size_t alignment)

@@ -84,6 +84,7 @@ step conform-opencl 400 conform_opencl
 step emulate 400 emulate
 step codegen 120 codegen
 step conform-vulkan 400 conform_vulkan
+step codegen-vulkan 300 codegen_vulkan
 step cache 300 cache
 step gemm-numpy 300 gemm_numpy
 step conv-numpy 300 conv_numpy

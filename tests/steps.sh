@@ -109,7 +109,11 @@ codegen() {
 
 conform_vulkan() {
     "$build/qdot" conform --device vulkan \
-        --require 'vulkan/gemm_*,vulkan/conv_*,vulkan/depthwise_*' --json "$build/vulkan.json" --junit "$build/vulkan.xml"
+        --require 'vulkan/gem*,vulkan/conv_*,vulkan/depthwise_*' --json "$build/vulkan.json" --junit "$build/vulkan.xml"
+}
+
+codegen_vulkan() {
+    sh "$source/ci/codegen_vulkan.sh" "$build"
 }
 
 # qdot gemm and qdot conv on files, against NumPy, on every device. Debian's Python: another may lack NumPy.

@@ -87,3 +87,13 @@ if(QDOT_TESTS AND VULKAN_HEADERS AND VULKAN_LIBRARY AND (HAZARD_GLSLC OR HAZARD_
     target_include_directories(vk_hazard SYSTEM PRIVATE ${VULKAN_HEADERS})
     target_link_libraries(vk_hazard PRIVATE ${VULKAN_LIBRARY})
 endif()
+
+# ---- what a compiler makes of the Vulkan rows -------------------------------------------------
+
+if(QDOT_TESTS AND TARGET qdot AND COMMAND qdot_shader AND QDOT_HAVE_SHADERS)
+    add_executable(vk_codegen tests/vk_codegen.c $<TARGET_OBJECTS:qdot>)
+    target_include_directories(vk_codegen PRIVATE host include)
+    target_include_directories(vk_codegen SYSTEM PRIVATE ${VULKAN_HEADERS})
+    target_link_libraries(vk_codegen PRIVATE $<TARGET_PROPERTY:qdot,LINK_LIBRARIES>)
+    qdot_shader(vk_codegen vk_spill_spv gemm_tiled.comp -DINT_DOT -DEDGE=16)
+endif()

@@ -29,8 +29,9 @@ static bool eight_rows(const struct qdot_problem *p)
 {
     return !p->b_at_run && (p->m == 7 || p->m == 8 || (p->m >= 13 && p->m <= 16));
 }
-static const struct qdot_niche eight = {eight_rows, "for m of 7, 8 and 13 to 16, B packed before"};
-static const struct qdot_niche few = {few_columns, "for n <= 8 and k >= 128"};
+static const struct qdot_niche eight = {.suits = eight_rows,
+                                        .text = "for m of 7, 8 and 13 to 16, B packed before"};
+static const struct qdot_niche few = {.suits = few_columns, .text = "for n <= 8 and k >= 128"};
 #endif
 
 static const struct qdot_row rows[] = {

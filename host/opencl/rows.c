@@ -4,7 +4,7 @@
 static const struct ocl_row portable = {.a_bytes = 4, .b_bytes = 1}; /* A is widened to int */
 static const struct ocl_row khr_dot = {.dot = OCL_DOT_KHR, .a_bytes = 1, .b_bytes = 1};
 /* CLBlast compiles its kernels in its first call, for many seconds. */
-static const struct qdot_niche slow_start = {NULL, "its first use compiles for seconds"};
+static const struct qdot_niche slow_start = {.text = "its first use compiles for seconds"};
 static const struct ocl_row clblast = {.kind = OCL_ROW_FLOAT, .a_bytes = 4, .b_bytes = 4};
 static const struct ocl_row depthwise = {.kind = OCL_ROW_DEPTHWISE, .a_bytes = 1, .b_bytes = 1};
 
@@ -15,7 +15,14 @@ static bool few_rows(const struct qdot_problem *p)
 {
     return p->m <= 4;
 }
-static const struct qdot_niche few = {few_rows, "for m <= 4"};
+static const struct qdot_niche few = {few_rows, .with = OCL_GPU, .text = "for m <= 4 on a GPU"};
+
+static bool every(const struct qdot_problem *p)
+{
+    (void)p;
+    return true;
+}
+static const struct qdot_niche gpu = {every, .with = OCL_GPU, .text = "on a GPU"};
 
 /* Rows for GPUs, one for each way to a dot product. Signed by signed is the form that devices
  * accelerate first; Qualcomm's has one form only. */
@@ -25,29 +32,28 @@ static const struct qdot_niche few = {few_rows, "for m <= 4"};
         X("_armdot", OCL_ARM_DOT, OCL_DOT_ARM, QDOT_S8),    \
         X("_qcomdot", OCL_QCOM_DOT, OCL_DOT_QCOM, QDOT_U8), \
         X("_khrdot", OCL_KHR_DOT, OCL_DOT_KHR, QDOT_S8), X("", 0, OCL_DOT_PLAIN, QDOT_S8)
-#define GEMV(suffix, bits, by, form)                                                               \
-    {                                                                                              \
-        .name = "gemv_4x16k4" suffix, .needs = bits, .wants = OCL_GPU, .mr = 4, .nr = 16, .kr = 4, \
-        .pass = 1024, .a_form = QDOT_S8, .b_form = form, .niche = &few,                            \
-        .impl = &(const struct ocl_row)                                                            \
-        {                                                                                          \
-            .kind = OCL_ROW_GEMV, .dot = by, .b_bytes = 1, .lanes = { 256, 1 }                     \
-        }                                                                                          \
+#define GEMV(suffix, bits, by, form)                                                           \
+    {                                                                                          \
+        .name = "gemv_4x16k4" suffix, .needs = bits, .mr = 4, .nr = 16, .kr = 4, .pass = 1024, \
+        .a_form = QDOT_S8, .b_form = form, .niche = &few, .impl = &(const struct ocl_row)      \
+        {                                                                                      \
+            .kind = OCL_ROW_GEMV, .dot = by, .b_bytes = 1, .lanes = { 256, 1 }                 \
+        }                                                                                      \
     }
-#define BLOCK(suffix, bits, by, form)                                                           \
-    {                                                                                           \
-        .name = "gemm_64x64k4" suffix, .needs = bits, .wants = OCL_GPU, .mr = 64, .nr = 64,     \
-        .kr = 4, .pass = 64, .a_form = QDOT_S8, .b_form = form, .impl = &(const struct ocl_row) \
-        {                                                                                       \
-            .kind = OCL_ROW_BLOCK, .dot = by, .a_bytes = 1, .b_bytes = 1, .lanes = { 16, 16 }   \
-        }                                                                                       \
+#define BLOCK(suffix, bits, by, form)                                                          \
+    {                                                                                          \
+        .name = "gemm_64x64k4" suffix, .needs = bits, .mr = 64, .nr = 64, .kr = 4, .pass = 64, \
+        .a_form = QDOT_S8, .b_form = form, .niche = &gpu, .impl = &(const struct ocl_row)      \
+        {                                                                                      \
+            .kind = OCL_ROW_BLOCK, .dot = by, .a_bytes = 1, .b_bytes = 1, .lanes = { 16, 16 }  \
+        }                                                                                      \
     }
 
 const struct qdot_row ocl_rows[OCL_ROWS] = {
     DOTS(GEMV),
     {.name = "gemm_128x128k16_mma",
      .needs = OCL_MMA,
-     .wants = OCL_GPU,
+     .niche = &gpu,
      .mr = 128,
      .nr = 128,
      .kr = 16,

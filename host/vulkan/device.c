@@ -244,6 +244,27 @@ static int has_extension(struct qdot_device *device, const char *name, bool *fou
     return status;
 }
 
+/* Which dot products of packed bytes the device has instructions for, as it says: enough to order
+ * rows before they are measured. */
+static uint32_t fast_dots(const struct vk_device *vkd)
+{
+    VkPhysicalDeviceShaderIntegerDotProductPropertiesKHR dot = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_INTEGER_DOT_PRODUCT_PROPERTIES_KHR};
+    VkPhysicalDeviceProperties2 all = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2,
+                                       .pNext = &dot};
+    vkd->vk.vkGetPhysicalDeviceProperties2(vkd->physical, &all);
+    return (dot.integerDotProduct4x8BitPackedSignedAccelerated ? VK_SIGNED_DOT : 0u) |
+           (dot.integerDotProduct4x8BitPackedUnsignedAccelerated ? VK_UNSIGNED_DOT : 0u) |
+           (dot.integerDotProduct4x8BitPackedMixedSignednessAccelerated ? VK_MIXED_DOT : 0u);
+}
+
+static bool on_cpu(const struct vk_device *vkd)
+{
+    VkPhysicalDeviceProperties properties;
+    vkd->vk.vkGetPhysicalDeviceProperties(vkd->physical, &properties);
+    return properties.deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU;
+}
+
 static int create_device(struct qdot_device *device, struct qdot_error *err)
 {
     struct vk_device *vkd = device->impl;
@@ -259,7 +280,7 @@ static int create_device(struct qdot_device *device, struct qdot_error *err)
     if (listed)
         vkd->vk.vkGetPhysicalDeviceFeatures2(vkd->physical, &features);
     if (dot.shaderIntegerDotProduct)
-        device->features |= VK_INT_DOT;
+        device->features |= VK_INT_DOT | fast_dots(vkd);
     dot.pNext = NULL;
     const float priority = 1.0f;
     const VkDeviceQueueCreateInfo queue = {.sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
@@ -336,6 +357,7 @@ static int vk_open(struct qdot_device *device, size_t index, struct qdot_error *
     if (status != QDOT_OK)
         return status;
     query_limits(vkd);
+    device->features |= on_cpu(vkd) ? VK_CPU : VK_GPU;
     status = create_device(device, err);
     if (status == QDOT_OK)
         status = vk_pipelines_open(device, err);
@@ -429,6 +451,11 @@ static int buffer_read(struct qdot_buffer *buffer, size_t offset, void *memory, 
 /* ---- the backend ----------------------------------------------------------------------------- */
 
 static const struct qdot_feature features[] = {
+    {VK_MIXED_DOT, "mixed_dot"},
+    {VK_UNSIGNED_DOT, "unsigned_dot"},
+    {VK_SIGNED_DOT, "signed_dot"},
+    {VK_GPU, "gpu"},
+    {VK_CPU, "cpu"},
     {VK_INT_DOT, "int_dot"},
     {0, NULL},
 };

@@ -25,27 +25,39 @@ struct gemm_arguments {
 };
 _Static_assert(sizeof(struct gemm_arguments) <= VK_PUSH_BYTES, "the layout has room for them");
 
+/* What shaders/interface.glsl calls the form of two operands. */
+static uint32_t form_of(enum qdot_type a, enum qdot_type b)
+{
+    return a == QDOT_S8 ? FORM_SS : b == QDOT_S8 ? FORM_US : FORM_UU;
+}
+
 void vk_gemm_steps(struct qdot_op *op, struct vk_step_pipeline *steps)
 {
     struct vk_op *impl = op->impl;
     const struct vk_row *row = op->row->impl;
     const struct qdot_problem *p = &op->p;
-    /* A work-group is one tile of rows, whose words of A all its invocations share; or four tiles,
-     * where there are too few columns for all of them. */
-    const bool wide = p->n > 128 || p->m <= op->row->mr;
-    impl->local_x = wide ? VK_LOCAL : VK_LOCAL / 4;
-    impl->local_y = wide ? 1 : 4;
+    const uint32_t mr = op->row->mr, nr = op->row->nr;
+    /* Without a size of its own, a work-group is one tile of rows, whose words of A all its
+     * invocations share; or four tiles, where there are too few columns for all of them. */
+    const bool wide = row->local || p->n > 128 || p->m <= mr;
+    const uint32_t x = row->local ? row->local : wide ? VK_LOCAL : VK_LOCAL / 4, y = wide ? 1 : 4;
+    impl->group_quads = row->columns / 4 * (row->local ? 1 : x);
+    impl->group_tiles = y;
     /* The packing invocations of a work-group walk along what lies side by side in memory. */
     const uint32_t b_x = p->b_transposed ? VK_LOCAL : 1, b_y = p->b_transposed ? 1 : VK_LOCAL;
-    const uint32_t mr = op->row->mr, nr = op->row->nr;
-    steps[VK_PACK_A] = (struct vk_step_pipeline){VK_SHADER_PACK, VK_LOCAL, 1, mr, true};
-    steps[VK_PACK_B] = (struct vk_step_pipeline){VK_SHADER_PACK, b_x, b_y, nr, p->b_at_run};
+    const uint32_t a_form = form_of(op->row->a_form, op->row->a_form);
+    const uint32_t b_form = form_of(op->row->b_form, op->row->b_form);
+    steps[VK_PACK_A] = (struct vk_step_pipeline){VK_SHADER_PACK, {VK_LOCAL, 1, mr}, true};
+    steps[VK_PACK_B] = (struct vk_step_pipeline){VK_SHADER_PACK, {b_x, b_y, nr}, p->b_at_run};
     steps[VK_SUMS_A] =
-        (struct vk_step_pipeline){VK_SHADER_SUMS, VK_LOCAL, 1, mr, op->terms.any_b_neg};
-    steps[VK_SUMS_B] = (struct vk_step_pipeline){VK_SHADER_SUMS, VK_LOCAL, 1, nr, p->b_at_run};
-    steps[VK_FOLD] = (struct vk_step_pipeline){VK_SHADER_FOLD, VK_LOCAL, 1, 0, p->b_at_run};
-    steps[VK_MULTIPLY] =
-        (struct vk_step_pipeline){row->shader, impl->local_x, impl->local_y, p->out_type, true};
+        (struct vk_step_pipeline){VK_SHADER_SUMS, {VK_LOCAL, 1, mr, a_form}, op->terms.any_b_neg};
+    steps[VK_SUMS_B] =
+        (struct vk_step_pipeline){VK_SHADER_SUMS, {VK_LOCAL, 1, nr, b_form}, p->b_at_run};
+    steps[VK_FOLD] = (struct vk_step_pipeline){VK_SHADER_FOLD, {VK_LOCAL, 1}, p->b_at_run};
+    steps[VK_MULTIPLY] = (struct vk_step_pipeline){
+        row->shader,
+        {x, y, p->out_type, form_of(op->row->a_form, op->row->b_form), mr, row->depth},
+        true};
 }
 
 /* An array by row into the terms. */

@@ -23,8 +23,7 @@ static int make_pipelines(struct qdot_op *op, struct qdot_error *err)
         vk_gemm_steps(op, steps);
     for (size_t i = 0; i < VK_STEPS && status == QDOT_OK; i++)
         if (steps[i].needed)
-            status = vk_pipeline(op->device, steps[i].shader, steps[i].local_x, steps[i].local_y,
-                                 steps[i].constant, &impl->pipelines[i], err);
+            status = vk_pipeline(op->device, &steps[i], &impl->pipelines[i], err);
     return status;
 }
 
@@ -255,13 +254,14 @@ void vk_multiply(const struct qdot_op *op, void *arguments, size_t bytes, uint32
                  size_t tiles, size_t quads)
 {
     const struct vk_op *impl = op->impl;
-    const size_t most = (size_t)device_of(op)->limits.maxComputeWorkGroupCount[1] * impl->local_y;
+    const size_t most =
+        (size_t)device_of(op)->limits.maxComputeWorkGroupCount[1] * impl->group_tiles;
     for (size_t first = 0; first < tiles; first += most) {
         const size_t count = tiles - first < most ? tiles - first : most;
         *first_tile = (uint32_t)first;
         vk_op_barrier(op);
         vk_dispatch(op, VK_MULTIPLY, VK_SET_MULTIPLY, arguments, bytes,
-                    vk_divide_up(quads, impl->local_x), vk_divide_up(count, impl->local_y));
+                    vk_divide_up(quads, impl->group_quads), vk_divide_up(count, impl->group_tiles));
     }
 }
 

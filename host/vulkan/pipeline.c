@@ -8,25 +8,32 @@
     extern const size_t name##_size
 EMBEDDED(qdot_vk_gemm);
 EMBEDDED(qdot_vk_gemm_int_dot);
+EMBEDDED(qdot_vk_gemm_float);
+EMBEDDED(qdot_vk_gemm_tiled);
+EMBEDDED(qdot_vk_gemm_tiled_dot_4);
+EMBEDDED(qdot_vk_gemm_tiled_dot_8);
+EMBEDDED(qdot_vk_gemv);
+EMBEDDED(qdot_vk_gemv_dot);
 EMBEDDED(qdot_vk_pack);
 EMBEDDED(qdot_vk_sums);
 EMBEDDED(qdot_vk_fold);
 EMBEDDED(qdot_vk_conv);
 EMBEDDED(qdot_vk_conv_int_dot);
+EMBEDDED(qdot_vk_conv_tiled);
+EMBEDDED(qdot_vk_conv_tiled_dot_4);
+EMBEDDED(qdot_vk_conv_tiled_dot_8);
 EMBEDDED(qdot_vk_depthwise);
 EMBEDDED(qdot_vk_input);
 EMBEDDED(qdot_vk_window_sums);
 
-enum { CONSTANTS = 3 }; /* work-group x, y; OUT or TILE */
-
 struct vk_pipeline {
     struct vk_pipeline *next;
     enum vk_shader shader;
-    uint32_t constants[CONSTANTS];
+    uint32_t constants[VK_CONSTANTS];
     VkPipeline handle;
 };
 
-static VkShaderModuleCreateInfo module_info(enum vk_shader shader)
+VkShaderModuleCreateInfo vk_shader_code(enum vk_shader shader)
 {
     VkShaderModuleCreateInfo info = {.sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO};
     const unsigned char *code = NULL;
@@ -38,11 +45,20 @@ static VkShaderModuleCreateInfo module_info(enum vk_shader shader)
         break;
         CASE(VK_SHADER_GEMM, qdot_vk_gemm)
         CASE(VK_SHADER_GEMM_INT_DOT, qdot_vk_gemm_int_dot)
+        CASE(VK_SHADER_GEMM_FLOAT, qdot_vk_gemm_float)
+        CASE(VK_SHADER_GEMM_TILED, qdot_vk_gemm_tiled)
+        CASE(VK_SHADER_GEMM_TILED_DOT_4, qdot_vk_gemm_tiled_dot_4)
+        CASE(VK_SHADER_GEMM_TILED_DOT_8, qdot_vk_gemm_tiled_dot_8)
+        CASE(VK_SHADER_GEMV, qdot_vk_gemv)
+        CASE(VK_SHADER_GEMV_DOT, qdot_vk_gemv_dot)
         CASE(VK_SHADER_PACK, qdot_vk_pack)
         CASE(VK_SHADER_SUMS, qdot_vk_sums)
         CASE(VK_SHADER_FOLD, qdot_vk_fold)
         CASE(VK_SHADER_CONV, qdot_vk_conv)
         CASE(VK_SHADER_CONV_INT_DOT, qdot_vk_conv_int_dot)
+        CASE(VK_SHADER_CONV_TILED, qdot_vk_conv_tiled)
+        CASE(VK_SHADER_CONV_TILED_DOT_4, qdot_vk_conv_tiled_dot_4)
+        CASE(VK_SHADER_CONV_TILED_DOT_8, qdot_vk_conv_tiled_dot_8)
         CASE(VK_SHADER_DEPTHWISE, qdot_vk_depthwise)
         CASE(VK_SHADER_INPUT, qdot_vk_input)
         CASE(VK_SHADER_WINDOW_SUMS, qdot_vk_window_sums)
@@ -56,16 +72,16 @@ static int build(struct qdot_device *device, const struct vk_pipeline *entry, Vk
                  struct qdot_error *err)
 {
     const struct vk_device *vkd = device->impl;
-    const VkShaderModuleCreateInfo module_create = module_info(entry->shader);
+    const VkShaderModuleCreateInfo module_create = vk_shader_code(entry->shader);
     VkShaderModule module;
     int status = vk_check(vkd->vk.vkCreateShaderModule(vkd->device, &module_create, NULL, &module),
                           "vkCreateShaderModule", err);
     if (status != QDOT_OK)
         return status;
-    VkSpecializationMapEntry map[CONSTANTS];
-    for (uint32_t i = 0; i < CONSTANTS; i++)
+    VkSpecializationMapEntry map[VK_CONSTANTS]; /* a shader need not have all of them */
+    for (uint32_t i = 0; i < VK_CONSTANTS; i++)
         map[i] = (VkSpecializationMapEntry){i, i * 4, 4};
-    const VkSpecializationInfo constants = {CONSTANTS, map, sizeof(entry->constants),
+    const VkSpecializationInfo constants = {VK_CONSTANTS, map, sizeof(entry->constants),
                                             entry->constants};
     const VkComputePipelineCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
@@ -85,22 +101,21 @@ static int build(struct qdot_device *device, const struct vk_pipeline *entry, Vk
     return status;
 }
 
-int vk_pipeline(struct qdot_device *device, enum vk_shader shader, uint32_t local_x,
-                uint32_t local_y, uint32_t constant, VkPipeline *pipeline, struct qdot_error *err)
+int vk_pipeline(struct qdot_device *device, const struct vk_step_pipeline *step,
+                VkPipeline *pipeline, struct qdot_error *err)
 {
     struct vk_device *vkd = device->impl;
-    const uint32_t constants[CONSTANTS] = {local_x, local_y, constant};
     int status = QDOT_OK;
     pthread_mutex_lock(&vkd->pipeline_lock);
     struct vk_pipeline *entry = vkd->pipelines;
-    while (entry &&
-           (entry->shader != shader || memcmp(entry->constants, constants, sizeof(constants)) != 0))
+    while (entry && (entry->shader != step->shader ||
+                     memcmp(entry->constants, step->constants, sizeof(step->constants)) != 0))
         entry = entry->next;
     if (!entry) {
         entry = qdot_alloc(device, sizeof(*entry));
         if (entry) {
-            entry->shader = shader;
-            memcpy(entry->constants, constants, sizeof(constants));
+            entry->shader = step->shader;
+            memcpy(entry->constants, step->constants, sizeof(step->constants));
             status = build(device, entry, &entry->handle, err);
         } else {
             status = qdot_fail(err, QDOT_NO_MEMORY, "no memory for the pipeline");

@@ -2,29 +2,145 @@
 #include <stdio.h>
 #include "vk.h"
 
-static const struct vk_row portable = {VK_SHADER_GEMM};
-static const struct vk_row int_dot = {VK_SHADER_GEMM_INT_DOT};
-static const struct vk_row depthwise = {VK_SHADER_DEPTHWISE};
-static const struct vk_row conv_int_dot = {VK_SHADER_CONV_INT_DOT};
-static const struct vk_row conv = {VK_SHADER_CONV};
+static const struct vk_row gemv_int_dot = {VK_SHADER_GEMV_DOT, .columns = 16, .local = 64};
+static const struct vk_row gemv = {VK_SHADER_GEMV, .columns = 16, .local = 64};
+static const struct vk_row gemm_float = {VK_SHADER_GEMM_FLOAT, .columns = 8};
+static const struct vk_row int_dot = {VK_SHADER_GEMM_INT_DOT, .columns = 4};
+static const struct vk_row portable = {VK_SHADER_GEMM, .columns = 4};
+static const struct vk_row depthwise = {.shader = VK_SHADER_DEPTHWISE};
+static const struct vk_row conv_int_dot = {.shader = VK_SHADER_CONV_INT_DOT};
+static const struct vk_row conv = {.shader = VK_SHADER_CONV};
 
+/* ---- niches ---------------------------------------------------------------------------------- */
+
+static bool few_rows(const struct qdot_problem *p)
+{
+    return p->m <= 4;
+}
+
+static bool many_tiles(const struct qdot_problem *p)
+{
+    return p->m > 16 && p->n > 128;
+}
+
+/* Tiles enough for a GPU's processors? */
+static bool tiles(const struct qdot_problem *p, size_t side, size_t least)
+{
+    const size_t down = (p->m + side - 1) / side, across = (p->n + side - 1) / side;
+    return down >= least || across >= least || down * across >= least;
+}
+
+static bool tiles_128(const struct qdot_problem *p)
+{
+    return p->m > 64 && p->n > 64 && tiles(p, 128, 96);
+}
+
+static bool tiles_64(const struct qdot_problem *p)
+{
+    return p->m > 32 && p->n > 32 && tiles(p, 64, 48);
+}
+
+static bool tiles_32(const struct qdot_problem *p)
+{
+    return p->m > 8 && p->n > 16;
+}
+
+/* Groups of few channels would leave most of a tile's columns empty. */
+static bool conv_tiles_64(const struct qdot_problem *p)
+{
+    return p->conv.og > 32 && p->m > 32 && tiles(p, 64, 48);
+}
+
+static bool conv_tiles_32(const struct qdot_problem *p)
+{
+    return p->conv.og > 16 && p->m > 16;
+}
+
+static const struct qdot_niche few_gpu = {few_rows, .with = VK_GPU, .text = "for m <= 4 on a GPU"};
+static const struct qdot_niche few_gpu_dot = {few_rows, .with = VK_GPU | VK_SIGNED_DOT,
+                                              .text = "for m <= 4 on a GPU with signed_dot"};
+static const struct qdot_niche many_cpu = {many_tiles, .with = VK_CPU,
+                                           .text = "for m > 16, n > 128 on a CPU"};
+
+/* Tiles; those in the form that the device has an instruction for. */
+static const struct qdot_niche ss_128 = {tiles_128, .with = VK_GPU | VK_SIGNED_DOT,
+                                         .text = "for 96 tiles on a GPU with signed_dot"};
+static const struct qdot_niche ss_64 = {tiles_64, .with = VK_GPU | VK_SIGNED_DOT,
+                                        .text = "for 48 tiles on a GPU with signed_dot"};
+static const struct qdot_niche ss_32 = {tiles_32, .with = VK_GPU | VK_SIGNED_DOT,
+                                        .text = "for m > 8, n > 16 on a GPU with signed_dot"};
+static const struct qdot_niche us_64 = {tiles_64, .with = VK_GPU | VK_MIXED_DOT,
+                                        .text = "for 48 tiles on a GPU with mixed_dot"};
+static const struct qdot_niche us_32 = {tiles_32, .with = VK_GPU | VK_MIXED_DOT,
+                                        .text = "for m > 8, n > 16 on a GPU with mixed_dot"};
+static const struct qdot_niche uu_64 = {tiles_64, .with = VK_GPU | VK_UNSIGNED_DOT,
+                                        .text = "for 48 tiles on a GPU with unsigned_dot"};
+static const struct qdot_niche floats_64 = {tiles_64, .with = VK_GPU,
+                                            .text = "for 48 tiles on a GPU"};
+
+static const struct qdot_niche conv_64 = {conv_tiles_64, .with = VK_GPU | VK_SIGNED_DOT,
+                                          .text = "for 48 tiles on a GPU with signed_dot"};
+static const struct qdot_niche conv_32 = {
+    conv_tiles_32, .with = VK_GPU | VK_SIGNED_DOT,
+    .text = "for more than 16 channels of a group on a GPU with signed_dot"};
+static const struct qdot_niche conv_floats = {conv_tiles_64, .with = VK_GPU,
+                                              .text = "for 48 tiles on a GPU"};
+
+/* ---- rows ------------------------------------------------------------------------------------ */
+
+/* A work-group of tiles: an invocation has edge * edge of side * side outputs; shared memory holds
+ * 'depth' groups of k at a time. */
+#define TILED(op, side, edge, depth)                                                        \
+    {                                                                                       \
+        VK_SHADER_##op##_TILED_DOT_##edge, side, (side) / (edge) * ((side) / (edge)), depth \
+    }
+static const struct vk_row tiled_128x8 = TILED(GEMM, 128, 8, 8);
+static const struct vk_row tiled_128x16 = TILED(GEMM, 128, 8, 16);
+static const struct vk_row tiled_128x32 = TILED(GEMM, 128, 8, 32);
+static const struct vk_row tiled_64x8 = TILED(GEMM, 64, 8, 8);
+static const struct vk_row tiled_64x16 = TILED(GEMM, 64, 8, 16);
+static const struct vk_row tiled_64x32 = TILED(GEMM, 64, 4, 32);
+static const struct vk_row tiled_32x16 = TILED(GEMM, 32, 4, 16);
+static const struct vk_row tiled_float = {VK_SHADER_GEMM_TILED, 64, 256, 16};
+static const struct vk_row conv_64x16 = TILED(CONV, 64, 8, 16);
+static const struct vk_row conv_32x16 = TILED(CONV, 32, 4, 16);
+static const struct vk_row conv_float = {VK_SHADER_CONV_TILED, 64, 256, 16};
+
+#define GEMM(row_name, features, rows, columns, a, b, why, how)                               \
+    {                                                                                         \
+        .name = row_name, .needs = features, .mr = rows, .nr = columns, .kr = 4, .a_form = a, \
+        .b_form = b, .niche = why, .impl = how                                                \
+    }
+#define SS(name, side, why, how) GEMM(name, VK_INT_DOT, side, side, QDOT_S8, QDOT_S8, why, how)
+#define US(name, side, why, how) GEMM(name, VK_INT_DOT, side, side, QDOT_U8, QDOT_S8, why, how)
+#define UU(name, side, why, how) GEMM(name, VK_INT_DOT, side, side, QDOT_U8, QDOT_U8, why, how)
+#define PLAIN(name, mr, nr, why, how) GEMM(name, 0, mr, nr, QDOT_S8, QDOT_S8, why, how)
+
+#define CONV(row_name, features, rows, columns, why, how)                                         \
+    {                                                                                             \
+        .name = row_name, .op = QDOT_CONV, .needs = features, .mr = rows, .nr = columns, .kr = 4, \
+        .a_form = QDOT_S8, .b_form = QDOT_S8, .niche = why, .impl = how                           \
+    }
+
+/* kN of the tiles' names: bytes of k that shared memory holds at a time. */
 const struct qdot_row vk_rows[VK_ROWS] = {
+    GEMM("gemv_4x16k4_dot", VK_INT_DOT, 4, 16, QDOT_S8, QDOT_S8, &few_gpu_dot, &gemv_int_dot),
+    PLAIN("gemv_4x16k4", 4, 16, &few_gpu, &gemv),
+    SS("gemm_128x128k64_dot", 128, &ss_128, &tiled_128x16),
+    SS("gemm_128x128k128_dot", 128, &ss_128, &tiled_128x32),
+    SS("gemm_128x128k32_dot", 128, &ss_128, &tiled_128x8),
+    SS("gemm_64x64k64_dot", 64, &ss_64, &tiled_64x16),
+    SS("gemm_64x64k128_dot", 64, &ss_64, &tiled_64x32),
+    SS("gemm_64x64k32_dot", 64, &ss_64, &tiled_64x8),
+    US("gemm_64x64k64_usdot", 64, &us_64, &tiled_64x16),
+    UU("gemm_64x64k64_udot", 64, &uu_64, &tiled_64x16),
+    SS("gemm_32x32k64_dot", 32, &ss_32, &tiled_32x16),
+    US("gemm_32x32k64_usdot", 32, &us_32, &tiled_32x16),
+    PLAIN("gemm_64x64k64_float", 64, 64, &floats_64, &tiled_float),
+    PLAIN("gemm_16x16k4_float", 16, 16, &many_cpu, &gemm_float),
     /* Signed by signed is the form that devices accelerate first. */
-    {.name = "gemm_8x16k4_dot",
-     .needs = VK_INT_DOT,
-     .mr = 8,
-     .nr = 16,
-     .kr = 4,
-     .a_form = QDOT_S8,
-     .b_form = QDOT_S8,
-     .impl = &int_dot},
-    {.name = "gemm_8x16k4",
-     .mr = 8,
-     .nr = 16,
-     .kr = 4,
-     .a_form = QDOT_S8,
-     .b_form = QDOT_S8,
-     .impl = &portable},
+    GEMM("gemm_8x16k4_dot", VK_INT_DOT, 8, 16, QDOT_S8, QDOT_S8, NULL, &int_dot),
+    PLAIN("gemm_8x16k4", 8, 16, NULL, &portable),
     {.name = "depthwise_4x16",
      .op = QDOT_CONV,
      .depthwise = true,
@@ -34,23 +150,11 @@ const struct qdot_row vk_rows[VK_ROWS] = {
      .a_form = QDOT_S8,
      .b_form = QDOT_S8,
      .impl = &depthwise},
-    {.name = "conv_8x16k4_dot",
-     .op = QDOT_CONV,
-     .needs = VK_INT_DOT,
-     .mr = 8,
-     .nr = 16,
-     .kr = 4,
-     .a_form = QDOT_S8,
-     .b_form = QDOT_S8,
-     .impl = &conv_int_dot},
-    {.name = "conv_8x16k4",
-     .op = QDOT_CONV,
-     .mr = 8,
-     .nr = 16,
-     .kr = 4,
-     .a_form = QDOT_S8,
-     .b_form = QDOT_S8,
-     .impl = &conv},
+    CONV("conv_64x64k64_dot", VK_INT_DOT, 64, 64, &conv_64, &conv_64x16),
+    CONV("conv_32x32k64_dot", VK_INT_DOT, 32, 32, &conv_32, &conv_32x16),
+    CONV("conv_64x64k64_float", 0, 64, 64, &conv_floats, &conv_float),
+    CONV("conv_8x16k4_dot", VK_INT_DOT, 8, 16, NULL, &conv_int_dot),
+    CONV("conv_8x16k4", 0, 8, 16, NULL, &conv),
 };
 
 #define MAX_SIZE (((size_t)1 << 31) - 64) /* shaders count rows, columns and k in 32 bits */
@@ -152,9 +256,12 @@ static bool loops_fit(const struct qdot_row *row, const struct qdot_problem *p,
 {
     const struct qdot_geometry *g = &p->conv;
     if (p->op == QDOT_GEMM) {
-        if ((p->k + 3) / 4 <= MAX_GROUPS)
+        /* Tiles take two groups a turn, and turns around those; blocks of floats are few. */
+        const size_t groups = (p->k + 3) / 4;
+        if (groups + groups / 128 <= MAX_GROUPS)
             return true;
-        snprintf(reason, reason_bytes, "k: %zu, shaders sum at most %zu", p->k, MAX_GROUPS * 4);
+        snprintf(reason, reason_bytes, "k: %zu, shaders sum at most %zu", p->k,
+                 MAX_GROUPS / 129 * 128 * 4);
         return false;
     }
     /* Each loop takes one more, to find that it is at its end; k is at most 2^31. */
@@ -167,6 +274,25 @@ static bool loops_fit(const struct qdot_row *row, const struct qdot_problem *p,
              "%zu",
              g->kh, g->kw, g->cg, loops, MAX_GROUPS);
     return false;
+}
+
+/* Of the rows whose work-groups have a size of their own; any device has VK_LOCAL invocations. */
+static bool work_group_fits(const struct vk_row *row, uint32_t side,
+                            const VkPhysicalDeviceLimits *limits, char *reason, size_t reason_bytes)
+{
+    const uint32_t shared = 2 * side * row->depth * 4; /* of A and B; 0 for the others */
+    if (row->local > limits->maxComputeWorkGroupInvocations ||
+        row->local > limits->maxComputeWorkGroupSize[0]) {
+        snprintf(reason, reason_bytes, "a work-group of %u invocations, the device has at most %u",
+                 row->local, limits->maxComputeWorkGroupInvocations);
+        return false;
+    }
+    if (shared > limits->maxComputeSharedMemorySize) {
+        snprintf(reason, reason_bytes, "%u bytes of shared memory, the device has %u", shared,
+                 limits->maxComputeSharedMemorySize);
+        return false;
+    }
+    return true;
 }
 
 bool vk_fits(struct qdot_device *device, const struct qdot_row *row, const struct qdot_problem *p,
@@ -185,7 +311,7 @@ bool vk_fits(struct qdot_device *device, const struct qdot_row *row, const struc
     const VkPhysicalDeviceLimits *limits = &vkd->limits;
     struct vk_plan plan;
     if (!p)
-        return true;
+        return work_group_fits(row->impl, row->mr, limits, reason, reason_bytes);
     if (!vk_plan(row, p, &plan, reason, reason_bytes) ||
         !loops_fit(row, p, &plan, reason, reason_bytes))
         return false;
@@ -205,10 +331,12 @@ bool vk_fits(struct qdot_device *device, const struct qdot_row *row, const struc
             return false;
         }
     }
-    /* The narrowest work-group is 16 x 4 columns, unless one has them all; columns are counted in
-     * fours, of each part. Rows take as many dispatches as they need. */
+    /* The narrowest work-group is 16 x 4 columns, unless one has them all or the row says so;
+     * columns are counted in fours, of each part. Rows take as many dispatches as they need. */
+    const struct vk_row *impl = row->impl;
     const size_t parts = p->op == QDOT_CONV ? plan.copy.parts : 1;
-    const size_t groups = (p->n / parts + 3) / 4 * parts / 16 + 1;
+    const size_t groups =
+        impl->local ? plan.terms_ld / impl->columns : (p->n / parts + 3) / 4 * parts / 16 + 1;
     if (groups > limits->maxComputeWorkGroupCount[0]) {
         snprintf(reason, reason_bytes, "n: %zu work-groups, a dispatch has at most %u", groups,
                  limits->maxComputeWorkGroupCount[0]);

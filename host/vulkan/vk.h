@@ -94,7 +94,15 @@ int vk_check(VkResult code, const char *call, struct qdot_error *err);
 
 /* ---- device.c -------------------------------------------------------------------------------- */
 
-enum { VK_INT_DOT = 1 };
+enum {
+    VK_INT_DOT = 1,
+    VK_CPU = 2, /* the driver computes on the CPU, */
+    VK_GPU = 4, /* or it does not */
+    /* The device says that its dot product of packed bytes is worth using. */
+    VK_SIGNED_DOT = 8,
+    VK_UNSIGNED_DOT = 16,
+    VK_MIXED_DOT = 32
+};
 
 /* A command buffer, its pool and the fence of its submission. */
 struct vk_commands {
@@ -185,26 +193,57 @@ void vk_staging_destroy(struct qdot_device *device);
 enum vk_shader {
     VK_SHADER_GEMM,
     VK_SHADER_GEMM_INT_DOT,
+    VK_SHADER_GEMM_FLOAT,
+    VK_SHADER_GEMM_TILED,
+    VK_SHADER_GEMM_TILED_DOT_4,
+    VK_SHADER_GEMM_TILED_DOT_8,
+    VK_SHADER_GEMV,
+    VK_SHADER_GEMV_DOT,
     VK_SHADER_PACK,
     VK_SHADER_SUMS,
     VK_SHADER_FOLD,
     VK_SHADER_CONV,
     VK_SHADER_CONV_INT_DOT,
+    VK_SHADER_CONV_TILED,
+    VK_SHADER_CONV_TILED_DOT_4,
+    VK_SHADER_CONV_TILED_DOT_8,
     VK_SHADER_DEPTHWISE,
     VK_SHADER_INPUT,
     VK_SHADER_WINDOW_SUMS
 };
 
+/* A pipeline: a shader and its specialisation constants. */
+enum {
+    CONSTANT_LOCAL_X, /* the work-group's invocations */
+    CONSTANT_LOCAL_Y,
+    CONSTANT_OUT,                 /* the output's type */
+    CONSTANT_TILE = CONSTANT_OUT, /* rows of the panels that are packed or summed */
+    CONSTANT_FORM,                /* the bytes' form: shaders/interface.glsl */
+    CONSTANT_SIDE,                /* of a work-group's tile, and */
+    CONSTANT_DEPTH,               /* groups of k it keeps: shaders/gemm_tiled.comp */
+    VK_CONSTANTS
+};
+struct vk_step_pipeline {
+    enum vk_shader shader;
+    uint32_t constants[VK_CONSTANTS];
+    bool needed;
+};
+
+VkShaderModuleCreateInfo vk_shader_code(enum vk_shader shader);
 int vk_pipelines_open(struct qdot_device *device, struct qdot_error *err);
 void vk_pipelines_close(struct qdot_device *device);
-/* The pipeline of a shader, a work-group and specialisation constant 2, built once a device. */
-int vk_pipeline(struct qdot_device *device, enum vk_shader shader, uint32_t local_x,
-                uint32_t local_y, uint32_t constant, VkPipeline *pipeline, struct qdot_error *err);
+/* Built once a device. */
+int vk_pipeline(struct qdot_device *device, const struct vk_step_pipeline *step,
+                VkPipeline *pipeline, struct qdot_error *err);
 
 /* ---- plan.c ---------------------------------------------------------------------------------- */
 
 struct vk_row {
     enum vk_shader shader;
+    uint32_t
+        columns;    /* that an invocation computes of mr rows; of a work-group if 'local' is set */
+    uint32_t local; /* invocations of a work-group; 0: as the problem suits */
+    uint32_t depth; /* of tiles: groups of k in shared memory */
 };
 
 /* Buffers of an op, in bytes; 0: not needed. */
@@ -222,6 +261,7 @@ enum vk_buffer {
 
 /* Arrays of VK_TERMS: shaders/interface.glsl. A convolution has one array by row for each part. */
 enum { TERM_BIAS, TERM_B_NEG, TERM_COL_SUM, TERM_SCALE, TERM_BIAS_F, TERM_BIAS_GIVEN, TERMS };
+enum { FORM_SS, FORM_US, FORM_UU };
 enum { ROW_SUM, ROW_A_ZERO, ROW_SCALE, ROW_ARRAYS };
 
 /* The copy of a convolution's input. */
@@ -240,7 +280,7 @@ struct vk_plan {
     size_t bytes[VK_BUFFERS];
 };
 
-enum { VK_ROWS = 5 };
+enum { VK_ROWS = 22 };
 extern const struct qdot_row vk_rows[VK_ROWS];
 
 /* False and a reason when sizes overflow what shaders count in. */
@@ -257,12 +297,6 @@ bool vk_fits(struct qdot_device *device, const struct qdot_row *row, const struc
 enum vk_step { VK_PACK_A, VK_PACK_B, VK_SUMS_A, VK_SUMS_B, VK_FOLD, VK_MULTIPLY, VK_STEPS };
 enum vk_set { VK_SET_A, VK_SET_B, VK_SET_MULTIPLY, VK_SETS };
 
-struct vk_step_pipeline {
-    enum vk_shader shader;
-    uint32_t local_x, local_y, constant;
-    bool needed;
-};
-
 struct vk_op {
     struct vk_plan plan;
     VkBuffer buffers[VK_BUFFERS];
@@ -272,7 +306,8 @@ struct vk_op {
     VkDescriptorPool pool;
     VkDescriptorSet sets[VK_SETS];
     struct vk_commands commands;
-    uint32_t local_x, local_y; /* of VK_MULTIPLY */
+    uint32_t group_quads, group_tiles; /* columns in fours and tiles of mr rows that a work-group
+                                          of VK_MULTIPLY computes */
 };
 
 /* Push constants that begin those of shaders with an output stage: shaders/interface.glsl. */
@@ -313,7 +348,7 @@ void vk_multiply(const struct qdot_op *op, void *arguments, size_t bytes, uint32
 
 /* ---- gemm.c, conv.c -------------------------------------------------------------------------- */
 
-/* The pipelines that the op needs; local_x and local_y are set. */
+/* The pipelines that the op needs; group_quads and group_tiles are set. */
 void vk_gemm_steps(struct qdot_op *op, struct vk_step_pipeline *steps);
 void vk_gemm_record(const struct qdot_op *op, const struct qdot_run *run, const struct vk_place *a,
                     const struct vk_place *b, const struct vk_place *out);
