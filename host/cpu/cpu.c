@@ -23,14 +23,17 @@ static bool few_columns(const struct qdot_problem *p)
     return p->n <= 8 && p->k >= 128;
 }
 
-/* One tile of 8 rows, so that B passes by once; with 64 columns it would take two of 4. What is packed
- * in the run is in cache, and packed quicker by whole cache lines. */
+/* One tile of 8 rows, so that B passes by once; with 64 columns it would take two of 4. Two of 8 pay
+ * against three only where B comes from beyond L2. What is packed in the run is in cache, and packed
+ * quicker by whole cache lines. */
 static bool eight_rows(const struct qdot_problem *p)
 {
-    return !p->b_at_run && (p->m == 7 || p->m == 8 || (p->m >= 13 && p->m <= 16));
+    const bool one = p->m == 7 || p->m == 8, two = p->m >= 13 && p->m <= 16;
+    return !p->b_at_run && p->n >= 256 && (one || (two && p->n * p->k > (size_t)1 << 20));
 }
-static const struct qdot_niche eight = {.suits = eight_rows,
-                                        .text = "for m of 7, 8 and 13 to 16, B packed before"};
+static const struct qdot_niche eight = {
+    .suits = eight_rows,
+    .text = "for m of 7 and 8, 13 to 16 with a B above 1 MiB, n >= 256, B packed before"};
 static const struct qdot_niche few = {.suits = few_columns, .text = "for n <= 8 and k >= 128"};
 #endif
 
