@@ -34,6 +34,9 @@ conform() {
 cpu() { # cpu ROW-PATTERN GROUPS
     conform --device cpu --kernel "$1" --require "$1" --group "$2"
 }
+races() { # likewise; threads that had to wait for a processor may not have met
+    cpu "$@" && cpu "$@" && cpu "$@"
+}
 opencl() { # opencl ROW-PATTERN GROUPS
     conform --device opencl:0 --kernel "$1" --require "$1" --group "$2"
 }
