@@ -65,6 +65,7 @@ struct cpu_tile {
     uint8_t flip;              /* still to be done by the tile */
     const uint8_t *b;          /* a packed panel, at the first group */
     size_t b_step, b_skip;     /* bytes of a group of B; left out behind each run */
+    size_t nr;                 /* columns of the panel, existing or not */
     int32_t *acc;              /* [rows][nr]: sums of the cuts of K before this one */
     const ptrdiff_t *acc_rows; /* where they begin: i * nr * 4; a column wants it unless last */
     bool last;                 /* the last cut: finish into the output; else leave sums in acc */

@@ -235,6 +235,7 @@ static void run_item(const struct gemm_run *run, uint8_t *scratch, size_t row, s
     t.run_count = 1;
     t.runs = &no_offset;
     t.b_skip = 0;
+    t.nr = r->nr;
     t.output = &run->output;
     t.next_end =
         run->panels + (last < run->panel_count ? last * packed->panel_bytes : packed->panels_bytes);

@@ -214,8 +214,8 @@ static const int32_t no_add[TALL];
  * Coming back from there it waits for all products before it, and with it the loads of the next
  * tile: some 60 clocks a tile. What is read through 'place' is in memory.
  */
-static inline __attribute__((always_inline)) TARGET void
-tile(const struct cpu_tile *t, const int rows, const int vectors, const int nr)
+static inline __attribute__((always_inline)) TARGET void tile(const struct cpu_tile *t,
+                                                              const int rows, const int vectors)
 {
     const struct cpu_tile *volatile const place = t;
     /* vpdpbusd takes 4 or 5 clocks and two begin in each: fewer than 9 sums wait for each other. One
@@ -228,7 +228,7 @@ tile(const struct cpu_tile *t, const int rows, const int vectors, const int nr)
     const __m512i flips = _mm512_set1_epi8((char)t->flip);
     const int32_t *from = t->more ? t->acc : t->output->bias + t->column;
     const int32_t *add = t->more || !t->row_add ? no_add : t->row_add;
-    const int from_step = t->more ? nr : 0;
+    const size_t from_step = t->more ? t->nr : 0;
     UNROLL(12)
     for (int i = 0; i < rows; i++, from += from_step) {
         if (i < MR)
@@ -313,11 +313,12 @@ tile(const struct cpu_tile *t, const int rows, const int vectors, const int nr)
     }
     t = place;
     if (!t->last) {
+        int32_t *acc = t->acc;
         UNROLL(12)
-        for (int i = 0; i < rows; i++) {
+        for (int i = 0; i < rows; i++, acc += t->nr) {
             UNROLL(4)
             for (int j = 0; j < vectors; j++)
-                _mm512_storeu_si512(t->acc + i * nr + j * 16, c[i][j]);
+                _mm512_storeu_si512(acc + j * 16, c[i][j]);
         }
     } else {
         finish(t, rows, vectors, c);
@@ -329,13 +330,13 @@ tile(const struct cpu_tile *t, const int rows, const int vectors, const int nr)
     TARGET static void tile_##rows(const struct cpu_tile *t) \
     {                                                        \
         if (t->columns > 48)                                 \
-            tile(t, rows, 4, 64);                            \
+            tile(t, rows, 4);                                \
         else if (t->columns > 32)                            \
-            tile(t, rows, 3, 64);                            \
+            tile(t, rows, 3);                                \
         else if (t->columns > 16)                            \
-            tile(t, rows, 2, 64);                            \
+            tile(t, rows, 2);                                \
         else                                                 \
-            tile(t, rows, 1, 64);                            \
+            tile(t, rows, 1);                                \
     }
 TILE(1)
 TILE(2)
@@ -344,41 +345,33 @@ TILE(4)
 TILE(5)
 TILE(6)
 
-/* Up to 32 columns leave room for twice the rows. */
+/* Up to 48 columns leave room for 8 rows, */
+#define HIGH_TILE(rows)                                      \
+    TARGET static void tile_##rows(const struct cpu_tile *t) \
+    {                                                        \
+        if (t->columns > 32)                                 \
+            tile(t, rows, 3);                                \
+        else if (t->columns > 16)                            \
+            tile(t, rows, 2);                                \
+        else                                                 \
+            tile(t, rows, 1);                                \
+    }
+HIGH_TILE(7)
+HIGH_TILE(8)
+
+/* up to 32 for 12. */
 #define TALL_TILE(rows)                                      \
     TARGET static void tile_##rows(const struct cpu_tile *t) \
     {                                                        \
         if (t->columns > 16)                                 \
-            tile(t, rows, 2, 64);                            \
+            tile(t, rows, 2);                                \
         else                                                 \
-            tile(t, rows, 1, 64);                            \
+            tile(t, rows, 1);                                \
     }
-TALL_TILE(7)
-TALL_TILE(8)
 TALL_TILE(9)
 TALL_TILE(10)
 TALL_TILE(11)
 TALL_TILE(12)
-
-/* Of panels of 48 columns. */
-#define TILE_48(rows)                                           \
-    TARGET static void tile_48_##rows(const struct cpu_tile *t) \
-    {                                                           \
-        if (t->columns > 32)                                    \
-            tile(t, rows, 3, 48);                               \
-        else if (t->columns > 16)                               \
-            tile(t, rows, 2, 48);                               \
-        else                                                    \
-            tile(t, rows, 1, 48);                               \
-    }
-TILE_48(1)
-TILE_48(2)
-TILE_48(3)
-TILE_48(4)
-TILE_48(5)
-TILE_48(6)
-TILE_48(7)
-TILE_48(8)
 
 #define COLUMNS_OF(rows, type)                                                        \
     {                                                                                 \
@@ -463,8 +456,7 @@ const struct cpu_kernel cpu_kernel_6x64_avx512vnni = {
 };
 
 const struct cpu_kernel cpu_kernel_8x48_avx512vnni = {
-    .tile = {tile_48_1, tile_48_2, tile_48_3, tile_48_4, tile_48_5, tile_48_6, tile_48_7,
-             tile_48_8},
+    .tile = {tile_1, tile_2, tile_3, tile_4, tile_5, tile_6, tile_7, tile_8},
     .together = together_48,
     .stage = cpu_stage_bytes_avx512,
     .sum = cpu_sum_avx512,
