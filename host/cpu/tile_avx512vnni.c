@@ -18,6 +18,13 @@
 #define TAIL_GROUPS 8   /* COLUMN_NEAR in groups */
 #define FAR_BYTES 16384 /* of B that are prefetched ahead where it is not in L2 */
 
+/* A copy for each height, width and output; but where a sanitizer would take minutes over them. */
+#if defined(__SANITIZE_ADDRESS__)
+#define FOR_EACH static __attribute__((noinline))
+#else
+#define FOR_EACH static inline __attribute__((always_inline))
+#endif
+
 static inline __attribute__((always_inline)) TARGET __mmask16 mask_of(size_t columns, int j)
 {
     const size_t first = (size_t)j * 16;
@@ -125,9 +132,8 @@ finish_narrow(const struct narrowing *w, const int i, const int rows, const int 
     }
 }
 
-static inline __attribute__((always_inline)) TARGET void
-finish_rows(const struct cpu_tile *t, const int rows, const int vectors, const enum qdot_type type,
-            const bool plain, __m512i (*c)[4])
+FOR_EACH TARGET void finish_rows(const struct cpu_tile *t, const int rows, const int vectors,
+                                 const enum qdot_type type, const bool plain, __m512i (*c)[4])
 {
     const struct cpu_output *o = t->output;
     const bool wide = type == QDOT_S32 || type == QDOT_F32;
@@ -180,8 +186,8 @@ finish_corrected(const struct cpu_tile *t, const int rows, const int vectors, __
     }
 }
 
-static inline __attribute__((always_inline)) TARGET void
-finish(const struct cpu_tile *t, const int rows, const int vectors, __m512i (*c)[4])
+FOR_EACH TARGET void finish(const struct cpu_tile *t, const int rows, const int vectors,
+                            __m512i (*c)[4])
 {
     const struct cpu_output *o = t->output;
     if (o->b_neg || o->a_zero) {
@@ -214,16 +220,15 @@ static const int32_t no_add[TALL];
  * Coming back from there it waits for all products before it, and with it the loads of the next
  * tile: some 60 clocks a tile. What is read through 'place' is in memory.
  */
-static inline __attribute__((always_inline)) TARGET void tile(const struct cpu_tile *t,
-                                                              const int rows, const int vectors)
+FOR_EACH TARGET void tile(const struct cpu_tile *t, const int rows, const int vectors)
 {
     const struct cpu_tile *volatile const place = t;
     /* vpdpbusd takes 4 or 5 clocks and two begin in each: fewer than 9 sums wait for each other. One
      * or two rows read B as fast as it comes, and hardware does that best: nothing is prefetched. */
     const int chains = rows > MR || rows * vectors > 8 ? 1 : rows * vectors > 4 ? 2 : 4;
     const ptrdiff_t prefetch = rows < LEAST_ROWS && t->far ? FAR_BYTES : COLUMN_NEAR;
-    __m512i c[TALL][4], d[3][MR][4];
-    const uint8_t *a[MR], *volatile high[MR], *b = t->b, *next = t->next, *next_a = t->next_a;
+    __m512i c[TALL][4], d[3][TALL][4];
+    const uint8_t *a[TALL], *volatile high[MR], *b = t->b, *next = t->next, *next_a = t->next_a;
     const size_t next_step = t->next_step, b_step = t->b_step;
     const __m512i flips = _mm512_set1_epi8((char)t->flip);
     const int32_t *from = t->more ? t->acc : t->output->bias + t->column;
