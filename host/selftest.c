@@ -126,7 +126,8 @@ static int run_test(struct qdot_device *device, const struct qdot_row *row, stru
 int qdot_selftest(struct qdot_device *device, const struct qdot_row *row, char *reason,
                   size_t reason_bytes)
 {
-    struct test t = {.m = row->mr + 1u, .n = row->nr + 3u, .k = 2u * row->kr + 2u * row->pass + 41u};
+    struct test t = {
+        .m = row->mr + 1u, .n = row->nr + 3u, .k = 2u * row->kr + 2u * row->pass + 41u};
     const size_t words = 6 * (t.m + t.n) + 2 * t.m * t.n;
     fenv_t callers; /* the answers need round-to-nearest and subnormals, whatever the thread has */
     int32_t *memory = qdot_alloc(device, words * 4 + 3 * (t.m * t.k + t.k * t.n));
