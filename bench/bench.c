@@ -141,6 +141,17 @@ static bool next_item(const char **list, char *item, size_t bytes)
     return true;
 }
 
+static int unknown_suite(const char *item)
+{
+    char names[512] = "";
+    for (size_t i = 0, at = 0; i < bench_net_count && at < sizeof(names); i++)
+        if (i == 0 || strcmp(bench_nets[i].suite, bench_nets[i - 1].suite) != 0)
+            at += (size_t)snprintf(names + at, sizeof(names) - at, "%s%s", at ? ", " : "",
+                                   bench_nets[i].suite);
+    return opt_error("bench", "--suite %s: expected one of %s, or a network or class of theirs",
+                     item, names);
+}
+
 static int parse_suites(const struct options *o, struct request *r)
 {
     const char *list = o->suite ? o->suite : o->shape || o->conv ? NULL : DEFAULT_SUITES;
@@ -156,11 +167,7 @@ static int parse_suites(const struct options *o, struct request *r)
             r->plan.nets[r->plan.net_count++] = &bench_nets[i];
         }
         if (!found)
-            return opt_error(
-                "bench",
-                "--suite %s: expected resnet50, mobilenet_v2, mobilenet_v1, "
-                "efficientnet_lite0, yolov8n, bert_base, llama2_7b, deepbench, gemm or smoke",
-                item);
+            return unknown_suite(item);
     }
     return EXIT_OK;
 }

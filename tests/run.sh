@@ -75,6 +75,7 @@ step install 900 install_packages || finish
 step build 600 build_all || finish
 step symbols 30 symbols
 step inner-loops 60 inner_loops
+step counted 60 counted
 step selfcheck 120 selfcheck
 step api-cpu 120 api cpu
 step api-opencl 240 api opencl

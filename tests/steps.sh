@@ -26,6 +26,10 @@ inner_loops() {
     sh "$source/tests/inner_loops.sh" "$build"
 }
 
+counted() {
+    sh "$source/tests/counted.sh" "$build"
+}
+
 # Only the documented functions are exported, and all of them are.
 symbols() {
     nm -D --defined-only "$build/libqdot.so" | awk '{ print $3 }' | sort >"$build/exported"

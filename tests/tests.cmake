@@ -50,6 +50,9 @@ elseif(QDOT_TESTS)
     target_sources(api_conv PRIVATE tests/guard.c)
     target_sources(api_packed PRIVATE tests/guard.c)
 
+    add_executable(counted tests/counted.c)
+    target_link_libraries(counted PRIVATE qdot)
+
     # The header alone, in both languages.
     add_library(header_c OBJECT tests/header_c.c)
     set_target_properties(header_c PROPERTIES C_STANDARD 99)

@@ -103,7 +103,30 @@ static void choose_blocks(const struct qdot_op *op, struct gemm_op *impl, size_t
         round_up(impl->add_offset + impl->block_rows * sizeof(int32_t), QDOT_ALIGNMENT);
 }
 
-static void set_run(const struct qdot_op *op, struct gemm_op *impl);
+/* The parts of a run that are the same in every one. */
+static void set_run(const struct qdot_op *op, struct gemm_op *impl)
+{
+    const struct qdot_problem *p = &op->p;
+    const struct qdot_row *row = op->row;
+    struct gemm_run *run = &impl->run;
+    run->op = op;
+    run->impl = impl;
+    run->kernel = row->impl;
+    run->panels = p->b_at_run ? impl->panels : qdot_packed_panels(&op->packed);
+    run->panel_count = op->packed.n_pad / row->nr;
+    run->output = cpu_output_of(op);
+    if (p->b_at_run)
+        run->output.bias = impl->bias;
+    if (p->b_at_run && p->a_zero_per_row)
+        run->output.col_sum = impl->col_sum;
+    run->sums = op->terms.any_b_neg;
+    if (op->terms.one_b_neg)
+        run->output.b_neg = NULL; /* in row_add */
+    run->is_signed = (row->a_form ? row->a_form : p->a_type) == QDOT_S8;
+    run->flip = qdot_flip(p->a_type, row->a_form);
+    run->in_place = run->kernel->a_bytes == 1 && (run->flip == 0 || run->kernel->flips) &&
+                    (p->k % row->kr == 0 || p->k >= row->kr); /* run_item says why */
+}
 
 void cpu_gemm_unprepare(struct qdot_op *op)
 {
@@ -257,8 +280,8 @@ static void run_item(const struct gemm_run *run, uint8_t *scratch, size_t row, s
             t.groups = groups - group < impl->cut_groups ? groups - group : impl->cut_groups;
             t.b = run->panels + panel * packed->panel_bytes + group * t.b_step;
             t.next = t.b + t.groups * t.b_step;
-            /* A panel's successor is prefetched while the panel's tiles run, if there are two. */
             t.far = impl->far && (count <= FEW_ROWS || panel == first);
+            /* A panel's successor is prefetched while the panel's tiles run, if there are two. */
             t.next_step = t.next == t.next_end || count <= FEW_ROWS ? 0 : 64;
             t.more = group > 0;
             t.last = group + t.groups == groups;
@@ -317,31 +340,6 @@ static void pack_one(void *arg, size_t thread, size_t panel)
                 impl->col_sum);
     qdot_fold_bias(op->row, &op->p, op->terms.bias, op->terms.b_neg, impl->col_sum, impl->bias,
                    column, column + op->row->nr);
-}
-
-/* The parts of a run that are the same in every one. */
-static void set_run(const struct qdot_op *op, struct gemm_op *impl)
-{
-    const struct qdot_problem *p = &op->p;
-    const struct qdot_row *row = op->row;
-    struct gemm_run *run = &impl->run;
-    run->op = op;
-    run->impl = impl;
-    run->kernel = row->impl;
-    run->panels = p->b_at_run ? impl->panels : qdot_packed_panels(&op->packed);
-    run->panel_count = op->packed.n_pad / row->nr;
-    run->output = cpu_output_of(op);
-    if (p->b_at_run)
-        run->output.bias = impl->bias;
-    if (p->b_at_run && p->a_zero_per_row)
-        run->output.col_sum = impl->col_sum;
-    run->sums = op->terms.any_b_neg;
-    if (op->terms.one_b_neg)
-        run->output.b_neg = NULL; /* in row_add */
-    run->is_signed = (row->a_form ? row->a_form : p->a_type) == QDOT_S8;
-    run->flip = qdot_flip(p->a_type, row->a_form);
-    run->in_place = run->kernel->a_bytes == 1 && (run->flip == 0 || run->kernel->flips) &&
-                    (p->k % row->kr == 0 || p->k >= row->kr); /* run_item says why */
 }
 
 /* Lists of the rows of A in place and of the output. */
