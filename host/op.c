@@ -446,8 +446,8 @@ size_t qdot_op_workspace_bytes(const struct qdot_op *op)
 
 /* ---- run ------------------------------------------------------------------------------------- */
 
-/* rows x columns elements with 'ld' between rows, of 'bytes' each: is it there, and inside? Leading
- * dimensions are called by the first letter of their matrix: lda, ldb, ldo. */
+/* rows x columns elements with 'ld' between rows, of 'bytes' each, a power of two: is it there, and
+ * inside? Leading dimensions are called by the first letter of their matrix: lda, ldb, ldo. */
 static int check_operand(const struct qdot_op *op, const char *name, const void *host,
                          const struct qdot_buffer *buffer, size_t offset, size_t rows,
                          size_t columns, size_t ld, size_t bytes, struct qdot_error *err)
@@ -459,7 +459,7 @@ static int check_operand(const struct qdot_op *op, const char *name, const void 
     if (host && (buffer || offset))
         return qdot_fail(err, QDOT_INVALID, "%s: expected no buffer and no offset with host memory",
                          name);
-    if ((uintptr_t)host % bytes)
+    if ((uintptr_t)host & (bytes - 1)) /* a division is long beside a small product */
         return qdot_fail(err, QDOT_INVALID, "%s: expected memory aligned to %zu bytes", name,
                          bytes);
     if (ld < columns)

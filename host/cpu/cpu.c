@@ -239,13 +239,17 @@ static bool cpu_fits(struct qdot_device *device, const struct qdot_row *row,
 #define FORK_WORK ((size_t)1 << 20)
 #define THREAD_WORK ((size_t)1 << 18)
 
-/* The output stage needs round-to-nearest and no flush to zero, whatever the caller's mode. */
+/* The output stage needs round-to-nearest and no flush to zero, whatever the caller's mode; flags of
+ * what happened before, the low six bits, are no mode. */
+#define FLOAT_MODE 0x1f80u
+#define FLOAT_FLAGS 0x3fu
+
 static unsigned float_state_enter(void)
 {
 #if defined(__x86_64__)
     const unsigned state = _mm_getcsr();
-    if (state != 0x1f80)
-        _mm_setcsr(0x1f80);
+    if ((state & ~FLOAT_FLAGS) != FLOAT_MODE)
+        _mm_setcsr(FLOAT_MODE);
     return state;
 #else
     return 0;
@@ -255,7 +259,7 @@ static unsigned float_state_enter(void)
 static void float_state_leave(unsigned state)
 {
 #if defined(__x86_64__)
-    if (state != 0x1f80)
+    if ((state & ~FLOAT_FLAGS) != FLOAT_MODE)
         _mm_setcsr(state);
 #else
     (void)state;
@@ -272,7 +276,7 @@ struct share {
 struct work {
     cpu_item_fn *item;
     void *run;
-    size_t count, shares;
+    size_t shares;
     struct share *share;
 };
 
@@ -334,25 +338,25 @@ size_t cpu_piece(size_t count, size_t most, size_t others, size_t threads)
     return best;
 }
 
-static void work_together(const struct qdot_threads *pool, struct work *work, size_t threads)
+static void work_together(const struct qdot_threads *pool, size_t threads, size_t count,
+                          cpu_item_fn *item, void *run)
 {
     struct share share[SHARES];
-    work->share = share;
-    work->shares = threads < SHARES ? threads : SHARES;
-    for (size_t i = 0; i < work->shares; i++) {
-        atomic_init(&share[i].next, work->count * i / work->shares);
-        share[i].end = work->count * (i + 1) / work->shares;
+    struct work work = {
+        .item = item, .run = run, .shares = threads < SHARES ? threads : SHARES, .share = share};
+    for (size_t i = 0; i < work.shares; i++) {
+        atomic_init(&share[i].next, count * i / work.shares);
+        share[i].end = count * (i + 1) / work.shares;
     }
-    pool->parallel_for(pool->ctx, work_task, work, threads);
+    pool->parallel_for(pool->ctx, work_task, &work, threads);
 }
 
 void cpu_share(const struct qdot_op *op, size_t threads, size_t count, cpu_item_fn *item, void *run)
 {
-    struct work work = {.item = item, .run = run, .count = count};
     if (threads > count)
         threads = count;
     if (threads > 1)
-        work_together(&op->device->threads, &work, threads);
+        work_together(&op->device->threads, threads, count, item, run);
     else
         work_alone(count, item, run);
 }

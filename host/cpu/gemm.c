@@ -29,8 +29,11 @@ struct gemm_run {
     size_t m, block_rows, row_blocks;
     size_t panel_count, panel_chunks;
     size_t chunk_panels; /* of an item, at most */
+    size_t
+        whole_panels; /* that can go together where there is one tile a panel: they have nr columns */
     bool is_signed, sums;
     bool in_place; /* A is read where it lies: no widening, flips only by the tile */
+    bool ragged;   /* K is no multiple of kr */
     uint8_t flip;
     const void *b; /* B of this run, to be packed */
 };
@@ -52,7 +55,9 @@ struct gemm_op {
     /* Only when B comes with the run: */
     void *panels;
     int32_t *col_sum, *bias;
-    struct gemm_run run; /* of one run at a time, as the scratch is */
+    struct gemm_run run;  /* of one run at a time, as the scratch is */
+    struct cpu_tile tile; /* what all tiles have in common */
+    bool one_column;      /* of tiles, of A in place: 'tile' lacks only A and the output */
 };
 
 static size_t round_up(size_t value, size_t step)
@@ -124,8 +129,41 @@ static void set_run(const struct qdot_op *op, struct gemm_op *impl)
         run->output.b_neg = NULL; /* in row_add */
     run->is_signed = (row->a_form ? row->a_form : p->a_type) == QDOT_S8;
     run->flip = qdot_flip(p->a_type, row->a_form);
+    /* Whatever takes a division: that is as long as a small product. */
+    if (run->kernel->together && impl->cut_groups == op->packed.k_groups)
+        run->whole_panels = p->n / row->nr;
+    run->ragged = p->k % row->kr != 0;
     run->in_place = run->kernel->a_bytes == 1 && (run->flip == 0 || run->kernel->flips) &&
-                    (p->k % row->kr == 0 || p->k >= row->kr); /* run_item says why */
+                    (!run->ragged || p->k >= row->kr); /* run_item says why */
+}
+
+static void set_tile(const struct qdot_op *op, struct gemm_op *impl)
+{
+    static const ptrdiff_t no_offset = 0;
+    const struct gemm_run *run = &impl->run;
+    const size_t groups = op->packed.k_groups, nr = op->row->nr, kr = op->row->kr;
+    struct cpu_tile *t = &impl->tile;
+    *t = (struct cpu_tile){
+        .run_count = 1,
+        .runs = &no_offset,
+        .nr = nr,
+        .output = &run->output,
+        .acc_rows = impl->acc_rows,
+        /* And in an op of one column: */
+        .groups = groups,
+        .a_rows = impl->a_rows,
+        .out_rows = impl->out_rows,
+        .flip = run->flip,
+        .b = run->panels,
+        .b_step = op->packed.last_columns * kr,
+        .next = run->panels + op->packed.panels_bytes,
+        .next_end = run->panels + op->packed.panels_bytes,
+        .far = impl->far,
+        .last = true,
+        .columns = op->p.n,
+    };
+    impl->one_column = run->in_place && !run->ragged && !run->sums && run->panel_count == 1 &&
+                       impl->cut_groups == groups && op->p.m <= impl->block_rows;
 }
 
 void cpu_gemm_unprepare(struct qdot_op *op)
@@ -175,6 +213,7 @@ int cpu_gemm_prepare(struct qdot_op *op, struct qdot_error *err)
         return qdot_fail(err, QDOT_NO_MEMORY, "no memory for a workspace of %zu bytes",
                          op->workspace_bytes);
     set_run(op, impl);
+    set_tile(op, impl);
     return QDOT_OK;
 }
 
@@ -248,18 +287,12 @@ static void run_item(const struct gemm_run *run, uint8_t *scratch, size_t row, s
      * A (no further: K >= kr), against zeros of B; behind A's last row there is nothing, so the last
      * rows are staged. */
     size_t in_place = run->in_place ? count : 0;
-    if (in_place && run->op->p.k % r->kr && row + count == run->m)
+    if (in_place && run->ragged && row + count == run->m)
         in_place = count > r->mr ? count - r->mr : 0;
     const bool stage_by_cut = impl->stage_groups < groups;
     /* One panel alone reads each tile once: staged just before, it is still in L1. */
     const bool stage_by_part = last - first == 1 && impl->cut_groups == groups;
-    static const ptrdiff_t no_offset = 0;
-    struct cpu_tile t; /* an initialiser would clear it first, which a small op notices */
-    t.run_count = 1;
-    t.runs = &no_offset;
-    t.b_skip = 0;
-    t.nr = r->nr;
-    t.output = &run->output;
+    struct cpu_tile t = impl->tile;
     t.next_end =
         run->panels + (last < run->panel_count ? last * packed->panel_bytes : packed->panels_bytes);
     if (run->sums)
@@ -269,12 +302,12 @@ static void run_item(const struct gemm_run *run, uint8_t *scratch, size_t row, s
               groups);
     /* One tile a panel: whole panels, up to this one, can go together. */
     size_t whole = 0;
-    if (count <= r->mr && run->kernel->together && impl->cut_groups == groups)
-        whole = n / r->nr < last ? n / r->nr : last;
+    if (count <= r->mr)
+        whole = run->whole_panels < last ? run->whole_panels : last;
     for (size_t panel = first; panel < last; panel++) {
         t.column = panel * r->nr;
         t.columns = n - t.column < r->nr ? n - t.column : r->nr;
-        t.b_step = qdot_panel_columns(packed, r->nr, panel) * r->kr;
+        t.b_step = (panel + 1 < run->panel_count ? r->nr : packed->last_columns) * r->kr;
         t.out = run->output.out + row * ldo + t.column * run->op->p.out_bytes;
         for (size_t group = 0; group < groups; group += impl->cut_groups) {
             t.groups = groups - group < impl->cut_groups ? groups - group : impl->cut_groups;
@@ -291,12 +324,11 @@ static void run_item(const struct gemm_run *run, uint8_t *scratch, size_t row, s
             t.a = run->a + row * run->lda + group * group_bytes;
             t.a_rows = impl->a_rows;
             t.out_rows = impl->out_rows;
+            t.flip = run->flip;
             t.row = row;
             t.row_add = run->sums && run->op->terms.one_b_neg ? row_add : NULL;
             t.row_sum = row_sum;
             t.acc = acc;
-            t.acc_rows = impl->acc_rows;
-            t.flip = run->flip;
             panel += do_tiles(run, &t, in_place, panel, whole);
             t.flip = 0;
             t.a = scratch + (stage_by_cut ? 0 : group * group_bytes);
@@ -319,13 +351,25 @@ static void run_one(void *arg, size_t thread, size_t item)
 {
     const struct gemm_run *run = arg;
     uint8_t *scratch = run->impl->scratch + thread * run->impl->scratch_bytes;
-    const size_t chunks = run->panel_chunks; /* a division takes as long as a small tile */
+    const size_t chunks = run->panel_chunks;
     const size_t block = chunks > 1 ? item / chunks : item, chunk = item - block * chunks;
     const size_t row = block * run->block_rows;
     const size_t count = run->m - row < run->block_rows ? run->m - row : run->block_rows;
     const size_t first = chunk * run->chunk_panels, left = run->panel_count - first;
     run_item(run, scratch, row, count, first,
              first + (left < run->chunk_panels ? left : run->chunk_panels));
+}
+
+/* All of an op of one column of tiles: what is around so small a product counts. */
+static void run_column(void *arg, size_t thread, size_t item)
+{
+    (void)thread;
+    (void)item;
+    const struct gemm_run *run = arg;
+    struct cpu_tile t = run->impl->tile;
+    t.a = run->a;
+    t.out = run->output.out;
+    cpu_tiles(run->op->row, &t, run->m);
 }
 
 /* Packs one panel of this run's B and folds its bias. */
@@ -368,6 +412,10 @@ void cpu_gemm_run(struct qdot_op *op, const struct qdot_run *args)
         run->b = cpu_input(&args->b);
         cpu_share(op, cpu_threads_for(impl->threads, p->n, p->k, 1, PACK_FACTOR), run->panel_count,
                   pack_one, run);
+    }
+    if (impl->one_column) {
+        cpu_share(op, 1, 1, run_column, run);
+        return;
     }
     /* Blocks of equal height, and of each as many pieces as the threads want. */
     run->row_blocks = 1;
