@@ -26,14 +26,17 @@ struct point point_of(const struct slide *s, uint pixel)
     return p;
 }
 
+/* By branches: of the same in selects PoCL 6 with LLVM 18 makes what its optimiser gives up on, which
+ * ends the process. */
 struct point next_point(const struct slide *s, struct point p)
 {
-    const bool line_ends = ++p.x == s->columns;
-    p.x = line_ends ? 0 : p.x;
-    p.y += line_ends;
-    const bool image_ends = p.y == s->lines;
-    p.y = image_ends ? 0 : p.y;
-    p.image += image_ends;
+    if (++p.x == s->columns) {
+        p.x = 0;
+        if (++p.y == s->lines) {
+            p.y = 0;
+            p.image++;
+        }
+    }
     return p;
 }
 
