@@ -166,8 +166,9 @@ struct qdot_op {
     struct qdot_problem p;
     struct qdot_packed packed;
     struct qdot_terms terms;
-    size_t workspace_bytes; /* set by the backend's prepare */
-    void *impl;             /* the backend's */
+    struct qdot_threads threads; /* the device's, its ctx that of the run */
+    size_t workspace_bytes;      /* set by the backend's prepare */
+    void *impl;                  /* the backend's */
 };
 
 /* ---- devices and backends -------------------------------------------------------------------- */

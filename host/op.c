@@ -380,6 +380,7 @@ int qdot_op_build(struct qdot_device *device, const struct qdot_row *row,
     op->device = device;
     op->row = row;
     op->p = *p;
+    op->threads = device->threads;
     snprintf(op->name, sizeof(op->name), "%s/%s", device->backend->name, row->name);
     int status = QDOT_OK;
     if (!qdot_packed_layout(row, p, &op->packed))
@@ -556,6 +557,8 @@ int qdot_op_run(struct qdot_op *op, const struct qdot_run *run, struct qdot_erro
                              p->b_transposed ? p->k : p->n, p->ldb, 1, err);
     if (status != QDOT_OK)
         return status;
+    if (!op->device->pool) /* a pool of our own is its own context */
+        op->threads.ctx = run->threads_ctx ? run->threads_ctx : op->device->threads.ctx;
     return op->device->backend->run(op, &full, err);
 }
 

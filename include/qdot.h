@@ -209,6 +209,9 @@ struct qdot_run {
     struct qdot_input a_zero;    /* int32 [m], when a_zero_per_row; each in A's range */
     struct qdot_input row_scale; /* float [m], when row_scale; finite values */
     struct qdot_input b; /* when the op was created without B; layout as in its descriptor */
+    void *threads_ctx;   /* given to the caller's parallel_for in place of the device's ctx, for a
+                            pool that comes with each call; NULL: the device's. Ignored without
+                            a caller's parallel_for */
 };
 
 struct qdot_row_info {

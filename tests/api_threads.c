@@ -191,6 +191,53 @@ static void test_callers_pool(void **state)
     free(b);
 }
 
+/* A run may bring the context of its own pool; the next without one has the device's again. */
+static void test_context_of_a_run(void **state)
+{
+    enum { BIG = 256 };
+    (void)state;
+    struct pool of_device = {0}, of_run = {0};
+    struct qdot_device_desc open = {.size = sizeof(open),
+                                    .device = "cpu",
+                                    .cache_dir = "",
+                                    .threads = {POOL, &of_device, caller_for}};
+    struct qdot_device_desc own = {
+        .size = sizeof(own), .device = "cpu", .cache_dir = "", .thread_count = 2};
+    uint8_t *a = calloc(BIG, BIG), *b = calloc(BIG, BIG);
+    int32_t *out = malloc(BIG * BIG * sizeof(int32_t));
+    struct qdot_op_desc desc = {.size = sizeof(desc), .m = BIG, .n = BIG, .k = BIG, .b = b};
+    struct qdot_run run = {.size = sizeof(run), .a.host = a, .out.host = out};
+    struct qdot_error err = {0};
+    struct qdot_device *device;
+    struct qdot_op *op;
+    assert_true(a && b && out);
+    if (qdot_open(&open, &device, &err) || qdot_op_create(device, &desc, &op, &err))
+        fail_msg("%s", err.text);
+    const size_t before = of_device.calls;
+    run.threads_ctx = &of_run;
+    assert_int_equal(qdot_op_run(op, &run, &err), QDOT_OK);
+    assert_true(of_run.calls > 0);
+    assert_int_equal(of_device.calls, before);
+    const size_t once = of_run.calls;
+    run.threads_ctx = NULL;
+    assert_int_equal(qdot_op_run(op, &run, &err), QDOT_OK);
+    assert_int_equal(of_run.calls, once);
+    assert_true(of_device.calls > before);
+    qdot_op_destroy(op);
+    qdot_close(device);
+    /* A pool of the device's own takes no notice. */
+    if (qdot_open(&own, &device, &err) || qdot_op_create(device, &desc, &op, &err))
+        fail_msg("%s", err.text);
+    run.threads_ctx = &of_run;
+    assert_int_equal(qdot_op_run(op, &run, &err), QDOT_OK);
+    assert_int_equal(of_run.calls, once);
+    qdot_op_destroy(op);
+    qdot_close(device);
+    free(a);
+    free(b);
+    free(out);
+}
+
 /* ---- the caller's float mode ----------------------------------------------------------------- */
 
 /* A thread may round upwards and flush subnormals: the result is the same, and so is its mode. */
@@ -252,7 +299,8 @@ int main(void)
         cmocka_unit_test(test_ops_of_one_device),
         cmocka_unit_test(test_callers_float_mode),
     };
-    const struct CMUnitTest cpu_tests[] = {cmocka_unit_test(test_callers_pool)};
+    const struct CMUnitTest cpu_tests[] = {cmocka_unit_test(test_callers_pool),
+                                           cmocka_unit_test(test_context_of_a_run)};
     int failed = cmocka_run_group_tests_name("threads", tests, NULL, NULL);
     if (api_on_cpu())
         failed += cmocka_run_group_tests_name("threads of the CPU", cpu_tests, NULL, NULL);

@@ -356,7 +356,7 @@ void cpu_share(const struct qdot_op *op, size_t threads, size_t count, cpu_item_
     if (threads > count)
         threads = count;
     if (threads > 1)
-        work_together(&op->device->threads, threads, count, item, run);
+        work_together(&op->threads, threads, count, item, run);
     else
         work_alone(count, item, run);
 }
