@@ -1,0 +1,215 @@
+/*
+ * The ONNX Runtime plugin execution provider: what its files share. The way of a model:
+ *
+ *   factory.c   the exports of the library, the factory, options -> a provider with an open device
+ *   provider.c  GetCapability: every group of match.c; Compile: a step of each; Compute: its call
+ *   match.c     which nodes are one step: an integer op alone, or a float op with the
+ *               DequantizeLinear nodes before it and the QuantizeLinear behind it
+ *   graph.c     what the C API says of nodes, attributes and values
+ *   call.c      one call of a step: inputs, outputs, scratch memory, the runtime's threads
+ *   product.c conv.c ...   the kinds of steps
+ *
+ * Every step gives the bits of ONNX Runtime's own CPU provider; a node of which that is not known to
+ * hold is not claimed. The provider computes on host memory, on whatever device it was given.
+ */
+#ifndef ADAPTER_H
+#define ADAPTER_H
+
+#include <onnxruntime_c_api.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "qdot.h"
+
+/* The oldest interface that has all that is used here; newer runtimes serve it as well. */
+#define ADAPTER_API 23
+
+enum { MAX_RANK = 8, MAX_PARTS = 32 };
+
+/* Loops that are compiled for several instruction sets, the right one taken when the library loads.
+ * None fuses a multiplication and an addition: the build says so. */
+#if defined(__x86_64__) && defined(__GNUC__)
+#define WIDE __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define WIDE
+#endif
+
+/* Ends the calling function with the status of what failed. */
+#define TRY(call)                          \
+    do {                                   \
+        OrtStatus *const status_ = (call); \
+        if (status_)                       \
+            return status_;                \
+    } while (0)
+
+/* What a computation is given, by its meaning; ops differ in the order. Of Concat the parts follow:
+ * of each part its values, scale and zero point. */
+enum slot {
+    X,
+    X_SCALE,
+    X_ZERO,
+    W, /* weights, or the other operand */
+    W_SCALE,
+    W_ZERO,
+    BIAS,
+    Y_SCALE,
+    Y_ZERO,
+    SLOTS,
+    MAX_SLOTS = SLOTS + 3 * MAX_PARTS,
+    NO_SLOT = MAX_SLOTS,
+};
+
+/* As known of the model: type 0 and rank 0 where nothing is known; a dimension not known is -1. */
+struct value {
+    const OrtValueInfo *info; /* NULL: not given */
+    ONNXTensorElementDataType type;
+    size_t rank;
+    int64_t dims[MAX_RANK];
+    bool constant;
+};
+
+struct tensor {
+    ONNXTensorElementDataType type; /* 0: not given */
+    size_t rank;
+    int64_t dims[MAX_RANK];
+    size_t count;     /* of elements */
+    const void *data; /* NULL: a constant that was given up, see struct step */
+};
+
+struct kind;
+
+/* One op that can be the core of a group. */
+struct op {
+    const char *domain, *name;
+    const struct kind *kind;
+    const uint8_t *slots; /* of its inputs; ends with NO_SLOT */
+    bool floating;        /* between DequantizeLinear and QuantizeLinear */
+    int variant;          /* for its kind to tell it from others */
+};
+
+/* The nodes that become one step, and what they take and give. */
+struct group {
+    const OrtApi *ort;
+    const struct op *op;
+    const OrtNode *core;
+    const OrtNode *nodes[3 + MAX_PARTS + 2];
+    size_t node_count;
+    struct value values[MAX_SLOTS];
+    size_t slot_count;     /* SLOTS, or more of a Concat */
+    const OrtNode *w_from; /* the DequantizeLinear of W, if any: for its axis */
+    struct value out;      /* the first output, of the last node */
+};
+
+struct provider {
+    OrtEp base; /* first: the runtime's pointer to it is ours */
+    const OrtApi *ort;
+    const OrtEpApi *ep;
+    struct qdot_device *device;
+    size_t threads;
+};
+
+/* An input of a step: a constant of the model, or the index of an input of the fused node. */
+struct source {
+    bool given, constant;
+    bool borrowed; /* data is the runtime's: until compile has ended */
+    bool given_up; /* calls do not read it: data is NULL once compile has ended */
+    size_t index;
+    struct tensor tensor; /* of a constant */
+};
+
+struct step {
+    OrtNodeComputeInfo base; /* first: the runtime's pointer to it is ours */
+    struct provider *provider;
+    const struct op *op;
+    size_t slot_count;
+    struct source *in; /* slot_count of them */
+    ONNXTensorElementDataType out_type;
+    void *impl; /* the kind's; one call at a time where it has one op */
+};
+
+struct call {
+    const OrtApi *ort;
+    const struct provider *provider;
+    OrtKernelContext *context;
+    struct tensor *in; /* as step->in */
+    OrtAllocator *allocator;
+    void *scratch;
+};
+
+/* A sort of computation. */
+struct kind {
+    /* Would the result be right? From what is known of types and shapes. */
+    OrtStatus *(*claims)(const struct group *g, bool *yes);
+    /* Makes step->impl of the attributes and constants; NULL: there is nothing to make. */
+    OrtStatus *(*compile)(struct step *s, const struct group *g);
+    OrtStatus *(*compute)(struct step *s, struct call *c);
+    void (*release)(struct step *s); /* takes a half-made impl; NULL: nothing to release */
+};
+
+extern const struct kind matrix_kind, conv_kind, quantize_kind, dequantize_kind, dynamic_kind;
+
+/* ---- factory.c, provider.c, match.c ------------------------------------------------------------ */
+
+extern const char provider_name[];
+OrtStatus *provider_create(const OrtApi *ort, const OrtSessionOptions *options,
+                           struct provider **provider);
+void provider_release(struct provider *provider);
+
+/* The group of which this node is the core, of the whole graph; g->op is NULL if there is none. */
+OrtStatus *match(const OrtApi *ort, const OrtNode *core, struct group *g);
+
+/* ---- graph.c ----------------------------------------------------------------------------------- */
+
+OrtStatus *fail(const OrtApi *ort, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Of a failed call of the library. */
+OrtStatus *fail_qdot(const OrtApi *ort, const struct qdot_error *err);
+
+OrtStatus *graph_nodes(const OrtApi *ort, const OrtGraph *graph, const OrtNode ***nodes,
+                       size_t *count); /* to be freed */
+OrtStatus *node_is(const OrtApi *ort, const OrtNode *node, const char *domain, const char *name,
+                   bool *is);
+/* Inputs or outputs: at most 'capacity' are stored, absent ones as NULL; *count is how many there are. */
+OrtStatus *node_inputs(const OrtApi *ort, const OrtNode *node, const OrtValueInfo **values,
+                       size_t capacity, size_t *count);
+OrtStatus *node_outputs(const OrtApi *ort, const OrtNode *node, const OrtValueInfo **values,
+                        size_t capacity, size_t *count);
+OrtStatus *node_int(const OrtApi *ort, const OrtNode *node, const char *name, int64_t *value);
+OrtStatus *node_float(const OrtApi *ort, const OrtNode *node, const char *name, float *value);
+/* *count: capacity before, how many there are after, 0 when there is no such attribute. */
+OrtStatus *node_ints(const OrtApi *ort, const OrtNode *node, const char *name, int64_t *values,
+                     size_t *count);
+OrtStatus *node_string(const OrtApi *ort, const OrtNode *node, const char *name, char *text,
+                       size_t bytes); /* unchanged when there is no such attribute */
+
+OrtStatus *value_of(const OrtApi *ort, const OrtValueInfo *info, struct value *value);
+OrtStatus *value_constant(const OrtApi *ort, const OrtValueInfo *info, struct tensor *tensor);
+OrtStatus *value_producer(const OrtApi *ort, const OrtValueInfo *info, const OrtNode **node);
+/* The only consumer, of its first input; NULL if there are others, or the value is an output. */
+OrtStatus *value_only_consumer(const OrtApi *ort, const OrtValueInfo *info, const OrtNode **node);
+OrtStatus *tensor_of(const OrtApi *ort, const OrtValue *value, struct tensor *tensor);
+
+static inline bool is_int8(ONNXTensorElementDataType type)
+{
+    return type == ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8 ||
+           type == ONNX_TENSOR_ELEMENT_DATA_TYPE_INT8;
+}
+/* May it be one value? True as well when nothing is known. */
+bool value_may_be_one(const struct value *v);
+/* u8, s8 or s32, whichever it is. */
+int32_t tensor_int(const struct tensor *t, size_t i);
+size_t type_bytes(ONNXTensorElementDataType type);
+
+/* ---- call.c ------------------------------------------------------------------------------------ */
+
+OrtStatus *call_output(struct call *c, size_t index, const int64_t *dims, size_t rank, void **data);
+/* Memory of the runtime until the call ends; at most one piece a call. */
+OrtStatus *call_scratch(struct call *c, size_t bytes, void **memory);
+void call_end(struct call *c);
+/* Does parts of [0, count), none much smaller than 'grain', on the runtime's threads. */
+OrtStatus *call_share(struct call *c, size_t count, size_t grain,
+                      void (*part)(void *arg, size_t begin, size_t end), void *arg);
+/* The library's parallel_for: ctx is the call, or NULL while ops are made. */
+void call_parallel_for(void *ctx, void (*task)(void *arg, size_t i), void *arg, size_t count);
+
+#endif

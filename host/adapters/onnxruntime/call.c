@@ -1,0 +1,71 @@
+/* One call of a step. */
+#include "adapter.h"
+
+OrtStatus *call_output(struct call *c, size_t index, const int64_t *dims, size_t rank, void **data)
+{
+    OrtValue *value = NULL;
+    TRY(c->ort->KernelContext_GetOutput(c->context, index, dims, rank, &value));
+    return c->ort->GetTensorMutableData(value, data);
+}
+
+OrtStatus *call_scratch(struct call *c, size_t bytes, void **memory)
+{
+    OrtMemoryInfo *info = NULL;
+    *memory = NULL;
+    TRY(c->ort->CreateCpuMemoryInfo(OrtArenaAllocator, OrtMemTypeDefault, &info));
+    OrtStatus *const status = c->ort->KernelContext_GetAllocator(c->context, info, &c->allocator);
+    c->ort->ReleaseMemoryInfo(info);
+    if (status)
+        return status;
+    c->scratch = c->allocator->Alloc(c->allocator, bytes ? bytes : 1);
+    *memory = c->scratch;
+    return c->scratch ? NULL : fail(c->ort, "no memory for %zu bytes", bytes);
+}
+
+void call_end(struct call *c)
+{
+    if (c->scratch)
+        c->allocator->Free(c->allocator, c->scratch);
+    if (c->allocator)
+        c->ort->ReleaseAllocator(c->allocator);
+}
+
+/* ---- threads ----------------------------------------------------------------------------------- */
+
+struct share {
+    size_t count, parts;
+    void (*part)(void *arg, size_t begin, size_t end);
+    void *arg;
+};
+
+static void do_share(void *arg, size_t i)
+{
+    const struct share *s = arg;
+    s->part(s->arg, s->count * i / s->parts, s->count * (i + 1) / s->parts);
+}
+
+OrtStatus *call_share(struct call *c, size_t count, size_t grain,
+                      void (*part)(void *arg, size_t begin, size_t end), void *arg)
+{
+    struct share s = {count, count / grain, part, arg};
+    if (s.parts > c->provider->threads)
+        s.parts = c->provider->threads;
+    if (s.parts > 1)
+        return c->ort->KernelContext_ParallelFor(c->context, do_share, s.parts, s.parts, &s);
+    part(arg, 0, count);
+    return NULL;
+}
+
+void call_parallel_for(void *ctx, void (*task)(void *arg, size_t i), void *arg, size_t count)
+{
+    const struct call *c = ctx;
+    OrtStatus *status = NULL;
+    if (c)
+        status = c->ort->KernelContext_ParallelFor(c->context, task, count, count, arg);
+    if (c && !status)
+        return;
+    if (status)
+        c->ort->ReleaseStatus(status);
+    for (size_t i = 0; i < count; i++) /* when an op is made there is no call, and no pool */
+        task(arg, i);
+}

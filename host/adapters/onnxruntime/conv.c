@@ -1,0 +1,235 @@
+/* Convolutions: ConvInteger, QLinearConv, and Conv of quantised operands; one or two dimensions. */
+#include <stdlib.h>
+#include <string.h>
+#include "product.h"
+
+/* Images of a run where the batch is not known beforehand; more are several runs. */
+#define IMAGES 4096
+
+enum padding { PAD_GIVEN, PAD_VALID, PAD_SAME_UPPER, PAD_SAME_LOWER };
+
+struct conv {
+    struct product product;
+    enum padding padding;
+    size_t dimensions; /* 1 or 2 */
+    int64_t strides[2], dilations[2], pads[4];
+    int64_t group;
+    size_t images; /* of one run at most */
+};
+
+/* ---- what is claimed --------------------------------------------------------------------------- */
+
+/* Attributes of one dimension are those of a picture of one line. */
+static OrtStatus *read_pairs(const struct group *g, const char *name, size_t dimensions,
+                             int64_t *pair, bool *fit)
+{
+    int64_t given[4] = {1, 1};
+    size_t count = 4;
+    TRY(node_ints(g->ort, g->core, name, given, &count));
+    *fit = *fit && (count == 0 || count == dimensions);
+    pair[0] = dimensions == 1 ? 1 : given[0];
+    pair[1] = given[dimensions - 1];
+    *fit = *fit && pair[0] > 0 && pair[1] > 0;
+    return NULL;
+}
+
+static OrtStatus *read_attributes(const struct group *g, struct conv *p, bool *fit)
+{
+    int64_t pads[8] = {0};
+    size_t count = 8;
+    char mode[16] = "NOTSET";
+    *fit = true;
+    p->dimensions = g->values[W].rank - 2;
+    p->group = 1;
+    TRY(read_pairs(g, "strides", p->dimensions, p->strides, fit));
+    TRY(read_pairs(g, "dilations", p->dimensions, p->dilations, fit));
+    TRY(node_int(g->ort, g->core, "group", &p->group));
+    TRY(node_ints(g->ort, g->core, "pads", pads, &count));
+    TRY(node_string(g->ort, g->core, "auto_pad", mode, sizeof(mode)));
+    *fit = *fit && p->group > 0 && (count == 0 || count == 2 * p->dimensions);
+    for (size_t i = 0; i < p->dimensions; i++) {
+        const size_t to = i + 2 - p->dimensions;
+        p->pads[to] = pads[i];
+        p->pads[to + 2] = pads[i + p->dimensions];
+        *fit = *fit && pads[i] >= 0 && pads[i + p->dimensions] >= 0;
+    }
+    p->padding = strcmp(mode, "VALID") == 0        ? PAD_VALID
+                 : strcmp(mode, "SAME_UPPER") == 0 ? PAD_SAME_UPPER
+                 : strcmp(mode, "SAME_LOWER") == 0 ? PAD_SAME_LOWER
+                                                   : PAD_GIVEN;
+    return NULL;
+}
+
+static OrtStatus *claims(const struct group *g, bool *yes)
+{
+    const struct value *v = g->values;
+    struct conv p;
+    *yes = (v[W].rank == 3 || v[W].rank == 4) && (v[X].rank == 0 || v[X].rank == v[W].rank) &&
+           value_may_be_one(&v[X_ZERO]);
+    if (*yes)
+        TRY(product_types_fit(g, 0, yes));
+    if (*yes)
+        TRY(read_attributes(g, &p, yes));
+    const bool out_fits =
+        is_int8(g->out.type) || g->out.type == ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32;
+    *yes = *yes && out_fits && product_counts_fit(g, v[W].dims[0]);
+    return NULL;
+}
+
+/* ---- geometry ---------------------------------------------------------------------------------- */
+
+static void same_padding(const struct conv *p, size_t i, int64_t size, int64_t kernel,
+                         size_t *before, size_t *after)
+{
+    const int64_t out = (size + p->strides[i] - 1) / p->strides[i];
+    const int64_t need = (out - 1) * p->strides[i] + (kernel - 1) * p->dilations[i] + 1 - size;
+    const size_t total = need > 0 ? (size_t)need : 0;
+    *before = p->padding == PAD_SAME_LOWER ? (total + 1) / 2 : total / 2;
+    *after = total - *before;
+}
+
+static OrtStatus *geometry(const struct step *s, const struct tensor *x, const struct tensor *w,
+                           struct qdot_conv *g)
+{
+    const struct conv *p = s->impl;
+    const size_t first = 4 - (p->dimensions + 2); /* a line is a picture of one line */
+    int64_t in[4] = {1, 1, 1, 1}, kernel[4] = {1, 1, 1, 1};
+    if (x->rank != w->rank || w->rank != p->dimensions + 2)
+        return fail(s->provider->ort, "%s: expected X and W of rank %zu, got %zu and %zu",
+                    s->op->name, p->dimensions + 2, x->rank, w->rank);
+    for (size_t i = 0; i < x->rank; i++) {
+        const size_t to = i < 2 ? i : i + first;
+        in[to] = x->dims[i];
+        kernel[to] = w->dims[i];
+    }
+    if (in[1] != kernel[1] * p->group)
+        return fail(s->provider->ort, "%s: expected %lld channels, got %lld", s->op->name,
+                    (long long)(kernel[1] * p->group), (long long)in[1]);
+    memset(g, 0, sizeof(*g));
+    g->layout = QDOT_NCHW;
+    g->batch = p->images;
+    g->channels = (size_t)in[1];
+    g->height = (size_t)in[2];
+    g->width = (size_t)in[3];
+    g->out_channels = (size_t)kernel[0];
+    g->kernel_h = (size_t)kernel[2];
+    g->kernel_w = (size_t)kernel[3];
+    g->stride_h = (size_t)p->strides[0];
+    g->stride_w = (size_t)p->strides[1];
+    g->dilation_h = (size_t)p->dilations[0];
+    g->dilation_w = (size_t)p->dilations[1];
+    g->groups = (size_t)p->group;
+    if (p->padding == PAD_GIVEN) {
+        g->pad_top = (size_t)p->pads[0];
+        g->pad_left = (size_t)p->pads[1];
+        g->pad_bottom = (size_t)p->pads[2];
+        g->pad_right = (size_t)p->pads[3];
+    } else if (p->padding != PAD_VALID) {
+        same_padding(p, 0, in[2], kernel[2], &g->pad_top, &g->pad_bottom);
+        same_padding(p, 1, in[3], kernel[3], &g->pad_left, &g->pad_right);
+    }
+    return NULL;
+}
+
+/* ---- the op ------------------------------------------------------------------------------------ */
+
+static OrtStatus *make(const struct step *s, const struct tensor *in, bool anew)
+{
+    struct conv *p = s->impl;
+    struct qdot_op_desc shape;
+    memset(&shape, 0, sizeof(shape));
+    product_set_types(&shape, s, in);
+    shape.kind = QDOT_CONV;
+    TRY(geometry(s, &in[X], &in[W], &shape.conv));
+    return product_make(&p->product, s, in, &shape, shape.conv.out_channels, in[W].data, anew);
+}
+
+static bool is_known(const struct value *v)
+{
+    bool known = v->rank > 0;
+    for (size_t i = 1; i < v->rank; i++)
+        known = known && v->dims[i] > 0;
+    return known;
+}
+
+static OrtStatus *compile(struct step *s, const struct group *g)
+{
+    struct conv *p = s->impl = calloc(1, sizeof(*p));
+    const struct value *x = &g->values[X];
+    bool fit;
+    if (!p)
+        return fail(g->ort, "no memory for a convolution");
+    product_start(&p->product);
+    TRY(read_attributes(g, p, &fit));
+    p->images = x->rank && x->dims[0] > 0 && x->dims[0] < IMAGES ? (size_t)x->dims[0] : IMAGES;
+    p->product.fixed = product_is_constant(s, false) && s->in[W].tensor.count > 0;
+    if (!p->product.fixed || !is_known(x))
+        return NULL;
+    struct tensor in[SLOTS];
+    for (size_t i = 0; i < SLOTS; i++)
+        in[i] = s->in[i].tensor;
+    in[X].type = x->type;
+    in[X].rank = x->rank;
+    memcpy(in[X].dims, x->dims, sizeof(x->dims));
+    s->in[W].given_up = true;
+    return make(s, in, true);
+}
+
+/* ---- a call ------------------------------------------------------------------------------------ */
+
+static OrtStatus *run_all(struct step *s, struct call *c)
+{
+    struct conv *p = s->impl;
+    struct qdot_conv g;
+    struct qdot_error err = {0};
+    size_t height, width;
+    void *out;
+    TRY(geometry(s, &c->in[X], &c->in[W], &g));
+    if (qdot_conv_output(&g, &height, &width, &err))
+        return fail_qdot(c->ort, &err);
+    const int64_t dims[4] = {c->in[X].dims[0], (int64_t)g.out_channels, (int64_t)height,
+                             (int64_t)width};
+    const int64_t line[3] = {dims[0], dims[1], dims[3]};
+    TRY(call_output(c, 0, p->dimensions == 1 ? line : dims, p->dimensions + 2, &out));
+    if (dims[0] == 0)
+        return NULL;
+    if (!p->product.fixed || !p->product.op || memcmp(&g, &p->product.shape.conv, sizeof(g)) != 0) {
+        if (s->in[W].given_up) /* the shape was known, and the runtime keeps to it */
+            return fail(c->ort, "%s: an input of another shape than the model says", s->op->name);
+        TRY(make(s, c->in, !s->in[W].constant));
+    }
+    const size_t images = (size_t)dims[0];
+    const size_t x_bytes = g.channels * g.height * g.width;
+    const size_t out_bytes = g.out_channels * height * width * type_bytes(s->out_type);
+    for (size_t i = 0; i < images; i += p->images) {
+        const struct qdot_run r = {
+            .size = sizeof(r),
+            .m = images - i < p->images ? images - i : p->images,
+            .a.host = (const uint8_t *)c->in[X].data + i * x_bytes,
+            .out.host = (uint8_t *)out + i * out_bytes,
+            .threads_ctx = c,
+        };
+        if (qdot_op_run(p->product.op, &r, &err))
+            return fail_qdot(c->ort, &err);
+    }
+    return NULL;
+}
+
+static OrtStatus *compute(struct step *s, struct call *c)
+{
+    struct conv *p = s->impl;
+    pthread_mutex_lock(&p->product.lock);
+    OrtStatus *const status = run_all(s, c);
+    pthread_mutex_unlock(&p->product.lock);
+    return status;
+}
+
+static void release(struct step *s)
+{
+    struct conv *p = s->impl;
+    if (p)
+        product_release(&p->product);
+    free(p);
+}
+
+const struct kind conv_kind = {claims, compile, compute, release};

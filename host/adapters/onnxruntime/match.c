@@ -1,0 +1,216 @@
+/*
+ * Which nodes of a graph are one step. Integer ops are one by themselves. A float op is one together
+ * with the DequantizeLinear nodes of all its inputs and the QuantizeLinear of its output, and with a
+ * Relu or Clip between the two where saturation does the same: those are the groups for which the
+ * runtime's CPU provider has a quantised kernel, and only so are its bits ours.
+ */
+#include <float.h>
+#include <string.h>
+#include "adapter.h"
+
+#define SLOTS_OF(...) ((const uint8_t[]){__VA_ARGS__, NO_SLOT})
+#define LINEAR X, X_SCALE, X_ZERO, W, W_SCALE, W_ZERO
+
+static const struct op ops[] = {
+    {"", "MatMulInteger", &matrix_kind, SLOTS_OF(X, W, X_ZERO, W_ZERO), false, 0},
+    {"", "QLinearMatMul", &matrix_kind, SLOTS_OF(LINEAR, Y_SCALE, Y_ZERO), false, 0},
+    {"com.microsoft", "QGemm", &matrix_kind, SLOTS_OF(LINEAR, BIAS, Y_SCALE, Y_ZERO), false, 1},
+    {"", "MatMul", &matrix_kind, SLOTS_OF(X, W), true, 0},
+    {"", "Gemm", &matrix_kind, SLOTS_OF(X, W, BIAS), true, 1},
+    {"", "ConvInteger", &conv_kind, SLOTS_OF(X, W, X_ZERO, W_ZERO), false, 0},
+    {"", "QLinearConv", &conv_kind, SLOTS_OF(LINEAR, Y_SCALE, Y_ZERO, BIAS), false, 0},
+    {"", "Conv", &conv_kind, SLOTS_OF(X, W, BIAS), true, 0},
+    {"", "QuantizeLinear", &quantize_kind, SLOTS_OF(X, Y_SCALE, Y_ZERO), false, 0},
+    {"com.microsoft", "QuantizeLinear", &quantize_kind, SLOTS_OF(X, Y_SCALE, Y_ZERO), false, 0},
+    {"", "DequantizeLinear", &dequantize_kind, SLOTS_OF(X, X_SCALE, X_ZERO), false, 0},
+    {"com.microsoft", "DequantizeLinear", &dequantize_kind, SLOTS_OF(X, X_SCALE, X_ZERO), false, 0},
+    {"", "DynamicQuantizeLinear", &dynamic_kind, SLOTS_OF(X), false, 0},
+};
+
+static OrtStatus *op_of(const OrtApi *ort, const OrtNode *node, const struct op **op)
+{
+    *op = NULL;
+    for (size_t i = 0; i < sizeof(ops) / sizeof(*ops) && !*op; i++) {
+        bool is;
+        TRY(node_is(ort, node, ops[i].domain, ops[i].name, &is));
+        if (is)
+            *op = &ops[i];
+    }
+    return NULL;
+}
+
+static OrtStatus *is_quantisation(const OrtApi *ort, const OrtNode *node, const char *name,
+                                  bool *is)
+{
+    TRY(node_is(ort, node, "", name, is));
+    if (!*is)
+        TRY(node_is(ort, node, "com.microsoft", name, is));
+    int64_t block = 0;
+    if (*is)
+        TRY(node_int(ort, node, "block_size", &block));
+    *is = *is && block == 0;
+    return NULL;
+}
+
+/* ---- before the op ----------------------------------------------------------------------------- */
+
+/* The DequantizeLinear whose output goes to this input and nowhere else, or NULL. */
+static OrtStatus *dequantize_of(const OrtApi *ort, const OrtValueInfo *info, const OrtNode **node)
+{
+    bool leaves, is;
+    size_t consumers;
+    TRY(value_producer(ort, info, node));
+    if (!*node)
+        return NULL;
+    TRY(is_quantisation(ort, *node, "DequantizeLinear", &is));
+    TRY(ort->ValueInfo_IsGraphOutput(info, &leaves));
+    TRY(ort->ValueInfo_GetValueNumConsumers(info, &consumers));
+    if (!is || leaves || consumers != 1)
+        *node = NULL;
+    return NULL;
+}
+
+/* Values, scale and zero point of a quantised input go to this slot and the next two; of a bias only
+ * its values, as the runtime takes it. */
+static OrtStatus *take_input(struct group *g, const OrtValueInfo *info, size_t slot, bool *taken)
+{
+    const OrtNode *node;
+    const OrtValueInfo *inputs[3] = {NULL};
+    size_t count;
+    TRY(dequantize_of(g->ort, info, &node));
+    *taken = node != NULL;
+    if (!node)
+        return NULL;
+    TRY(node_inputs(g->ort, node, inputs, 3, &count));
+    for (size_t i = 0; i < (slot == BIAS ? 1 : 3); i++)
+        TRY(value_of(g->ort, inputs[i], &g->values[slot + i]));
+    g->nodes[g->node_count++] = node;
+    if (slot == W)
+        g->w_from = node;
+    return NULL;
+}
+
+/* ---- behind the op ----------------------------------------------------------------------------- */
+
+static OrtStatus *constant_float(const OrtApi *ort, const OrtValueInfo *info, float *value,
+                                 bool *known)
+{
+    struct value v;
+    struct tensor t;
+    TRY(value_of(ort, info, &v));
+    *known = v.constant && v.type == ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT && value_may_be_one(&v);
+    if (!*known)
+        return NULL;
+    TRY(value_constant(ort, info, &t));
+    memcpy(value, t.data, sizeof(*value));
+    return NULL;
+}
+
+/* Does quantisation by Y_SCALE and Y_ZERO saturate all that a Relu or Clip would cut? */
+static OrtStatus *is_redundant(const struct group *g, const OrtNode *node, bool relu, bool *is)
+{
+    const struct value *scale = &g->values[Y_SCALE], *zero = &g->values[Y_ZERO];
+    const OrtValueInfo *inputs[3] = {NULL};
+    struct tensor t = {0};
+    float step, low = 0, high = FLT_MAX;
+    size_t count;
+    bool known = true;
+    *is = false;
+    TRY(constant_float(g->ort, scale->info, &step, &known));
+    if (!known || !zero->constant || !is_int8(zero->type) || !value_may_be_one(zero))
+        return NULL;
+    TRY(value_constant(g->ort, zero->info, &t));
+    if (!relu) {
+        low = -FLT_MAX;
+        TRY(node_inputs(g->ort, node, inputs, 3, &count));
+        if (inputs[1])
+            TRY(constant_float(g->ort, inputs[1], &low, &known));
+        if (known && inputs[2])
+            TRY(constant_float(g->ort, inputs[2], &high, &known));
+    }
+    const int32_t least = zero->type == ONNX_TENSOR_ELEMENT_DATA_TYPE_INT8 ? -128 : 0;
+    const int32_t z = tensor_int(&t, 0);
+    *is = known && low <= (float)(least - z) * step && high >= (float)(least + 255 - z) * step;
+    return NULL;
+}
+
+/* The QuantizeLinear that alone takes the output of the core, a Relu or Clip between them or not. */
+static OrtStatus *take_output(struct group *g, bool *taken)
+{
+    const OrtValueInfo *value = NULL, *inputs[3] = {NULL};
+    const OrtNode *node, *between = NULL;
+    size_t count;
+    bool relu = false, clip = false;
+    *taken = false;
+    TRY(node_outputs(g->ort, g->core, &value, 1, &count));
+    TRY(value_only_consumer(g->ort, value, &node));
+    if (node) {
+        TRY(node_is(g->ort, node, "", "Relu", &relu));
+        TRY(node_is(g->ort, node, "", "Clip", &clip));
+    }
+    if (relu || clip) {
+        between = node;
+        TRY(node_outputs(g->ort, between, &value, 1, &count));
+        TRY(value_only_consumer(g->ort, value, &node));
+        g->nodes[g->node_count++] = between;
+    }
+    if (node)
+        TRY(is_quantisation(g->ort, node, "QuantizeLinear", taken));
+    if (!*taken)
+        return NULL;
+    TRY(node_inputs(g->ort, node, inputs, 3, &count));
+    TRY(value_of(g->ort, inputs[1], &g->values[Y_SCALE]));
+    TRY(value_of(g->ort, inputs[2], &g->values[Y_ZERO]));
+    g->nodes[g->node_count++] = node;
+    TRY(node_outputs(g->ort, node, &value, 1, &count));
+    TRY(value_of(g->ort, value, &g->out));
+    return between ? is_redundant(g, between, relu, taken) : NULL;
+}
+
+/* ---- the group --------------------------------------------------------------------------------- */
+
+/* All inputs by their slots; 'whole' is false when one of a float op is not dequantised. */
+static OrtStatus *take_inputs(struct group *g, bool *whole)
+{
+    const OrtValueInfo *inputs[SLOTS] = {NULL};
+    size_t count;
+    *whole = true;
+    TRY(node_inputs(g->ort, g->core, inputs, SLOTS, &count));
+    for (size_t i = 0; g->op->slots[i] != NO_SLOT && *whole; i++) {
+        if (i >= count || !inputs[i])
+            continue;
+        if (g->op->floating)
+            TRY(take_input(g, inputs[i], g->op->slots[i], whole));
+        else
+            TRY(value_of(g->ort, inputs[i], &g->values[g->op->slots[i]]));
+    }
+    return NULL;
+}
+
+OrtStatus *match(const OrtApi *ort, const OrtNode *core, struct group *g)
+{
+    const struct op *op;
+    const OrtValueInfo *output = NULL;
+    size_t count;
+    bool whole;
+    g->op = NULL;
+    TRY(op_of(ort, core, &op));
+    if (!op)
+        return NULL;
+    memset(g, 0, sizeof(*g));
+    g->ort = ort;
+    g->op = op;
+    g->core = core;
+    g->nodes[g->node_count++] = core;
+    g->slot_count = SLOTS;
+    TRY(node_outputs(ort, core, &output, 1, &count));
+    TRY(value_of(ort, output, &g->out));
+    TRY(take_inputs(g, &whole));
+    if (whole && op->floating)
+        TRY(take_output(g, &whole));
+    if (whole)
+        TRY(op->kind->claims(g, &whole));
+    if (!whole)
+        g->op = NULL;
+    return NULL;
+}

@@ -1,0 +1,431 @@
+/* The provider: what it claims of a graph, the steps it makes of that, and their calls. */
+#include <ctype.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "adapter.h"
+
+/* ---- what is claimed --------------------------------------------------------------------------- */
+
+/* A graph's nodes and which of them belong to a group already. */
+struct claim {
+    const OrtApi *ort;
+    const OrtNode **nodes;
+    bool *taken;
+    size_t count;
+};
+
+static bool is_taken(const struct claim *c, const OrtNode *node)
+{
+    for (size_t i = 0; i < c->count; i++)
+        if (c->nodes[i] == node)
+            return c->taken[i];
+    return false;
+}
+
+static OrtStatus *is_named(const struct claim *c, const OrtNode *node, const char *name, bool *is)
+{
+    const char *type;
+    TRY(c->ort->Node_GetOperatorType(node, &type));
+    *is = strcmp(type, name) == 0;
+    return NULL;
+}
+
+/* A node that is not ours, with DequantizeLinear before it: the runtime may have a quantised kernel
+ * for it, which needs its DequantizeLinear and QuantizeLinear nodes left where they are. */
+static OrtStatus *has_dequantized(const struct claim *c, const OrtNode *node, bool *has)
+{
+    const OrtValueInfo *inputs[64] = {NULL};
+    size_t count;
+    TRY(node_inputs(c->ort, node, inputs, 64, &count));
+    *has = false;
+    for (size_t i = 0; i < count && !*has; i++) {
+        const OrtNode *before;
+        TRY(value_producer(c->ort, inputs[i], &before));
+        if (before)
+            TRY(is_named(c, before, "DequantizeLinear", has));
+    }
+    return NULL;
+}
+
+static OrtStatus *quantize_is_ours(const struct claim *c, const struct group *g, bool *ours)
+{
+    const OrtNode *before;
+    bool has = false;
+    TRY(value_producer(c->ort, g->values[X].info, &before));
+    if (before && !is_taken(c, before))
+        TRY(has_dequantized(c, before, &has));
+    *ours = !has;
+    return NULL;
+}
+
+static OrtStatus *dequantize_is_ours(const struct claim *c, const struct group *g, bool *ours)
+{
+    const OrtNode *after[64] = {NULL};
+    int64_t inputs[64];
+    size_t count;
+    *ours = false;
+    TRY(c->ort->ValueInfo_GetValueNumConsumers(g->out.info, &count));
+    if (count > 64)
+        return NULL;
+    TRY(c->ort->ValueInfo_GetValueConsumers(g->out.info, after, inputs, count));
+    *ours = true;
+    for (size_t i = 0; i < count && *ours; i++) {
+        TRY(is_named(c, after[i], "QuantizeLinear", ours));
+        *ours = *ours || is_taken(c, after[i]);
+    }
+    return NULL;
+}
+
+static OrtStatus *claim_group(struct claim *c, const struct provider *p, const struct group *g,
+                              OrtEpGraphSupportInfo *support)
+{
+    const OrtNodeFusionOptions options = {ADAPTER_API, true};
+    for (size_t i = 0; i < g->node_count; i++)
+        if (is_taken(c, g->nodes[i]))
+            return NULL;
+    TRY(p->ep->EpGraphSupportInfo_AddNodesToFuse(support, g->nodes, g->node_count, &options));
+    for (size_t i = 0; i < c->count; i++)
+        for (size_t j = 0; j < g->node_count; j++)
+            if (c->nodes[i] == g->nodes[j])
+                c->taken[i] = true;
+    return NULL;
+}
+
+static OrtStatus *claim_node(struct claim *c, const struct provider *p, const OrtNode *node,
+                             bool edges, OrtEpGraphSupportInfo *support)
+{
+    struct group g;
+    bool ours = true;
+    TRY(match(c->ort, node, &g));
+    if (!g.op)
+        return NULL;
+    const bool quantize = g.op->kind == &quantize_kind;
+    const bool dequantize = g.op->kind == &dequantize_kind;
+    if ((quantize || dequantize) != edges)
+        return NULL;
+    if (quantize)
+        TRY(quantize_is_ours(c, &g, &ours));
+    if (dequantize)
+        TRY(dequantize_is_ours(c, &g, &ours));
+    return ours ? claim_group(c, p, &g, support) : NULL;
+}
+
+/* Groups first; then the QuantizeLinear and DequantizeLinear nodes that are left at their edges. */
+static OrtStatus *claim_all(struct claim *c, const struct provider *p,
+                            OrtEpGraphSupportInfo *support)
+{
+    for (int edges = 0; edges < 2; edges++)
+        for (size_t i = 0; i < c->count; i++)
+            if (!c->taken[i])
+                TRY(claim_node(c, p, c->nodes[i], edges, support));
+    return NULL;
+}
+
+static OrtStatus *ORT_API_CALL get_capability(OrtEp *base, const OrtGraph *graph,
+                                              OrtEpGraphSupportInfo *support) NO_EXCEPTION
+{
+    const struct provider *p = (const struct provider *)base;
+    struct claim c = {.ort = p->ort};
+    TRY(graph_nodes(p->ort, graph, &c.nodes, &c.count));
+    c.taken = calloc(c.count + 1, sizeof(*c.taken));
+    OrtStatus *const status =
+        c.taken ? claim_all(&c, p, support) : fail(p->ort, "no memory for %zu nodes", c.count);
+    free(c.taken);
+    free(c.nodes);
+    return status;
+}
+
+/* ---- steps ------------------------------------------------------------------------------------- */
+
+static void release_step(struct step *s)
+{
+    if (!s)
+        return;
+    if (s->op && s->op->kind->release)
+        s->op->kind->release(s);
+    for (size_t i = 0; s->in && i < s->slot_count; i++)
+        if (s->in[i].constant && !s->in[i].borrowed)
+            free((void *)(uintptr_t)s->in[i].tensor.data);
+    free(s->in);
+    free(s);
+}
+
+static OrtStatus *find_input(const struct step *s, const OrtNode *fused, const OrtValueInfo *info,
+                             size_t *index)
+{
+    const OrtApi *ort = s->provider->ort;
+    const OrtValueInfo *inputs[64] = {NULL};
+    const char *wanted, *name;
+    size_t count;
+    TRY(ort->GetValueInfoName(info, &wanted));
+    TRY(node_inputs(ort, fused, inputs, 64, &count));
+    for (size_t i = 0; i < count; i++) {
+        TRY(ort->GetValueInfoName(inputs[i], &name));
+        *index = i;
+        if (strcmp(name, wanted) == 0)
+            return NULL;
+    }
+    return fail(ort, "'%s' is no input of the fused node", wanted);
+}
+
+/* Where each value of the group comes from. The data of constants is the runtime's for now. */
+static OrtStatus *set_sources(struct step *s, const struct group *g, const OrtNode *fused)
+{
+    for (size_t i = 0; i < s->slot_count; i++) {
+        struct source *in = &s->in[i];
+        const struct value *v = &g->values[i];
+        in->given = v->info != NULL;
+        if (in->given && v->constant) {
+            TRY(value_constant(g->ort, v->info, &in->tensor));
+            in->constant = in->borrowed = true;
+        } else if (in->given) {
+            TRY(find_input(s, fused, v->info, &in->index));
+        }
+    }
+    return NULL;
+}
+
+/* The runtime drops its constants: what calls will read is copied. */
+static OrtStatus *keep_constants(struct step *s)
+{
+    for (size_t i = 0; i < s->slot_count; i++) {
+        struct source *in = &s->in[i];
+        if (!in->constant)
+            continue;
+        const size_t bytes = in->tensor.count * type_bytes(in->tensor.type);
+        const void *data = in->tensor.data;
+        in->tensor.data = NULL;
+        in->borrowed = false;
+        if (in->given_up)
+            continue;
+        void *copy = malloc(bytes ? bytes : 1);
+        if (!copy)
+            return fail(s->provider->ort, "no memory for %zu bytes of constants", bytes);
+        memcpy(copy, data, bytes);
+        in->tensor.data = copy;
+    }
+    return NULL;
+}
+
+static OrtStatus *compute_step(struct step *s, struct call *c)
+{
+    for (size_t i = 0; i < s->slot_count; i++) {
+        const OrtValue *value = NULL;
+        c->in[i] = s->in[i].tensor;
+        if (!s->in[i].given || s->in[i].constant)
+            continue;
+        TRY(c->ort->KernelContext_GetInput(c->context, s->in[i].index, &value));
+        TRY(tensor_of(c->ort, value, &c->in[i]));
+    }
+    return s->op->kind->compute(s, c);
+}
+
+static OrtStatus *ORT_API_CALL create_state(OrtNodeComputeInfo *info,
+                                            OrtNodeComputeContext *context, void **state)
+{
+    (void)context;
+    *state = info;
+    return NULL;
+}
+
+static void ORT_API_CALL release_state(OrtNodeComputeInfo *info, void *state)
+{
+    (void)info;
+    (void)state;
+}
+
+static OrtStatus *ORT_API_CALL compute(OrtNodeComputeInfo *info, void *state,
+                                       OrtKernelContext *context)
+{
+    struct step *s = (struct step *)info;
+    struct tensor in[MAX_SLOTS];
+    struct call c = {
+        .ort = s->provider->ort, .provider = s->provider, .context = context, .in = in};
+    (void)state;
+    OrtStatus *const status = compute_step(s, &c);
+    call_end(&c);
+    return status;
+}
+
+static OrtStatus *make_step(struct provider *p, const struct group *g, const OrtNode *fused,
+                            struct step **out)
+{
+    struct step *s = calloc(1, sizeof(*s));
+    *out = s;
+    if (!s)
+        return fail(p->ort, "no memory for a step");
+    s->base.ort_version_supported = ADAPTER_API;
+    s->base.CreateState = create_state;
+    s->base.Compute = compute;
+    s->base.ReleaseState = release_state;
+    s->provider = p;
+    s->op = g->op;
+    s->slot_count = g->slot_count;
+    s->out_type = g->out.type;
+    s->in = calloc(s->slot_count, sizeof(*s->in));
+    if (!s->in)
+        return fail(p->ort, "no memory for a step");
+    TRY(set_sources(s, g, fused));
+    if (g->op->kind->compile)
+        TRY(g->op->kind->compile(s, g));
+    return keep_constants(s);
+}
+
+/* The group that is the whole of this graph. */
+static OrtStatus *group_of(struct provider *p, const OrtGraph *graph, struct group *g)
+{
+    const OrtNode **nodes = NULL;
+    size_t count = 0;
+    bool found = false;
+    OrtStatus *status = graph_nodes(p->ort, graph, &nodes, &count);
+    for (size_t i = 0; i < count && !status && !found; i++) {
+        status = match(p->ort, nodes[i], g);
+        found = !status && g->op && g->node_count == count;
+    }
+    free(nodes);
+    if (!status && !found)
+        status = fail(p->ort, "a fused graph of %zu nodes is not one that was claimed", count);
+    return status;
+}
+
+static void ORT_API_CALL release_steps(OrtEp *base, OrtNodeComputeInfo **infos,
+                                       size_t count) NO_EXCEPTION
+{
+    (void)base;
+    for (size_t i = 0; i < count; i++)
+        release_step((struct step *)infos[i]);
+}
+
+static OrtStatus *ORT_API_CALL compile(OrtEp *base, const OrtGraph **graphs, const OrtNode **fused,
+                                       size_t count, OrtNodeComputeInfo **infos,
+                                       OrtNode **context_nodes) NO_EXCEPTION
+{
+    struct provider *p = (struct provider *)base;
+    OrtStatus *status = NULL;
+    (void)context_nodes;
+    for (size_t i = 0; i < count && !status; i++) {
+        struct group g;
+        struct step *s = NULL;
+        status = group_of(p, graphs[i], &g);
+        if (!status)
+            status = make_step(p, &g, fused[i], &s);
+        infos[i] = s ? &s->base : NULL;
+    }
+    if (status) {
+        for (size_t i = 0; i < count; i++)
+            if (infos[i])
+                release_step((struct step *)infos[i]);
+        memset(infos, 0, count * sizeof(*infos));
+    }
+    return status;
+}
+
+/* ---- the provider ------------------------------------------------------------------------------ */
+
+static const char *ORT_API_CALL get_name(const OrtEp *ep) NO_EXCEPTION
+{
+    (void)ep;
+    return provider_name;
+}
+
+/* Options come as entries of the session's: "ep.qdotexecutionprovider.device". */
+struct options {
+    char device[24], threads[24], cache_dir[512];
+};
+
+static OrtStatus *read_option(const OrtApi *ort, struct options *o, const char *name,
+                              const char *value)
+{
+    const struct {
+        const char *name;
+        char *text;
+        size_t bytes;
+    } known[] = {{"device", o->device, sizeof(o->device)},
+                 {"threads", o->threads, sizeof(o->threads)},
+                 {"cache_dir", o->cache_dir, sizeof(o->cache_dir)}};
+    for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++)
+        if (strcmp(name, known[i].name) == 0) {
+            const int length = snprintf(known[i].text, known[i].bytes, "%s", value);
+            return length >= 0 && (size_t)length < known[i].bytes
+                       ? NULL
+                       : fail(ort, "option %s: expected at most %zu characters", name,
+                              known[i].bytes - 1);
+        }
+    return fail(ort, "option '%s': expected device, threads or cache_dir", name);
+}
+
+static OrtStatus *read_options(const OrtApi *ort, const OrtSessionOptions *options,
+                               struct options *o)
+{
+    static const char prefix[] = "ep.qdotexecutionprovider.";
+    OrtKeyValuePairs *entries = NULL;
+    const char *const *keys, *const *values;
+    size_t count;
+    OrtStatus *status = NULL;
+    TRY(ort->GetSessionOptionsConfigEntries(options, &entries));
+    ort->GetKeyValuePairs(entries, &keys, &values, &count);
+    for (size_t i = 0; i < count && !status; i++)
+        if (strncmp(keys[i], prefix, sizeof(prefix) - 1) == 0)
+            status = read_option(ort, o, keys[i] + sizeof(prefix) - 1, values[i]);
+    ort->ReleaseKeyValuePairs(entries);
+    return status;
+}
+
+static size_t usable_processors(void)
+{
+    cpu_set_t set;
+    const int count = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
+    return count < 1 ? 1 : count > 1024 ? 1024 : (size_t)count;
+}
+
+static OrtStatus *open_device(struct provider *p, const struct options *o)
+{
+    struct qdot_error err = {0};
+    char *end;
+    const unsigned long threads = strtoul(o->threads, &end, 10);
+    if (*end || (o->threads[0] && !isdigit((unsigned char)o->threads[0])) || threads > 1024)
+        return fail(p->ort, "option threads: expected 0 to 1024, got '%s'", o->threads);
+    /* How many the runtime's pool has it does not say: by default one a processor. */
+    p->threads = threads ? threads : usable_processors();
+    const struct qdot_device_desc desc = {
+        .size = sizeof(desc),
+        .device = o->device[0] ? o->device : "cpu",
+        .cache_dir = o->cache_dir[0] ? o->cache_dir : NULL,
+        .threads = {p->threads, NULL, call_parallel_for},
+    };
+    return qdot_open(&desc, &p->device, &err) ? fail_qdot(p->ort, &err) : NULL;
+}
+
+OrtStatus *provider_create(const OrtApi *ort, const OrtSessionOptions *options,
+                           struct provider **out)
+{
+    struct options o = {0};
+    *out = NULL;
+    TRY(read_options(ort, options, &o));
+    struct provider *p = calloc(1, sizeof(*p));
+    if (!p)
+        return fail(ort, "no memory for the provider");
+    p->base.ort_version_supported = ADAPTER_API;
+    p->base.GetName = get_name;
+    p->base.GetCapability = get_capability;
+    p->base.Compile = compile;
+    p->base.ReleaseNodeComputeInfos = release_steps;
+    p->ort = ort;
+    p->ep = ort->GetEpApi();
+    OrtStatus *const status = open_device(p, &o);
+    if (status)
+        provider_release(p);
+    else
+        *out = p;
+    return status;
+}
+
+void provider_release(struct provider *p)
+{
+    if (!p)
+        return;
+    qdot_close(p->device);
+    free(p);
+}

@@ -1,0 +1,303 @@
+#!/usr/bin/env python3
+"""Random models of every op that the execution provider claims, against ONNX Runtime's CPU provider:
+no value may differ, and nothing may run elsewhere.
+
+usage: ops.py LIBRARY [--values N] [--models N] [--seed S] [--threads T] [NAME ...]
+"""
+
+import argparse
+import sys
+import zlib
+
+import numpy as np
+from onnx import TensorProto
+
+from common import Graph, TYPES, differing, register, session
+
+INT8 = (np.uint8, np.int8)
+
+
+def values(rng, dtype, shape):
+    low, high = np.iinfo(dtype).min, np.iinfo(dtype).max
+    if rng.integers(4) == 0:  # extremes, whose products would saturate 16 bits
+        return rng.choice(np.array([low, high, 0, high - 1], dtype), shape)
+    return rng.integers(low, high, shape, dtype, endpoint=True)
+
+
+def zero(rng, dtype):
+    return np.array(rng.integers(np.iinfo(dtype).min, np.iinfo(dtype).max, endpoint=True), dtype)
+
+
+def scale(rng, count=None):
+    """Powers of two, which make ties, or anything."""
+    if rng.integers(3) == 0:
+        return np.exp2(np.asarray(rng.integers(-8, -1, count), np.float32))
+    return np.asarray(rng.uniform(0.002, 0.2, count), np.float32)
+
+
+def operands(rng):
+    """Types that the CPU provider takes together."""
+    a = INT8[rng.integers(2)]
+    return a, np.int8 if a == np.int8 else INT8[rng.integers(2)]
+
+
+def y_scale(rng, k, x_scale, w_scale):
+    """Such that outputs fill their range, and some saturate."""
+    spread = np.sqrt(k) * 75 * 75 * float(np.mean(x_scale)) * float(np.mean(w_scale))
+    return np.float32(spread / 60 * 2.0 ** rng.integers(-1, 2))
+
+
+def elements(dtype):
+    return TYPES[np.dtype(dtype)]
+
+
+# ---- products ------------------------------------------------------------------------------------
+
+
+def matrix_shapes(rng):
+    m, k, n = (int(rng.integers(1, 97)) for _ in range(3))
+    return rng.choice(["plain", "batch", "batches", "broadcast", "row"]), m, k, n
+
+
+def shaped(kind, m, k, n):
+    a = {"plain": (m, k), "batch": (2, 3, m, k), "batches": (2, m, k), "broadcast": (3, 1, m, k), "row": (k,)}
+    b = {"plain": (k, n), "batch": (k, n), "batches": (2, k, n), "broadcast": (2, k, n), "row": (k, n)}
+    return a[kind], b[kind]
+
+
+def matmul_integer(rng):
+    g = Graph()
+    a, b = operands(rng)
+    kind, m, k, n = matrix_shapes(rng)
+    a_shape, b_shape = shaped(kind, m, k, n)
+    dims = ["x"] * len(a_shape) if rng.integers(2) else a_shape
+    dims = (*dims[:-1], k)
+    x = g.input(values(rng, a, a_shape), dims)
+    w = (g.constant if rng.integers(3) else g.input)(values(rng, b, b_shape))
+    zeros = []
+    if rng.integers(4):
+        zeros = [(g.constant if rng.integers(2) else g.input)(zero(rng, a))]
+        per_column = len(b_shape) == 2 and rng.integers(2)
+        b_zero = np.array([zero(rng, b) for _ in range(n)], b) if per_column else zero(rng, b)
+        zeros.append(g.constant(b_zero))
+    y = g.node("MatMulInteger", [x, w, *zeros])
+    return g, [(y, TensorProto.INT32)]
+
+
+def qlinear_matmul(rng):
+    g = Graph()
+    a, b = operands(rng)
+    kind, m, k, n = matrix_shapes(rng)
+    a_shape, b_shape = shaped(kind, m, k, n)
+    per_column = len(b_shape) == 2 and rng.integers(2)
+    x_scale, w_scale = scale(rng), scale(rng, n if per_column else None)
+    w_zero = np.full(n, zero(rng, b), b) if per_column else zero(rng, b)
+    give = g.constant if rng.integers(4) else g.input
+    inputs = [
+        g.input(values(rng, a, a_shape)), g.constant(x_scale), give(zero(rng, a)),
+        give(values(rng, b, b_shape)), give(w_scale), give(w_zero),
+        give(y_scale(rng, k, x_scale, w_scale)), g.constant(zero(rng, a)),
+    ]  # fmt: skip
+    return g, [(g.node("QLinearMatMul", inputs), elements(a))]
+
+
+def qgemm(rng):
+    g = Graph()
+    a, b = operands(rng)
+    m, k, n = (int(rng.integers(1, 97)) for _ in range(3))
+    trans = int(rng.integers(2))
+    per_column = rng.integers(2)
+    x_scale, w_scale = scale(rng), scale(rng, n if per_column else None)
+    w_zero = np.full(n, zero(rng, b), b) if per_column else zero(rng, b)
+    x = g.input(values(rng, a, (m, k)), ("m", k))
+    w = g.constant(values(rng, b, (n, k) if trans else (k, n)))
+    bias = g.constant(rng.integers(-9999, 9999, n, np.int32)) if rng.integers(2) else ""
+    inputs = [x, g.constant(x_scale), g.constant(zero(rng, a)), w, g.constant(w_scale), g.constant(w_zero), bias]
+    floats = rng.integers(3) == 0
+    if not floats:
+        inputs += [g.constant(y_scale(rng, k, x_scale, w_scale)), g.constant(zero(rng, a))]
+    alpha = float(rng.choice([1.0, 0.7]))
+    y = g.node("QGemm", inputs, "com.microsoft", transB=trans, alpha=alpha)
+    return g, [(y, TensorProto.FLOAT if floats else elements(a))]
+
+
+# ---- convolutions --------------------------------------------------------------------------------
+
+
+def conv_shape(rng):
+    """Shapes and attributes: plain, grouped, depthwise; one or two dimensions."""
+    sort = rng.integers(4)
+    groups = int(rng.integers(1, 4)) if sort == 1 else 1
+    channels = groups * int(rng.integers(1, 9 if groups > 1 else 33))
+    out = groups * int(rng.integers(1, 9 if groups > 1 else 33))
+    if sort == 2:  # depthwise
+        groups = channels = int(rng.integers(1, 33))
+        out = channels * int(rng.integers(1, 3))
+    rank = 1 if rng.integers(5) == 0 else 2
+    kernel = [int(rng.integers(1, 4)) for _ in range(rank)]
+    strides = [int(rng.integers(1, 3)) for _ in range(rank)]
+    dilations = [int(rng.integers(1, 3)) for _ in range(rank)]
+    size = [int(rng.integers(7, 20)) for _ in range(rank)]
+    attributes = {"group": groups}
+    mode = rng.integers(4)
+    if mode == 0:
+        attributes["auto_pad"] = str(rng.choice(["SAME_UPPER", "SAME_LOWER", "VALID"]))
+        dilations = [1] * rank
+    elif mode == 1:
+        attributes["pads"] = [int(rng.integers(0, 3)) for _ in range(2 * rank)]
+    if rng.integers(2):
+        attributes["kernel_shape"] = kernel
+    attributes["strides"], attributes["dilations"] = strides, dilations
+    batch = int(rng.integers(1, 4))
+    return (batch, channels, *size), (out, channels // groups, *kernel), attributes
+
+
+def batch_dims(rng, shape):
+    sort = rng.integers(3)
+    return shape if sort == 0 else ("n", *shape[1:]) if sort == 1 else ("n", shape[1], *["s%d" % i for i in range(len(shape) - 2)])
+
+
+def conv_integer(rng):
+    g = Graph()
+    x_shape, w_shape, attributes = conv_shape(rng)
+    x = g.input(values(rng, np.uint8, x_shape), batch_dims(rng, x_shape))
+    b = np.uint8  # the CPU provider has no other
+    w = (g.constant if rng.integers(3) else g.input)(values(rng, b, w_shape))
+    zeros = []
+    if rng.integers(4):
+        zeros = [(g.constant if rng.integers(2) else g.input)(zero(rng, np.uint8)), g.constant(zero(rng, b))]
+    y = g.node("ConvInteger", [x, w, *zeros], **attributes)
+    return g, [(y, TensorProto.INT32)]
+
+
+def qlinear_conv(rng):
+    g = Graph()
+    a, b = operands(rng)
+    x_shape, w_shape, attributes = conv_shape(rng)
+    n = w_shape[0]
+    per_channel = rng.integers(2)
+    x_scale, w_scale = scale(rng), scale(rng, n if per_channel else None)
+    w_zero = np.full(n, zero(rng, b), b) if per_channel else zero(rng, b)
+    give = g.constant if rng.integers(4) else g.input
+    k = int(np.prod(w_shape[1:]))
+    inputs = [
+        g.input(values(rng, a, x_shape), batch_dims(rng, x_shape)), give(x_scale), give(zero(rng, a)),
+        give(values(rng, b, w_shape)), give(w_scale), g.constant(w_zero),
+        g.constant(y_scale(rng, k, x_scale, w_scale)), g.constant(zero(rng, a)),
+    ]  # fmt: skip
+    if rng.integers(2):
+        inputs.append(give(rng.integers(-9999, 9999, n, np.int32)))
+    return g, [(g.node("QLinearConv", inputs, **attributes), elements(a))]
+
+
+# ---- quantisation --------------------------------------------------------------------------------
+
+
+def real(rng, shape):
+    x = rng.normal(0, 10.0 ** rng.integers(-3, 4), shape).astype(np.float32)
+    if rng.integers(3) == 0:  # ties
+        x = (rng.integers(-600, 600, shape) * 0.25).astype(np.float32)
+    if x.size > 4 and rng.integers(3) == 0:
+        x.reshape(-1)[:4] = [np.inf, -np.inf, 0.0, -0.0]
+    return x
+
+
+def any_shape(rng):
+    return tuple(int(rng.integers(1, 24)) for _ in range(rng.integers(0, 5)))
+
+
+def axis_of(rng, shape):
+    if not shape or rng.integers(2):
+        return None, None
+    axis = int(rng.integers(-len(shape), len(shape)))
+    return axis, shape[axis]
+
+
+def quantize_linear(rng):
+    g = Graph()
+    a = INT8[rng.integers(2)]
+    shape = any_shape(rng)
+    axis, count = axis_of(rng, shape)
+    inputs = [g.input(real(rng, shape)), g.constant(scale(rng, count))]
+    if count is not None or rng.integers(4):
+        inputs.append(g.constant(values(rng, a, (count,)) if count is not None else zero(rng, a)))
+    else:
+        a = np.uint8
+    attributes = {} if axis is None else {"axis": axis}
+    return g, [(g.node("QuantizeLinear", inputs, **attributes), elements(a))]
+
+
+def dequantize_linear(rng):
+    g = Graph()
+    a = (np.uint8, np.int8, np.int32)[rng.integers(3)]
+    shape = any_shape(rng)
+    axis, count = axis_of(rng, shape)
+    inputs = [g.input(values(rng, a, shape)), g.constant(scale(rng, count))]
+    if a != np.int32:
+        inputs.append(g.constant(values(rng, a, (count,)) if count is not None else zero(rng, a)))
+    attributes = {} if axis is None else {"axis": axis}
+    return g, [(g.node("DequantizeLinear", inputs, **attributes), TensorProto.FLOAT)]
+
+
+def dynamic_quantize(rng):
+    g = Graph()
+    shape = any_shape(rng) if rng.integers(8) else (300, 300)
+    x = rng.normal(rng.normal(), 10.0 ** rng.integers(-3, 4), shape).astype(np.float32)
+    if rng.integers(4) == 0:
+        x = np.abs(x)
+    if rng.integers(16) == 0:
+        x = np.zeros_like(x)
+    y = g.node("DynamicQuantizeLinear", [g.input(x)], outputs=3)
+    return g, [(y[0], TensorProto.UINT8), (y[1], TensorProto.FLOAT), (y[2], TensorProto.UINT8)]
+
+
+OPS = {
+    "MatMulInteger": matmul_integer,
+    "QLinearMatMul": qlinear_matmul,
+    "QGemm": qgemm,
+    "ConvInteger": conv_integer,
+    "QLinearConv": qlinear_conv,
+    "QuantizeLinear": quantize_linear,
+    "DequantizeLinear": dequantize_linear,
+    "DynamicQuantizeLinear": dynamic_quantize,
+}
+
+
+def check(name, make, args, devices):
+    """Models until enough values were compared; the number of values that differ."""
+    wrong = total = cases = 0
+    while total < args.values or cases < args.models:
+        seed = [args.seed, cases, zlib.crc32(name.encode())]
+        graph, outputs = make(np.random.default_rng(seed))
+        model = graph.model(outputs)
+        want = session(model, threads=args.threads).run(None, graph.feeds)
+        mine = session(model, devices, args.threads)
+        for _ in range(2):  # again: nothing may be left of the first run
+            bad, count = differing(mine.run(None, graph.feeds), want)
+        if bad:
+            print(f"FAIL {name} case {cases}: {bad} of {count} values differ: {model.graph.node}")
+        wrong, total, cases = wrong + bad, total + count, cases + 1
+    print(f"{name:22} {cases:5} models {total:8} values {wrong:4} differ", flush=True)
+    return wrong
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("library")
+    parser.add_argument("names", nargs="*")
+    parser.add_argument("--values", type=int, default=100000)
+    parser.add_argument("--models", type=int, default=60)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=2)
+    args = parser.parse_args()
+    devices = register(args.library)
+    failed = 0
+    wanted = {n: f for n, f in OPS.items() if not args.names or n in args.names}
+    for name, make in wanted.items():
+        failed += check(name, make, args, devices) != 0
+    print(f"{len(wanted) - failed} passed, {failed} failed, 0 skipped")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
