@@ -100,3 +100,17 @@ if(QDOT_TESTS AND TARGET qdot AND COMMAND qdot_shader AND QDOT_HAVE_SHADERS)
     target_link_libraries(vk_codegen PRIVATE $<TARGET_PROPERTY:qdot,LINK_LIBRARIES>)
     qdot_shader(vk_codegen vk_spill_spv gemm_tiled.comp -DINT_DOT -DEDGE=16)
 endif()
+
+# ---- faults in drivers ------------------------------------------------------------------------
+
+if(QDOT_TESTS AND OPENCL_HEADERS AND VULKAN_HEADERS AND VULKAN_LIBRARY)
+    add_library(fault_layer SHARED tests/fault_layer.c tests/fault_opencl.c tests/fault_vulkan.c)
+    # Who opens libvulkan.so.1 gets an object of that name which is loaded already.
+    set_target_properties(fault_layer PROPERTIES C_VISIBILITY_PRESET default OUTPUT_NAME vulkan
+        SOVERSION 1 LIBRARY_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/fault_layer)
+    target_compile_definitions(fault_layer PRIVATE FAULT_LIBVULKAN="${VULKAN_LIBRARY}")
+    target_include_directories(fault_layer SYSTEM PRIVATE ${OPENCL_HEADERS} ${VULKAN_HEADERS})
+    target_link_libraries(fault_layer PRIVATE Threads::Threads ${CMAKE_DL_LIBS})
+    add_executable(faults tests/faults.c)
+    target_link_libraries(faults PRIVATE qdot fault_layer)
+endif()
