@@ -113,7 +113,7 @@ resources() { # resources TARGET OPTIONS-OF-PTXAS...
 main_kernel() { # of a row
     case $1 in
     gemv_*) echo gemv ;;
-    gemm_64x64k4*) echo block ;;
+    *_64x64k4*) echo block ;;
     *_mma) echo mma ;;
     gemm_clblast) echo accumulate ;;
     *) echo "${1%%_*}" ;;

@@ -131,8 +131,9 @@ int qdot_selftest_conv(struct qdot_device *device, const struct qdot_row *row, c
                        size_t reason_bytes)
 {
     enum { H = 6, W = 7, KH = 3, KW = 2, OUTPUTS_MAX = 20 * 20 };
-    /* Two groups, the columns of each one more than a panel; depthwise with a multiplier of 2. */
-    const size_t channels = row->depthwise ? row->nr / 2u + 1u : 2u * 5u;
+    /* Two groups, the columns of each one more than a panel, k of more than two passes; depthwise
+     * with a multiplier of 2. */
+    const size_t channels = row->depthwise ? row->nr / 2u + 1u : 2u * (5u + row->pass / 2u);
     const size_t outs = row->depthwise ? 2 * channels : 2u * (row->nr + 1u);
     const size_t x_bytes = H * W * channels, w_bytes = outs * KH * KW * channels;
     const size_t words = outs * (3 + OUTPUTS_MAX);
@@ -177,6 +178,9 @@ int qdot_selftest_conv(struct qdot_device *device, const struct qdot_row *row, c
                                    .clamp_lo = 1,
                                    .clamp_hi = 250};
     int status = run_test(device, row, &t, reason, reason_bytes);
+    /* Whole groups of channels, which kernels may read otherwise. */
+    if (!row->depthwise && row->pass)
+        t.desc.conv.channels = row->pass;
     t.desc.conv.transposed = 1;
     t.desc.conv.stride_h = 2;
     t.desc.a_type = QDOT_S8;

@@ -5,18 +5,6 @@
  * the same distance from all of them.
  */
 
-/* Sums over the channels of every (pixel, group) of the copy, for zero points of B. */
-kernel void sum_input(global const a_group *copy, uint words, ulong cells, global uint *sums)
-{
-    const ulong cell = get_global_id(0);
-    if (cell >= cells)
-        return;
-    uint sum = 0;
-    for (uint i = 0; i < words; i++)
-        sum = sum4(copy[cell * words + i], sum);
-    sums[cell] = sum;
-}
-
 #define POINT(i)                                                                                   \
     global const a_group *a##i = input + (input_at(&s, p) + part) * words;                         \
     if (first + i < last)                                                                          \
@@ -58,11 +46,8 @@ kernel void conv(global const a_group *input, global const uint *packed_b, globa
     global out_t *to = stage.out + (part * n + column) * channel_step;
     p = begins;
     for (uint r = 0; r < rows; r++, p = next_point(&s, p)) {
-        uint sum = 0;
-        if (with & WITH_ROW_SUM)
-            for (uint i = 0; i < kh; i++)
-                for (uint j = 0; j < kw; j++)
-                    sum += sums[input_at(&s, p) + part + i * tap_h + j * tap_w];
+        const ulong cell = input_at(&s, p) + part;
+        const uint sum = with & WITH_ROW_SUM ? window_sum(sums + cell, kh, kw, tap_h, tap_w) : 0;
         put16(to + output_at(&s, p), channel_step, output16(&stage, acc[r], sum, 0, panel * NR),
               n - column);
     }

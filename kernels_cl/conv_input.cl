@@ -84,3 +84,15 @@ kernel void copy_input(global const uchar *source, ulong offset, ulong image_ste
         *to = MAKE_A(v);
     }
 }
+
+/* Sums over the channels of every (pixel, group) of the copy, for zero points of B. */
+kernel void sum_input(global const a_group *copy, uint words, ulong cells, global uint *sums)
+{
+    const ulong cell = get_global_id(0);
+    if (cell >= cells)
+        return;
+    uint sum = 0;
+    for (uint i = 0; i < words; i++)
+        sum = sum4(WIDEN_A(copy[cell * words + i]), sum);
+    sums[cell] = sum;
+}

@@ -9,9 +9,7 @@
 #if MR != 128 || NR != 128 || KR != 16
 #error "warps share 128 x 128 outputs in groups of 16 k"
 #endif
-#define PASS 4            /* groups of 16 k in local memory at a time, twice */
-#define WORDS (PASS * 128) /* of 16 bytes, in one pass of a panel: two a work-item */
-#define GROUP (128 * 4)   /* words of 4 bytes in a group */
+#define GROUP (128 * 4) /* words of 4 bytes in a group */
 #define TYPE(form) TYPE_##form
 #define TYPE_1 "u8"
 #define TYPE_2 "s8"
@@ -69,40 +67,20 @@ uint4 ptx_mma(uint4 acc, uint4 a, uint2 b)
 }
 #endif
 
-kernel __attribute__((reqd_work_group_size(256, 1, 1))) void
-mma(global const uint4 *packed_a, global const uint4 *packed_b, uint begin, STAGE_PARAMETERS)
+kernel __attribute__((reqd_work_group_size(LANES, 1, 1))) void
+mma(TILE_PARAMETERS, STAGE_PARAMETERS)
 {
-    local uint4 parts[4 * WORDS]; /* two passes of A and B; in the end half the outputs */
+    local uint4 parts[2 * PASS_WORDS]; /* two passes; in the end half the outputs */
     SCRATCH
-    const uint lane = get_local_id(0), warp = lane / 32, id = LANE, groups = (k + 15) / 16;
+    const uint lane = get_local_id(0), warp = lane / 32, id = LANE;
     const uint warp_row = warp / 4 * 64, warp_column = warp % 4 * 32;
-    const uint at = lane / 128; /* the group of its first word in a pass; of the other, two on */
-    global const uint4 *a_from = packed_a + get_group_id(1) * groups * MR + lane;
-    global const uint4 *b_from = packed_b + get_group_id(0) * groups * NR + lane;
-    uint4 acc[4][4], next[4];
+    uint4 acc[4][4];
     UNROLL
     for (uint i = 0; i < 4; i++)
         acc[i][0] = acc[i][1] = acc[i][2] = acc[i][3] = 0;
-#define LOAD(group)                                                                                \
-    next[0] = next[1] = next[2] = next[3] = 0;                                                     \
-    if ((group) + at < groups) {                                                                   \
-        next[0] = a_from[(group) * MR];                                                            \
-        next[1] = b_from[(group) * NR];                                                            \
-    }                                                                                              \
-    if ((group) + 2 + at < groups) {                                                               \
-        next[2] = a_from[((group) + 2) * MR];                                                      \
-        next[3] = b_from[((group) + 2) * NR];                                                      \
-    }
-    LOAD(0)
-    for (uint pass = 0, turn = 0; pass < groups; pass += PASS, turn ^= 2 * WORDS) {
-        parts[turn + lane] = next[0];
-        parts[turn + lane + 256] = next[2];
-        parts[turn + WORDS + lane] = next[1];
-        parts[turn + WORDS + lane + 256] = next[3];
-        barrier(CLK_LOCAL_MEM_FENCE);
-        LOAD(pass + PASS)
-        local const uint *a = (local const uint *) (parts + turn) + warp_row * 4 + id;
-        local const uint *b = (local const uint *) (parts + turn + WORDS) + warp_column * 4 + id;
+    PASSES
+        local const uint *a = (local const uint *) held + warp_row * 4 + id;
+        local const uint *b = (local const uint *) (held + PASS * A_WORDS) + warp_column * 4 + id;
         UNROLL
         for (uint step = 0; step < PASS / 2; step++, a += 2 * GROUP, b += 2 * GROUP) {
             uint2 column[4];
@@ -119,28 +97,26 @@ mma(global const uint4 *packed_a, global const uint4 *packed_b, uint begin, STAG
                     acc[i][j] = MULTIPLY(acc[i][j], rows, column[j]);
             }
         }
-    }
+    END_PASSES
     const struct stage stage = STAGE;
-    local uint *half_of = (local uint *) parts;
-    for (uint part = 0; part < 2; part++) { /* the upper 64 rows, the lower 64 */
+    local uint *shared = (local uint *) parts;
+    for (uint upper = 0; upper < MR; upper += SHARED_ROWS) {
         barrier(CLK_LOCAL_MEM_FENCE);
-        if (warp / 4 == part) {
+        if (warp_row == upper) {
             UNROLL
             for (uint i = 0; i < 4; i++) {
                 UNROLL
                 for (uint j = 0; j < 4; j++) {
-                    local uint *to = half_of + (i * 16 + id / 4) * NR + warp_column + j * 8 + id % 4 * 2;
+                    local uint *to = shared + (i * 16 + id / 4) * NR + warp_column + j * 8 + id % 4 * 2;
                     vstore2(acc[i][j].lo, 0, to);
                     vstore2(acc[i][j].hi, 0, to + 8 * NR);
                 }
             }
         }
         barrier(CLK_LOCAL_MEM_FENCE);
-        for (uint i = lane; i < 64 * NR / 16; i += 256) {
-            const uint row = begin + get_group_id(1) * MR + part * 64 + i / (NR / 16);
-            const uint column = get_group_id(0) * NR + i % (NR / 16) * 16;
-            if (row < m && column < n)
-                store16(&stage, vload16(i, half_of), row, column);
+        for (uint i = lane; i < SHARED_ROWS * NR / 16; i += LANES) {
+            const uint line = STORED_ROW(i), at = STORED_COLUMN(i);
+            STORE(upper + line, at, vload16(0, shared + line * NR + at))
         }
     }
 }

@@ -50,3 +50,13 @@ ulong output_at(const struct slide *s, struct point p)
 {
     return (s->begin + p.image) * s->out_image + (p.y * s->columns + p.x) * s->ldo;
 }
+
+/* The sum over a window, from those of its cells. */
+uint window_sum(global const uint *sums, uint kh, uint kw, uint tap_h, uint tap_w)
+{
+    uint sum = 0;
+    for (uint i = 0; i < kh; i++)
+        for (uint j = 0; j < kw; j++)
+            sum += sums[i * tap_h + j * tap_w];
+    return sum;
+}

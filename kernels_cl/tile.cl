@@ -2,8 +2,8 @@
  * The operand forms of a row, and its product of 4 k.
  *
  * -D ROW=0 tile, 1 float (CLBlast; panels of one row are plain rows), 2 depthwise, 3 GEMV, 4 block,
- * 5 matrix units; MR, NR, KR: the row's; DOT=0 plain C, 1 khr, 2 arm, 3 qcom, 4 amd, 5 nvidia; A_FORM, B_FORM of what
- * the product takes: 1 u8, 2 s8. Plain C takes s8.
+ * 5 matrix units; CONV: a convolution; MR, NR, KR: the row's; DOT=0 plain C, 1 khr, 2 arm, 3 qcom, 4 amd,
+ * 5 nvidia; A_FORM, B_FORM of what the product takes: 1 u8, 2 s8. Plain C takes s8.
  */
 #if ROW == 1
 typedef float4 a_group;
@@ -17,10 +17,12 @@ typedef uint b_group;
 /* A is read once a row and group by every column: widened, so that it needs no unpacking there. */
 typedef int4 a_group;
 #define MAKE_A(v) (v)
+#define WIDEN_A(a) (a)
 #define STORE_A4(v, to) vstore16(v, 0, (global int *) (to))
 #else
 typedef uint a_group;
 #define MAKE_A(v) as_uint(convert_uchar4(v & 255))
+#define WIDEN_A(a) WIDEN(a)
 #define STORE_A4(v, to) vstore4(as_uint4(convert_uchar16(v & 255)), 0, to)
 #endif
 #endif

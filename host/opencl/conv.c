@@ -15,7 +15,7 @@ static int copy_input(struct qdot_op *op, const struct ocl_slab *s, struct qdot_
     struct ocl_kernel *kernel = &impl->kernels[OCL_COPY_INPUT];
     const struct qdot_geometry *g = &op->p.conv;
     struct ocl_copy copy = impl->plan.copy, *c = &copy;
-    if (c->channels % 4 == 0) { /* words of its groups lie as those of one group */
+    if (c->channels == c->words * 4) { /* words of its groups lie as those of one group */
         c->channels *= c->groups;
         c->words *= c->groups;
         c->line_cells /= c->groups;
@@ -64,6 +64,34 @@ static int sum_input(struct qdot_op *op, const struct ocl_slab *s, struct qdot_e
     return ocl_launch(ocl, kernel, cells, 1, err);
 }
 
+/* ---- the window ------------------------------------------------------------------------------ */
+
+int ocl_upload_taps(struct qdot_op *op, struct qdot_error *err)
+{
+    const struct ocl_device *ocl = op->device->impl;
+    const struct ocl_op *impl = op->impl;
+    const struct qdot_geometry *g = &op->p.conv;
+    const struct ocl_copy *c = &impl->plan.copy;
+    const size_t bytes = impl->plan.taps * sizeof(cl_uint);
+    cl_uint *taps = qdot_alloc(op->device, bytes); /* past the last: any word, which meets zeros */
+    if (!taps)
+        return qdot_fail(err, QDOT_NO_MEMORY, "no memory for the distances of %zu taps",
+                         impl->plan.taps);
+    size_t at = 0;
+    for (size_t i = 0; i < g->kh; i++)
+        for (size_t j = 0; j < g->kw; j++)
+            for (size_t word = 0; word < c->words; word += op->row->kr / 4) {
+                const size_t cells =
+                    i * g->dilation_h * c->line_cells + j * g->dilation_w * c->groups;
+                taps[at++] = (cl_uint)(cells * c->words + word);
+            }
+    int status = ocl_check(ocl->cl.clEnqueueWriteBuffer(ocl->queue, impl->memory[OCL_TAPS], CL_TRUE,
+                                                        0, bytes, taps, 0, NULL, NULL),
+                           "clEnqueueWriteBuffer", err);
+    qdot_release(op->device, taps);
+    return status;
+}
+
 /* ---- the product ----------------------------------------------------------------------------- */
 
 /* SLIDE_PARAMETERS of slide.cl. A step along an axis of one output or tap is not taken, so that it
@@ -105,13 +133,17 @@ static int multiply(struct qdot_op *op, const struct ocl_slab *s, struct qdot_er
     ARGUMENT(cl_mem, impl->memory[OCL_B]);
     if (!op->row->depthwise) {
         ARGUMENT(cl_mem, ocl_row_sums(impl));
+        if (impl->plan.taps)
+            ARGUMENT(cl_mem, impl->memory[OCL_TAPS]);
         ARGUMENT(cl_uint, (cl_uint)(packed->part_pad / op->row->nr));
     } else {
         stage.with = 0; /* zero points of B are in the product */
     }
     set_slide(op, s, kernel);
     ocl_set_stage(op, &stage, pixels, packed->part_columns, kernel);
-    return ocl_launch(ocl, kernel, (pixels + mr - 1) / mr * (packed->n_pad / op->row->nr), 1, err);
+    const size_t *lanes = ((const struct ocl_row *)op->row->impl)->lanes;
+    const size_t tiles = (pixels + mr - 1) / mr * (packed->n_pad / op->row->nr);
+    return ocl_launch(ocl, kernel, tiles * (lanes[0] ? lanes[0] : 1), lanes[1] ? lanes[1] : 1, err);
 }
 
 int ocl_conv(struct qdot_op *op, const struct ocl_slab *s, struct qdot_error *err)

@@ -7,55 +7,6 @@
 #include <string.h>
 #include "opencl.h"
 
-/* Names in the program, and work-groups. Those of convolutions count in one dimension what is
- * multiplied, so that few panels leave no work-item idle. */
-struct names {
-    const char *name[OCL_KERNELS];
-    size_t local[2];
-};
-
-static const struct names gemm_names = {
-    {[OCL_PACK_A] = "pack_a",
-     [OCL_PACK_B] = "pack_b",
-     [OCL_FOLD_BIAS] = "fold_bias",
-     [OCL_MULTIPLY] = "gemm"},
-    {16, 4},
-};
-static const struct names float_names = {
-    {[OCL_PACK_A] = "pack_a",
-     [OCL_PACK_B] = "pack_b",
-     [OCL_FOLD_BIAS] = "fold_bias",
-     [OCL_ACCUMULATE] = "accumulate",
-     [OCL_MULTIPLY] = "output"},
-    {16, 4},
-};
-static const struct names gemv_names = {
-    {[OCL_PACK_B] = "pack_b", [OCL_FOLD_BIAS] = "fold_bias", [OCL_MULTIPLY] = "gemv"},
-    {16, 4},
-};
-static const struct names block_names = {
-    {[OCL_PACK_A] = "pack_a",
-     [OCL_PACK_B] = "pack_b",
-     [OCL_FOLD_BIAS] = "fold_bias",
-     [OCL_MULTIPLY] = "block"},
-    {16, 4},
-};
-static const struct names mma_names = {
-    {[OCL_PACK_A] = "pack_a",
-     [OCL_PACK_B] = "pack_b",
-     [OCL_FOLD_BIAS] = "fold_bias",
-     [OCL_MULTIPLY] = "mma"},
-    {16, 4},
-};
-static const struct names conv_names = {
-    {[OCL_COPY_INPUT] = "copy_input", [OCL_SUM_INPUT] = "sum_input", [OCL_MULTIPLY] = "conv"},
-    {64, 1},
-};
-static const struct names depthwise_names = {
-    {[OCL_COPY_INPUT] = "copy_input", [OCL_MULTIPLY] = "depthwise"},
-    {64, 1},
-};
-
 static enum ocl_kind kind_of(const struct qdot_op *op)
 {
     return ((const struct ocl_row *)op->row->impl)->kind;
@@ -66,16 +17,31 @@ static bool is_float(const struct qdot_op *op)
     return kind_of(op) == OCL_ROW_FLOAT;
 }
 
-static const struct names *names_of(const struct qdot_op *op)
+/* The name in the program; NULL: the op has none of this kind. */
+static const char *name_of(const struct qdot_op *op, enum ocl_kernels kernel)
 {
-    if (op->row->op == QDOT_CONV)
-        return op->row->depthwise ? &depthwise_names : &conv_names;
-    static const struct names *const gemms[] = {
-        [OCL_ROW_TILE] = &gemm_names, [OCL_ROW_FLOAT] = &float_names,
-        [OCL_ROW_GEMV] = &gemv_names, [OCL_ROW_BLOCK] = &block_names,
-        [OCL_ROW_MMA] = &mma_names,
+    static const char *const multiply[] = {
+        [OCL_ROW_TILE] = "gemm",           [OCL_ROW_FLOAT] = "output", [OCL_ROW_GEMV] = "gemv",
+        [OCL_ROW_DEPTHWISE] = "depthwise", [OCL_ROW_BLOCK] = "block",  [OCL_ROW_MMA] = "mma",
     };
-    return gemms[kind_of(op)];
+    const bool conv = op->row->op == QDOT_CONV;
+    const enum ocl_kind kind = kind_of(op);
+    switch (kernel) {
+    case OCL_PACK_A:
+        return conv || kind == OCL_ROW_GEMV ? NULL : "pack_a";
+    case OCL_PACK_B:
+        return conv ? NULL : "pack_b";
+    case OCL_FOLD_BIAS:
+        return conv ? NULL : "fold_bias";
+    case OCL_COPY_INPUT:
+        return conv ? "copy_input" : NULL;
+    case OCL_SUM_INPUT:
+        return conv && kind != OCL_ROW_DEPTHWISE ? "sum_input" : NULL;
+    case OCL_ACCUMULATE:
+        return kind == OCL_ROW_FLOAT ? "accumulate" : NULL;
+    default:
+        return conv && kind == OCL_ROW_TILE ? "conv" : multiply[kind];
+    }
 }
 
 /* ---- prepare --------------------------------------------------------------------------------- */
@@ -85,20 +51,24 @@ static int make_kernels(struct qdot_op *op, cl_program program, struct qdot_erro
     const struct ocl_device *ocl = op->device->impl;
     const struct ocl_row *row = op->row->impl;
     struct ocl_op *impl = op->impl;
-    const struct names *names = names_of(op);
+    /* Those of convolutions count in one dimension, so that few panels leave no work-item idle. */
+    static const size_t gemm_lanes[2] = {16, 4}, conv_lanes[2] = {64, 1};
     int status = QDOT_OK;
-    for (size_t i = 0; i < OCL_KERNELS && status == QDOT_OK; i++) {
+    for (enum ocl_kernels i = 0; i < OCL_KERNELS && status == QDOT_OK; i++) {
         const bool shared = i == OCL_MULTIPLY && row->lanes[0];
-        const size_t *local = shared ? row->lanes : names->local;
+        const size_t *local = shared                     ? row->lanes
+                              : op->row->op == QDOT_CONV ? conv_lanes
+                                                         : gemm_lanes;
+        const char *name = name_of(op, i);
         struct ocl_kernel *kernel = &impl->kernels[i];
-        if (!names->name[i])
+        if (!name)
             continue;
-        status = ocl_kernel_make(ocl, program, names->name[i], local[0], local[1], kernel, err);
+        status = ocl_kernel_make(ocl, program, name, local[0], local[1], kernel, err);
         if (status == QDOT_OK && shared &&
             kernel->local[0] * kernel->local[1] < local[0] * local[1])
             status = qdot_fail(err, QDOT_UNSUPPORTED,
-                               "%s: the device runs it in work-groups of %zu x %zu at most",
-                               names->name[i], kernel->local[0], kernel->local[1]);
+                               "%s: the device runs it in work-groups of %zu x %zu at most", name,
+                               kernel->local[0], kernel->local[1]);
     }
     return status;
 }
@@ -185,11 +155,13 @@ int ocl_prepare(struct qdot_op *op, struct qdot_error *err)
         if (bytes == 0 || (i == OCL_ROW_SUM && !op->terms.any_b_neg))
             continue;
         status = make_memory(op, i, bytes, err);
-        if (i != OCL_B && i != OCL_TERMS)
+        if (i != OCL_B && i != OCL_TERMS && i != OCL_TAPS)
             op->workspace_bytes += bytes;
     }
     if (status == QDOT_OK)
         status = upload_terms(op, err);
+    if (status == QDOT_OK && impl->plan.taps)
+        status = ocl_upload_taps(op, err);
     if (status == QDOT_OK && is_float(op))
         status = ocl_warm_clblast(op, err);
     if (status == QDOT_OK && !op->p.b_at_run)

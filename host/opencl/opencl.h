@@ -139,10 +139,10 @@ struct ocl_row {
     size_t lanes[2];         /* the work-group of a tile; 0, 0: a work-item computes one alone */
 };
 
-enum { OCL_ROWS = 19 };
+enum { OCL_ROWS = 26 };
 extern const struct qdot_row ocl_rows[OCL_ROWS];
 
-enum { OCL_TEXTS = 6, OCL_OPTIONS = 160 };
+enum { OCL_TEXTS = 8, OCL_OPTIONS = 192 };
 
 struct ocl_source {
     const char *text[OCL_TEXTS];
@@ -173,6 +173,7 @@ enum ocl_memory {
     OCL_A,       /* packed, one slab; of a convolution the padded copy of the input */
     OCL_B,       /* packed */
     OCL_TERMS,   /* arrays by column, as kernels_cl/output.cl numbers them */
+    OCL_TAPS,    /* of a tile of a convolution: kernels_cl/tiled.cl */
     OCL_ROW_SUM, /* of a convolution: of each pixel of the copy, a group */
     OCL_C,       /* CLBlast: sums of one chunk of k, one slab */
     OCL_ACC,     /* CLBlast: sums of all chunks, one slab */
@@ -190,6 +191,7 @@ struct ocl_copy {
 
 struct ocl_plan {
     size_t groups;   /* of 4 k; not of a convolution */
+    size_t taps;     /* entries of OCL_TAPS */
     size_t terms_ld; /* columns padded, rounded up to 16 */
     size_t slab;     /* rows of A, or images, at a time */
     struct ocl_copy copy;
@@ -289,6 +291,7 @@ int ocl_gemm(struct qdot_op *op, const struct ocl_slab *s, struct qdot_error *er
 
 /* ---- conv.c ---------------------------------------------------------------------------------- */
 
+int ocl_upload_taps(struct qdot_op *op, struct qdot_error *err);
 int ocl_conv(struct qdot_op *op, const struct ocl_slab *s, struct qdot_error *err);
 
 /* ---- op.c ------------------------------------------------------------------------------------ */

@@ -50,7 +50,7 @@ static bool plan_conv(const struct qdot_row *row, const struct qdot_problem *p,
     c->columns = (g->ow - 1) * g->stride_w + (g->kw - 1) * g->dilation_w + 1;
     c->groups = row->depthwise ? 1 : g->groups;
     c->channels = row->depthwise ? p->n : g->cg;
-    c->words = row->depthwise ? packed->n_pad / 4 : (g->cg + 3) / 4;
+    c->words = row->depthwise ? packed->n_pad / 4 : round_up(g->cg, row->kr) / 4;
     c->multiplier = row->depthwise ? g->og : 1;
     size_t image_words;
     if (!qdot_mul_size(c->groups, c->columns, &c->line_cells) ||
@@ -78,6 +78,8 @@ static bool plan_conv(const struct qdot_row *row, const struct qdot_problem *p,
     plan->bytes[OCL_A] = plan->slab * image_bytes;
     plan->bytes[OCL_ROW_SUM] = row->depthwise ? 0 : plan->slab * c->image_cells * 4;
     plan->bytes[OCL_B] = packed->panels_bytes;
+    plan->taps = impl->lanes[0] ? round_up(packed->k_groups, 64 / row->kr) : 0;
+    plan->bytes[OCL_TAPS] = plan->taps * 4;
     return true;
 }
 
@@ -104,8 +106,8 @@ bool ocl_fits(struct qdot_device *device, const struct qdot_row *row, const stru
               char *reason, size_t reason_bytes)
 {
     static const char *const names[OCL_MEMORIES] = {
-        "A",        "B",     "zero points of A", "factors of rows", "the output", "packed A",
-        "packed B", "terms", "sums of rows",     "sums in float",   "sums",
+        "A",        "B",     "zero points of A",  "factors of rows", "the output",    "packed A",
+        "packed B", "terms", "distances of taps", "sums of rows",    "sums in float", "sums",
     };
     const struct ocl_device *ocl = device->impl;
     struct ocl_plan plan;

@@ -24,6 +24,21 @@ static bool every(const struct qdot_problem *p)
 }
 static const struct qdot_niche gpu = {every, .with = OCL_GPU, .text = "on a GPU"};
 
+static bool many_channels(const struct qdot_problem *p)
+{
+    return p->conv.og >= 32;
+}
+static const struct qdot_niche channels = {many_channels, .with = OCL_GPU,
+                                           .text = "for 32 output channels a group on a GPU"};
+
+/* Runs of k are of whole 16 channels. */
+static bool many_of_both(const struct qdot_problem *p)
+{
+    return p->conv.og >= 64 && p->conv.cg >= 12;
+}
+static const struct qdot_niche both = {
+    many_of_both, .with = OCL_GPU, .text = "for 12 input and 64 output channels a group on a GPU"};
+
 /* Rows for GPUs, one for each way to a dot product. Signed by signed is the form that devices
  * accelerate first; Qualcomm's has one form only. */
 #define DOTS(X)                                             \
@@ -40,13 +55,20 @@ static const struct qdot_niche gpu = {every, .with = OCL_GPU, .text = "on a GPU"
             .kind = OCL_ROW_GEMV, .dot = by, .b_bytes = 1, .lanes = { 256, 1 }                 \
         }                                                                                      \
     }
+#define BLOCK_IMPL(by)                                                                    \
+    .impl = &(const struct ocl_row)                                                       \
+    {                                                                                     \
+        .kind = OCL_ROW_BLOCK, .dot = by, .a_bytes = 1, .b_bytes = 1, .lanes = { 16, 16 } \
+    }
 #define BLOCK(suffix, bits, by, form)                                                          \
     {                                                                                          \
         .name = "gemm_64x64k4" suffix, .needs = bits, .mr = 64, .nr = 64, .kr = 4, .pass = 64, \
-        .a_form = QDOT_S8, .b_form = form, .niche = &gpu, .impl = &(const struct ocl_row)      \
-        {                                                                                      \
-            .kind = OCL_ROW_BLOCK, .dot = by, .a_bytes = 1, .b_bytes = 1, .lanes = { 16, 16 }  \
-        }                                                                                      \
+        .a_form = QDOT_S8, .b_form = form, .niche = &gpu, BLOCK_IMPL(by)                       \
+    }
+#define CONV_BLOCK(suffix, bits, by, form)                                                         \
+    {                                                                                              \
+        .name = "conv_64x64k4" suffix, .op = QDOT_CONV, .needs = bits, .mr = 64, .nr = 64,         \
+        .kr = 4, .pass = 64, .a_form = QDOT_S8, .b_form = form, .niche = &channels, BLOCK_IMPL(by) \
     }
 
 const struct qdot_row ocl_rows[OCL_ROWS] = {
@@ -90,6 +112,18 @@ const struct qdot_row ocl_rows[OCL_ROWS] = {
      .a_form = QDOT_S8,
      .b_form = QDOT_S8,
      .impl = &depthwise},
+    {.name = "conv_128x128k16_mma",
+     .op = QDOT_CONV,
+     .needs = OCL_MMA,
+     .niche = &both,
+     .mr = 128,
+     .nr = 128,
+     .kr = 16,
+     .pass = 64,
+     .a_form = QDOT_S8,
+     .b_form = QDOT_S8,
+     .impl = &matrix},
+    DOTS(CONV_BLOCK),
     {.name = "conv_8x16k4_khrdot",
      .op = QDOT_CONV,
      .needs = OCL_KHR_DOT,

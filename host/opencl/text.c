@@ -11,6 +11,7 @@ EMBEDDED(qdot_cl_tile);
 EMBEDDED(qdot_cl_pack);
 EMBEDDED(qdot_cl_gemm);
 EMBEDDED(qdot_cl_gemv);
+EMBEDDED(qdot_cl_tiled);
 EMBEDDED(qdot_cl_block);
 EMBEDDED(qdot_cl_mma);
 EMBEDDED(qdot_cl_float);
@@ -38,25 +39,29 @@ struct ocl_source ocl_source(const struct qdot_row *row)
     if (row->op == QDOT_CONV) {
         ADD(conv_input);
         ADD(slide);
-        row->depthwise ? ADD(depthwise) : ADD(conv);
     } else {
         ADD(pack);
-        switch (impl->kind) {
-        case OCL_ROW_FLOAT:
-            ADD(float);
-            break;
-        case OCL_ROW_GEMV:
-            ADD(gemv);
-            break;
-        case OCL_ROW_BLOCK:
-            ADD(block);
-            break;
-        case OCL_ROW_MMA:
-            ADD(mma);
-            break;
-        default:
-            ADD(gemm);
-        }
+    }
+    if (impl->lanes[0] && impl->kind != OCL_ROW_GEMV)
+        ADD(tiled);
+    switch (impl->kind) {
+    case OCL_ROW_FLOAT:
+        ADD(float);
+        break;
+    case OCL_ROW_DEPTHWISE:
+        ADD(depthwise);
+        break;
+    case OCL_ROW_GEMV:
+        ADD(gemv);
+        break;
+    case OCL_ROW_BLOCK:
+        ADD(block);
+        break;
+    case OCL_ROW_MMA:
+        ADD(mma);
+        break;
+    default:
+        row->op == QDOT_CONV ? ADD(conv) : ADD(gemm);
     }
     return source;
 }
@@ -68,8 +73,8 @@ void ocl_options(const struct qdot_row *row, enum qdot_type out_type, bool flush
     /* Rows that need no more ask for 1.2: what drivers add or drop later does not touch them. */
     snprintf(
         options, OCL_OPTIONS,
-        "-cl-std=%s -DROW=%d -DDOT=%d -DMR=%u -DNR=%u -DKR=%u -DA_FORM=%d -DB_FORM=%d -DOUT=%d%s",
+        "-cl-std=%s -DROW=%d -DDOT=%d -DMR=%u -DNR=%u -DKR=%u -DA_FORM=%d -DB_FORM=%d -DOUT=%d%s%s",
         impl->dot == OCL_DOT_KHR ? "CL3.0" : "CL1.2", (int)impl->kind, (int)impl->dot, row->mr,
         row->nr, row->kr, (int)row->a_form, (int)row->b_form, (int)out_type,
-        flushes ? " -DFLUSHES" : "");
+        row->op == QDOT_CONV ? " -DCONV" : "", flushes ? " -DFLUSHES" : "");
 }
