@@ -122,6 +122,7 @@ struct qdot_problem {
     bool row_scale;
     int32_t a_zero;
     int32_t out_zero, clamp_lo, clamp_hi; /* clamp inside the output type's range */
+    enum qdot_rounding rounding;          /* QDOT_ROUND_MANT24_UP has become Q31_SINGLE_UP */
     size_t out_bytes;                     /* of one output element */
 };
 
@@ -132,10 +133,13 @@ struct qdot_terms {
     int32_t *b_neg;
     int32_t *col_sum; /* zero when B comes at run */
     float *scale;
-    float *bias_f;  /* -0 when absent: adding -0 changes no bit of any float */
-    bool any_b_neg; /* some are not 0 */
-    bool one_b_neg; /* they are all the same */
-    float most;     /* no |acc * scale| of any column is larger */
+    float *bias_f; /* -0 when absent: adding -0 changes no bit of any float */
+    /* Of a fixed-point rounding, in the memory of scale and bias_f, for which it has no use: */
+    int32_t *multiplier, *shift;
+    bool shifts_right; /* by 2 or more, all columns */
+    bool any_b_neg;    /* some are not 0 */
+    bool one_b_neg;    /* they are all the same */
+    float most;        /* no |acc * scale| of any column is larger */
 };
 
 /* Packed B: header and panels; pack.c has the layout. */
@@ -283,6 +287,20 @@ int qdot_check_desc(const struct qdot_op_desc *desc, struct qdot_problem *p,
 int qdot_op_build(struct qdot_device *device, const struct qdot_row *row,
                   const struct qdot_op_desc *desc, const struct qdot_problem *p,
                   struct qdot_op **op, struct qdot_error *err);
+
+/* ---- fixed.c --------------------------------------------------------------------------------- */
+
+/* Is p->rounding by integers, and has multiplier and shift instead of scale? */
+static inline bool qdot_is_fixed(const struct qdot_problem *p)
+{
+    return p->rounding >= QDOT_ROUND_Q31_DOUBLE_AWAY;
+}
+int qdot_check_rounding(const struct qdot_op_desc *desc, struct qdot_problem *p,
+                        struct qdot_error *err);
+/* Makes terms->multiplier and shift of what the caller gave, by padded column; where that are scales
+ * (QDOT_ROUND_MANT24_UP) of those in terms->scale. A multiplier of 0 gets a shift that any stage is
+ * quick with. */
+void qdot_fixed_terms(const struct qdot_op_desc *desc, struct qdot_terms *terms, size_t n_pad);
 
 /* ---- conv.c ---------------------------------------------------------------------------------- */
 

@@ -172,9 +172,9 @@ static int check_output(const struct qdot_op_desc *d, struct qdot_problem *p,
         if (!isfinite(d->bias_f[j]))
             return qdot_fail(err, QDOT_INVALID, "bias_f[%zu]: expected a finite value, got %g", j,
                              (double)d->bias_f[j]);
-    if (d->rounding != QDOT_ROUND_RNE)
-        return qdot_fail(err, QDOT_INVALID, "rounding: expected QDOT_ROUND_RNE, got %d",
-                         (int)d->rounding);
+    status = qdot_check_rounding(d, p, err);
+    if (status != QDOT_OK)
+        return status;
     p->row_scale = d->row_scale != 0;
     if (!narrow) {
         if (d->out_zero || d->clamp_lo || d->clamp_hi)
@@ -284,8 +284,17 @@ static int make_terms(struct qdot_op *op, const struct qdot_op_desc *d, struct q
     t->bias_f = (float *)(void *)(memory + 4 * n_pad);
     spread(packed, d->bias, d->bias ? op->p.n : 0, &no_int, t->bias);
     spread(packed, d->b_zero, d->b_zero_count, &no_int, t->b_neg);
-    spread(packed, d->scale, d->scale_count, &no_scale, t->scale);
-    spread(packed, d->bias_f, d->bias_f ? op->p.n : 0, &no_bias_f, t->bias_f);
+    t->multiplier = memory + 3 * n_pad;
+    t->shift = memory + 4 * n_pad;
+    if (d->multiplier_count) {
+        spread(packed, d->multiplier, d->multiplier_count, &no_int, t->multiplier);
+        spread(packed, d->shift, d->multiplier_count, &no_int, t->shift);
+    } else {
+        spread(packed, d->scale, d->scale_count, &no_scale, t->scale);
+        spread(packed, d->bias_f, d->bias_f ? op->p.n : 0, &no_bias_f, t->bias_f);
+    }
+    if (qdot_is_fixed(&op->p))
+        qdot_fixed_terms(d, t, n_pad);
     const int32_t first = -((d->b_zero_count ? d->b_zero[0] : 0) + shift);
     int32_t any = 0, others = 0;
     for (size_t part = 0; part < packed->parts && (shift || d->b_zero_count); part++) {

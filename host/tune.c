@@ -77,9 +77,13 @@ static void line_key(const struct qdot_device *device, const struct qdot_row *ro
     else
         snprintf(shape, sizeof(shape), "gemm %zux%zux%zu%s%s", p->m, p->n, p->k,
                  p->b_transposed ? "T" : "", p->b_at_run ? " once" : "");
-    snprintf(line, LINE_BYTES, "%s\t%s/%s\t%s %s%s %s%s%s t%zu\t", name, device->backend->name,
+    char rounding[16] = "";
+    if (p->rounding != QDOT_ROUND_RNE)
+        snprintf(rounding, sizeof(rounding), " r%d", (int)p->rounding);
+    snprintf(line, LINE_BYTES, "%s\t%s/%s\t%s %s%s %s%s%s%s t%zu\t", name, device->backend->name,
              row->name, shape, type_name(p->a_type), type_name(p->b_type), type_name(p->out_type),
-             p->a_zero_per_row ? " az" : "", p->row_scale ? " rs" : "", device->threads.threads);
+             rounding, p->a_zero_per_row ? " az" : "", p->row_scale ? " rs" : "",
+             device->threads.threads);
 }
 
 static const char *find_line(const char *text, const char *key)

@@ -11,11 +11,10 @@
  *
  *   out s32:  acc
  *   out f32:  (float)acc * scale[n] (* row_scale[m]) (+ bias_f[n])   each step rounded, in order
- *   out u8, s8 (QDOT_ROUND_RNE):  sat(rne((float)acc * scale[n]) + out_zero)
+ *   out u8, s8:  by one of the roundings below
  *
- * rne rounds to the nearest integer, ties to even; sat clamps to [clamp_lo, clamp_hi]. Float
- * arithmetic is IEEE binary32 without fused multiply-add. Every kernel on every device gives the
- * same bits; results never depend on threads, tiles, device or run.
+ * Float arithmetic is IEEE binary32 without fused multiply-add. Every kernel on every device gives
+ * the same bits; results never depend on threads, tiles, device or run.
  *
  * What qdot does not do: it does not choose scales, does not sparsify, has no tensors and no graph,
  * never prints, never aborts, keeps no global state, and never substitutes another kernel for one
@@ -72,7 +71,33 @@ struct qdot_error {
 enum qdot_type { QDOT_TYPE_DEFAULT = 0, QDOT_U8 = 1, QDOT_S8 = 2, QDOT_S32 = 3, QDOT_F32 = 4 };
 enum qdot_op_kind { QDOT_GEMM = 0, QDOT_CONV = 1 };
 enum qdot_layout { QDOT_NHWC = 0, QDOT_NCHW = 1 };
-enum qdot_rounding { QDOT_ROUND_RNE = 0 };
+
+/* How a sum becomes a u8 or s8 output. rne rounds to the nearest integer, ties to even; sat clamps
+ * to [clamp_lo, clamp_hi]; >> of integers rounds down; M, S are multiplier[n] and shift[n], L and R
+ * the parts of S to the left and to the right: max(S, 0) and max(-S, 0).
+ *
+ *   RNE              sat(rne((float)acc * scale[n]) + out_zero): ONNX, ONNX Runtime
+ *   RNE_ZERO_FIRST   sat(rne((float)acc * scale[n] + out_zero)): oneDNN
+ *   Q31_DOUBLE_AWAY  sat(y + out_zero), with x = ((acc << L) * M + 2^30) >> 31, and y = x / 2^R to
+ *                    the nearest, ties away from 0; acc << L wraps: gemmlowp, TensorFlow Lite's
+ *                    reference kernels
+ *   Q31_DOUBLE_UP    the same with ties up, y = (x + 2^(R - 1)) >> R where R is not 0: TensorFlow
+ *                    Lite on x86 and ARM
+ *   Q31_SINGLE_UP    sat(((acc * M + 2^(30 - S)) >> (31 - S)) + out_zero): TensorFlow Lite and
+ *                    CMSIS-NN built for single rounding
+ *   MANT24_UP        sat(((acc * m + 2^(s - 1)) >> s) + out_zero), with scale[n] = m / 2^s and m in
+ *                    [2^23, 2^24): XNNPACK's rndnu
+ *
+ * But for acc << L integers are as wide as they need to be: what others leave to overflow saturates.
+ * An s32 or f32 output has no rounding to choose. */
+enum qdot_rounding {
+    QDOT_ROUND_RNE = 0,
+    QDOT_ROUND_RNE_ZERO_FIRST = 1,
+    QDOT_ROUND_Q31_DOUBLE_AWAY = 2,
+    QDOT_ROUND_Q31_DOUBLE_UP = 3,
+    QDOT_ROUND_Q31_SINGLE_UP = 4,
+    QDOT_ROUND_MANT24_UP = 5,
+};
 
 struct qdot_device; /* opaque: one device, or "auto": all of them */
 struct qdot_op;     /* opaque: one operation, its packed B and its workspace */
@@ -167,18 +192,22 @@ struct qdot_op_desc {
     const void *packed; /* instead of b: bytes from qdot_op_save_packed of an op of this row, type,
                            n and k; copied */
     size_t packed_bytes;
-    int32_t a_zero;        /* zero point of A, in A's range */
-    int a_zero_per_row;    /* 1: m zero points are given with each run instead; not of a conv */
-    const int32_t *b_zero; /* zero points of B, in B's range */
-    size_t b_zero_count;   /* 0 (B's zero point is 0), 1, or n (a conv's out_channels) */
-    const int32_t *bias;   /* n values, or NULL */
-    const float *scale;    /* f32, s8, u8 outputs: |scale| zero or in [2^-126, 2^96) */
-    size_t scale_count;    /* 0 (scale is 1), 1, or n */
-    int row_scale;         /* f32 output, 1: m factors are given with each run; not of a conv */
-    const float *bias_f;   /* f32 output: n finite values, or NULL */
-    int32_t out_zero;      /* s8, u8 outputs, in the output's range */
-    int32_t clamp_lo, clamp_hi; /* s8, u8 outputs, in output values; both 0: the type's range */
-    enum qdot_rounding rounding;
+    int32_t a_zero;            /* zero point of A, in A's range */
+    int a_zero_per_row;        /* 1: m zero points are given with each run instead; not of a conv */
+    const int32_t *b_zero;     /* zero points of B, in B's range */
+    size_t b_zero_count;       /* 0 (B's zero point is 0), 1, or n (a conv's out_channels) */
+    const int32_t *bias;       /* n values, or NULL */
+    const float *scale;        /* f32, s8, u8 outputs: |scale| zero or in [2^-126, 2^96); with
+                              QDOT_ROUND_MANT24_UP in [2^-32, 2^8), with Q31 roundings none */
+    size_t scale_count;        /* 0 (scale is 1), 1, or n */
+    const int32_t *multiplier; /* Q31 roundings, instead of scale: 0 or in [2^30, 2^31), for a */
+    const int32_t *shift;      /* scale of multiplier * 2^(shift - 31), shift in [-31, 30]; as */
+    size_t multiplier_count;   /* qdot_multiplier gives them. Of both: 1, or n */
+    int row_scale;             /* f32 output, 1: m factors are given with each run; not of a conv */
+    const float *bias_f;       /* f32 output: n finite values, or NULL */
+    int32_t out_zero;          /* s8, u8 outputs, in the output's range */
+    int32_t clamp_lo, clamp_hi;  /* s8, u8 outputs, in output values; both 0: the type's range */
+    enum qdot_rounding rounding; /* of s8, u8 outputs */
     const char *kernel; /* a row by name, "gemm_..." or "cpu/gemm_..."; NULL: the dispatcher's */
 };
 
@@ -263,6 +292,12 @@ QDOT_API int qdot_explain(struct qdot_device *device, const struct qdot_op_desc 
 /* Rows and columns of a convolution's output; errors as qdot_op_create gives for its geometry. */
 QDOT_API int qdot_conv_output(const struct qdot_conv *conv, size_t *height, size_t *width,
                               struct qdot_error *err);
+
+/* A scale as the Q31 roundings take it, rounded as TensorFlow Lite's QuantizeMultiplier does: ties
+ * away from 0; scales below 2^-32, which give no more than 0, become 0. TensorFlow Lite's scale is
+ * (double)input_scale * (double)weight_scale / (double)output_scale. 0 <= scale < 2^30. */
+QDOT_API int qdot_multiplier(double scale, int32_t *multiplier, int32_t *shift,
+                             struct qdot_error *err);
 
 /* Ops. Create checks the descriptor, selects a row, packs B and allocates all that runs will need;
  * on failure *op is NULL. Run allocates nothing and decides nothing. When 'out' is host memory it

@@ -11,65 +11,110 @@ static const float ones[N] = {1, 1, 1, 1, 1};
 static const float with_nan[N] = {1, 1, NAN, 1, 1}, with_infinity[N] = {1, 1, INFINITY, 1, 1};
 static const float too_large[N] = {1, 1, 0x1p96f, 1, 1}, subnormal[N] = {1, 1, 0x1p-127f, 1, 1};
 
+static const float too_large_24[N] = {1, 1, 0x1p8f, 1, 1}, negative_24[N] = {1, 1, -1, 1, 1};
+static const float too_small_24[N] = {1, 1, 0x1.fffffep-33f, 1, 1}, zero_24[N] = {1, 1, 0, 1, 1};
+static const int32_t multipliers[N] = {1 << 30, 0, INT32_MAX, 1 << 30, 1 << 30};
+static const int32_t small_multiplier[N] = {1 << 30, 0, 1 << 30, (1 << 30) - 1, 1 << 30};
+static const int32_t negative_multiplier[N] = {1 << 30, 0, 1 << 30, INT32_MIN, 1 << 30};
+static const int32_t shifts[N] = {-31, 30, 0, 1, -1};
+static const int32_t low_shift[N] = {0, 0, 0, -32, 0}, high_shift[N] = {0, 0, 0, 31, 0};
+
 /* X(name, text that the error must contain, what breaks the rule) on a good u8 x s8 -> s32 op */
-#define OP_RULES(X)                                                                           \
-    X(size, "size", d->size = sizeof(*d) + 8)                                                 \
-    X(kind, "kind", d->kind = (enum qdot_op_kind)7)                                           \
-    X(m_zero, "m", d->m = 0)                                                                  \
-    X(n_zero, "n", d->n = 0)                                                                  \
-    X(k_zero, "k", d->k = 0)                                                                  \
-    X(mk_overflow, "m, k", d->m = SIZE_MAX / 4)                                               \
-    X(mn_overflow, "m, n", (d->m = d->n = (size_t)1 << 31, d->b = NULL))                      \
-    X(kn_overflow, "k, n", (d->n = d->k = (size_t)1 << 32, d->m = 1, d->b = NULL))            \
-    X(huge, "k, n", (d->n = SIZE_MAX, d->m = 1, d->b = NULL))                                 \
-    X(a_type, "a_type", d->a_type = QDOT_S32)                                                 \
-    X(a_type_unknown, "a_type", d->a_type = (enum qdot_type)77)                               \
-    X(b_type, "b_type", d->b_type = QDOT_F32)                                                 \
-    X(out_type, "out_type", d->out_type = (enum qdot_type)77)                                 \
-    X(ldb, "ldb", d->ldb = N - 1)                                                             \
-    X(ldb_transposed, "ldb", (d->b_transposed = 1, d->ldb = K - 1))                           \
-    X(ldb_overflow, "ldb", d->ldb = SIZE_MAX / 2)                                             \
-    X(b_and_packed, "packed", (d->packed = b_bytes, d->packed_bytes = sizeof(b_bytes)))       \
-    X(packed_null, "packed", (d->b = NULL, d->packed_bytes = 100))                            \
-    X(a_zero_low, "a_zero", d->a_zero = -1)                                                   \
-    X(a_zero_high, "a_zero", d->a_zero = 256)                                                 \
-    X(a_zero_s8_low, "a_zero", (d->a_type = QDOT_S8, d->a_zero = -129))                       \
-    X(a_zero_s8_high, "a_zero", (d->a_type = QDOT_S8, d->a_zero = 128))                       \
-    X(a_zero_twice, "a_zero", (d->a_zero = 1, d->a_zero_per_row = 1))                         \
-    X(b_zero_count, "b_zero_count", (d->b_zero = zeros, d->b_zero_count = 2))                 \
-    X(b_zero_null, "b_zero", d->b_zero_count = N)                                             \
-    X(b_zero_no_count, "b_zero", d->b_zero = zeros)                                           \
-    X(b_zero_s8, "b_zero[2]", (d->b_zero = bad_s8, d->b_zero_count = N))                      \
-    X(b_zero_u8, "b_zero[2]", (d->b_type = QDOT_U8, d->b_zero = bad_u8, d->b_zero_count = N)) \
-    X(scale_count, "scale_count", (narrow(d), d->scale = ones, d->scale_count = 2))           \
-    X(scale_null, "scale", (narrow(d), d->scale_count = N))                                   \
-    X(scale_no_count, "scale", (narrow(d), d->scale = ones))                                  \
-    X(scale_s32, "scale", (d->scale = ones, d->scale_count = 1))                              \
-    X(scale_nan, "scale[2]", (narrow(d), d->scale = with_nan, d->scale_count = N))            \
-    X(scale_inf, "scale[2]", (narrow(d), d->scale = with_infinity, d->scale_count = N))       \
-    X(scale_large, "scale[2]", (narrow(d), d->scale = too_large, d->scale_count = N))         \
-    X(scale_subnormal, "scale[2]", (narrow(d), d->scale = subnormal, d->scale_count = N))     \
-    X(row_scale_s32, "row_scale", d->row_scale = 1)                                           \
-    X(row_scale_s8, "row_scale", (narrow(d), d->row_scale = 1))                               \
-    X(bias_f_s32, "bias_f", d->bias_f = ones)                                                 \
-    X(bias_f_s8, "bias_f", (narrow(d), d->bias_f = ones))                                     \
-    X(bias_f_nan, "bias_f[2]", (d->out_type = QDOT_F32, d->bias_f = with_nan))                \
-    X(bias_f_inf, "bias_f[2]", (d->out_type = QDOT_F32, d->bias_f = with_infinity))           \
-    X(out_zero_s32, "out_zero", d->out_zero = 1)                                              \
-    X(out_zero_f32, "out_zero", (d->out_type = QDOT_F32, d->out_zero = 1))                    \
-    X(out_zero_s8, "out_zero", (narrow(d), d->out_zero = 128))                                \
-    X(out_zero_u8, "out_zero", (d->out_type = QDOT_U8, d->out_zero = -1))                     \
-    X(clamp_s32, "clamp", d->clamp_hi = 6)                                                    \
-    X(clamp_order, "clamp", (narrow(d), d->clamp_lo = 6, d->clamp_hi = 5))                    \
-    X(clamp_low, "clamp", (narrow(d), d->clamp_lo = -129, d->clamp_hi = 5))                   \
-    X(clamp_high, "clamp", (narrow(d), d->clamp_lo = 0, d->clamp_hi = 128))                   \
-    X(rounding, "rounding", (narrow(d), d->rounding = (enum qdot_rounding)9))                 \
-    X(kernel_unknown, "kernel", d->kernel = "gemm_1x1_nonsense")                              \
+#define OP_RULES(X)                                                                            \
+    X(size, "size", d->size = sizeof(*d) + 8)                                                  \
+    X(kind, "kind", d->kind = (enum qdot_op_kind)7)                                            \
+    X(m_zero, "m", d->m = 0)                                                                   \
+    X(n_zero, "n", d->n = 0)                                                                   \
+    X(k_zero, "k", d->k = 0)                                                                   \
+    X(mk_overflow, "m, k", d->m = SIZE_MAX / 4)                                                \
+    X(mn_overflow, "m, n", (d->m = d->n = (size_t)1 << 31, d->b = NULL))                       \
+    X(kn_overflow, "k, n", (d->n = d->k = (size_t)1 << 32, d->m = 1, d->b = NULL))             \
+    X(huge, "k, n", (d->n = SIZE_MAX, d->m = 1, d->b = NULL))                                  \
+    X(a_type, "a_type", d->a_type = QDOT_S32)                                                  \
+    X(a_type_unknown, "a_type", d->a_type = (enum qdot_type)77)                                \
+    X(b_type, "b_type", d->b_type = QDOT_F32)                                                  \
+    X(out_type, "out_type", d->out_type = (enum qdot_type)77)                                  \
+    X(ldb, "ldb", d->ldb = N - 1)                                                              \
+    X(ldb_transposed, "ldb", (d->b_transposed = 1, d->ldb = K - 1))                            \
+    X(ldb_overflow, "ldb", d->ldb = SIZE_MAX / 2)                                              \
+    X(b_and_packed, "packed", (d->packed = b_bytes, d->packed_bytes = sizeof(b_bytes)))        \
+    X(packed_null, "packed", (d->b = NULL, d->packed_bytes = 100))                             \
+    X(a_zero_low, "a_zero", d->a_zero = -1)                                                    \
+    X(a_zero_high, "a_zero", d->a_zero = 256)                                                  \
+    X(a_zero_s8_low, "a_zero", (d->a_type = QDOT_S8, d->a_zero = -129))                        \
+    X(a_zero_s8_high, "a_zero", (d->a_type = QDOT_S8, d->a_zero = 128))                        \
+    X(a_zero_twice, "a_zero", (d->a_zero = 1, d->a_zero_per_row = 1))                          \
+    X(b_zero_count, "b_zero_count", (d->b_zero = zeros, d->b_zero_count = 2))                  \
+    X(b_zero_null, "b_zero", d->b_zero_count = N)                                              \
+    X(b_zero_no_count, "b_zero", d->b_zero = zeros)                                            \
+    X(b_zero_s8, "b_zero[2]", (d->b_zero = bad_s8, d->b_zero_count = N))                       \
+    X(b_zero_u8, "b_zero[2]", (d->b_type = QDOT_U8, d->b_zero = bad_u8, d->b_zero_count = N))  \
+    X(scale_count, "scale_count", (narrow(d), d->scale = ones, d->scale_count = 2))            \
+    X(scale_null, "scale", (narrow(d), d->scale_count = N))                                    \
+    X(scale_no_count, "scale", (narrow(d), d->scale = ones))                                   \
+    X(scale_s32, "scale", (d->scale = ones, d->scale_count = 1))                               \
+    X(scale_nan, "scale[2]", (narrow(d), d->scale = with_nan, d->scale_count = N))             \
+    X(scale_inf, "scale[2]", (narrow(d), d->scale = with_infinity, d->scale_count = N))        \
+    X(scale_large, "scale[2]", (narrow(d), d->scale = too_large, d->scale_count = N))          \
+    X(scale_subnormal, "scale[2]", (narrow(d), d->scale = subnormal, d->scale_count = N))      \
+    X(row_scale_s32, "row_scale", d->row_scale = 1)                                            \
+    X(row_scale_s8, "row_scale", (narrow(d), d->row_scale = 1))                                \
+    X(bias_f_s32, "bias_f", d->bias_f = ones)                                                  \
+    X(bias_f_s8, "bias_f", (narrow(d), d->bias_f = ones))                                      \
+    X(bias_f_nan, "bias_f[2]", (d->out_type = QDOT_F32, d->bias_f = with_nan))                 \
+    X(bias_f_inf, "bias_f[2]", (d->out_type = QDOT_F32, d->bias_f = with_infinity))            \
+    X(out_zero_s32, "out_zero", d->out_zero = 1)                                               \
+    X(out_zero_f32, "out_zero", (d->out_type = QDOT_F32, d->out_zero = 1))                     \
+    X(out_zero_s8, "out_zero", (narrow(d), d->out_zero = 128))                                 \
+    X(out_zero_u8, "out_zero", (d->out_type = QDOT_U8, d->out_zero = -1))                      \
+    X(clamp_s32, "clamp", d->clamp_hi = 6)                                                     \
+    X(clamp_order, "clamp", (narrow(d), d->clamp_lo = 6, d->clamp_hi = 5))                     \
+    X(clamp_low, "clamp", (narrow(d), d->clamp_lo = -129, d->clamp_hi = 5))                    \
+    X(clamp_high, "clamp", (narrow(d), d->clamp_lo = 0, d->clamp_hi = 128))                    \
+    X(rounding, "rounding", (narrow(d), d->rounding = (enum qdot_rounding)9))                  \
+    X(rounding_below, "rounding", (narrow(d), d->rounding = (enum qdot_rounding) - 1))         \
+    X(rounding_s32, "rounding", d->rounding = QDOT_ROUND_MANT24_UP)                            \
+    X(rounding_f32, "rounding", (fixed(d), d->out_type = QDOT_F32))                            \
+    X(multiplier_rne, "multiplier", (fixed(d), d->rounding = QDOT_ROUND_RNE))                  \
+    X(multiplier_s32, "multiplier", (narrow(d), d->out_type = 0, d->multiplier = multipliers)) \
+    X(multiplier_mant24, "multiplier", (fixed(d), d->rounding = QDOT_ROUND_MANT24_UP))         \
+    X(multiplier_count_rne, "multiplier_count", (narrow(d), d->multiplier_count = 1))          \
+    X(shift_rne, "shift", (narrow(d), d->shift = shifts))                                      \
+    X(multiplier_missing, "multiplier:", (fixed(d), d->multiplier = NULL))                     \
+    X(shift_missing, "shift:", (fixed(d), d->shift = NULL))                                    \
+    X(multiplier_none, "multiplier_count", (fixed(d), d->multiplier_count = 0))                \
+    X(multiplier_count, "multiplier_count", (fixed(d), d->multiplier_count = 2))               \
+    X(multiplier_small, "multiplier[3]", (fixed(d), d->multiplier = small_multiplier))         \
+    X(multiplier_negative, "multiplier[3]", (fixed(d), d->multiplier = negative_multiplier))   \
+    X(shift_low, "shift[3]", (fixed(d), d->shift = low_shift))                                 \
+    X(shift_high, "shift[3]", (fixed(d), d->shift = high_shift))                               \
+    X(scale_q31, "scale", (fixed(d), d->scale = ones, d->scale_count = 1))                     \
+    X(scale_mant24_large, "scale[2]", (mant24(d), d->scale = too_large_24))                    \
+    X(scale_mant24_small, "scale[2]", (mant24(d), d->scale = too_small_24))                    \
+    X(scale_mant24_negative, "scale[2]", (mant24(d), d->scale = negative_24))                  \
+    X(scale_mant24_zero, "scale[2]", (mant24(d), d->scale = zero_24))                          \
+    X(kernel_unknown, "kernel", d->kernel = "gemm_1x1_nonsense")                               \
     X(kernel_elsewhere, "kernel", d->kernel = "nowhere/gemm_12x16")
 
 static void narrow(struct qdot_op_desc *d)
 {
     d->out_type = QDOT_S8;
+}
+
+static void fixed(struct qdot_op_desc *d)
+{
+    narrow(d);
+    d->rounding = QDOT_ROUND_Q31_DOUBLE_UP;
+    d->multiplier = multipliers;
+    d->shift = shifts;
+    d->multiplier_count = N;
+}
+
+static void mant24(struct qdot_op_desc *d)
+{
+    narrow(d);
+    d->rounding = QDOT_ROUND_MANT24_UP;
+    d->scale_count = N;
 }
 
 #define BREAK_OP(name, text, code)                      \
@@ -153,6 +198,68 @@ static void test_op_too_large(void **state)
 }
 
 /* ---- runs ------------------------------------------------------------------------------------ */
+
+/* The functions that made those descriptors wrong once made good ones. */
+static void test_good_roundings(void **state)
+{
+    (void)state;
+    struct qdot_device *device = api_open();
+    for (int i = 0; i < 2; i++) {
+        struct qdot_op_desc desc = good_op();
+        struct qdot_op *op = NULL;
+        struct qdot_error err = {0};
+        if (i == 0) {
+            fixed(&desc);
+        } else {
+            mant24(&desc);
+            desc.scale = ones;
+        }
+        assert_int_equal(qdot_op_create(device, &desc, &op, &err), QDOT_OK);
+        qdot_op_destroy(op);
+    }
+    qdot_close(device);
+}
+
+static void test_multiplier(void **state)
+{
+    static const struct {
+        double scale;
+        int32_t multiplier, shift;
+    } cases[] = {
+        {0, 0, 0},
+        {1, 1 << 30, 1},
+        {0.5, 1 << 30, 0},
+        {0.75, 3 << 29, 0},
+        {0x1p-32, 1 << 30, -31},
+        {0x1.fffffffp-33, 0, 0},
+        {0x1.fffffffffffffp-33, 1 << 30, -31}, /* which rounds up to 2^-32 */
+        {0x1p-1074, 0, 0},
+        {0x1.00000001p-1, 1 << 30, 0},
+        {0x1.00000002p-1, (1 << 30) + 1, 0}, /* a tie: away from 0 */
+        {0x1.fffffff8p-1, INT32_MAX - 1, 0},
+        {0x1.fffffffep-1, 1 << 30, 1}, /* another: to the next power of 2 */
+        {0x1.fffffffffffffp29, INT32_MAX, 30},
+        {0.0123, 1690499128, -6},
+    };
+    (void)state;
+    struct qdot_error err = {0};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        int32_t multiplier = 7, shift = 7;
+        assert_int_equal(qdot_multiplier(cases[i].scale, &multiplier, &shift, &err), QDOT_OK);
+        if (multiplier != cases[i].multiplier || shift != cases[i].shift)
+            fail_msg("%a: %d, %d, expected %d, %d", cases[i].scale, (int)multiplier, (int)shift,
+                     (int)cases[i].multiplier, (int)cases[i].shift);
+    }
+    int32_t unchanged = 7;
+    const double bad[] = {-1, 0x1p30, INFINITY, NAN};
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        api_expect("scale", qdot_multiplier(bad[i], &unchanged, &unchanged, &err), QDOT_INVALID,
+                   &err, "scale");
+    api_expect("multiplier", qdot_multiplier(1, NULL, &unchanged, &err), QDOT_INVALID, &err,
+               "multiplier");
+    api_expect("shift", qdot_multiplier(1, &unchanged, NULL, &err), QDOT_INVALID, &err, "shift");
+    assert_int_equal(unchanged, 7);
+}
 
 /* X(name, text, what breaks the rule) on a good run of an op with a_zero_per_row and row_scale */
 #define RUN_RULES(X)                                                                         \
@@ -432,7 +539,8 @@ static void test_texts(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_op_rules),     cmocka_unit_test(test_op_good),
+        cmocka_unit_test(test_op_rules),     cmocka_unit_test(test_good_roundings),
+        cmocka_unit_test(test_multiplier),   cmocka_unit_test(test_op_good),
         cmocka_unit_test(test_op_too_large), cmocka_unit_test(test_run_rules),
         cmocka_unit_test(test_open_rules),   cmocka_unit_test(test_cache_percent),
         cmocka_unit_test(test_buffer_rules), cmocka_unit_test(test_auto_has_no_buffers),

@@ -65,7 +65,7 @@ enum scales {
     SCALE_ONE,     /* one, any mantissa; brings most accumulators into the output's range */
     SCALE_EACH,    /* the same per column, of both signs */
     SCALE_HALF,    /* per column +-1/2, 1/4, 3/2, 5/2 ...: ties */
-    SCALE_EXTREME, /* per column 0, -0, 2^-126, just under 2^96 ... */
+    SCALE_EXTREME, /* per column 0, -0, 2^-126, just under 2^96 ..., or what the rounding has */
 };
 
 enum floats { FLOATS_NONE, FLOATS_ANY, FLOATS_EXTREME /* subnormals, -0, the largest */ };
@@ -94,6 +94,7 @@ struct conform_case {
     enum scales scale;
     enum floats row_scale, bias_f;
     int32_t out_zero, clamp_lo, clamp_hi;
+    enum qdot_rounding rounding; /* a Q31 one has multipliers for scales */
     enum place place;
     size_t runs;          /* of one op, with m varying; at most RUNS_MAX */
     bool packed;          /* the op is made from another one's packed B */
@@ -102,6 +103,11 @@ struct conform_case {
     size_t cache_percent; /* of that device */
     uint64_t data;        /* seed of the contents */
 };
+
+static inline bool case_has_multipliers(const struct conform_case *c)
+{
+    return c->rounding >= QDOT_ROUND_Q31_DOUBLE_AWAY && c->rounding <= QDOT_ROUND_Q31_SINGLE_UP;
+}
 
 struct conform_group {
     enum qdot_op_kind kind;
@@ -132,6 +138,8 @@ void fill_zeros(struct random *r, int32_t *zeros, size_t count, enum qdot_type t
                 enum zero mode);
 void fill_bias(struct random *r, int32_t *bias, size_t count, bool wide);
 void fill_scales(struct random *r, float *scales, size_t count, const struct conform_case *c);
+void fill_multipliers(struct random *r, int32_t *multipliers, int32_t *shifts, size_t count,
+                      const struct conform_case *c);
 void fill_floats(struct random *r, float *values, size_t count, enum floats mode, int exponent);
 
 /* ---- running one case ------------------------------------------------------------------------ */

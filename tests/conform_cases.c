@@ -95,11 +95,52 @@ void make_rest(struct random *r, struct conform_case *c)
     make_output(r, c);
 }
 
+/* A rounding other than the usual one: ties of small sums, everything extreme, usual numbers with a
+ * clamp. */
+static void make_other_rounding(struct random *r, struct conform_case *c, size_t kind)
+{
+    int32_t base = c->out_type == QDOT_S8 ? -128 : 0;
+    c->rounding = (enum qdot_rounding)(1 + kind / 3);
+    c->out_zero = base + (int32_t)random_below(r, 256);
+    switch (kind % 3) {
+    case 0:
+        c->a_fill = c->b_fill = FILL_SMALL;
+        c->scale = SCALE_HALF;
+        c->out_zero = base + (int32_t)random_between(r, 96, 160);
+        break;
+    case 1:
+        c->scale = SCALE_EXTREME;
+        c->bias = c->wide_bias = true;
+        break;
+    default:
+        c->scale = (enum scales)PICK(r, SCALE_ONE, SCALE_EACH);
+        c->clamp_lo = base + (int32_t)random_below(r, 100);
+        c->clamp_hi = base + (int32_t)random_between(r, 100, 255);
+        c->a_zero = make_zero(r);
+        c->b_zero = make_zero(r);
+    }
+}
+
+void make_any_rounding(struct random *r, struct conform_case *c)
+{
+    if (ref_size(c->out_type) == 1 && random_below(r, 2))
+        c->rounding = (enum qdot_rounding)random_between(r, 1, 5);
+}
+
+bool make_few_products(size_t kind)
+{
+    return kind < 2 || (kind >= 12 && kind % 3 == 0);
+}
+
 void make_rounding(struct random *r, struct conform_case *c, size_t signs, size_t kind)
 {
-    make_types(c, signs + 4 * (kind < 6 ? 2 + random_below(r, 2) : 1));
+    make_types(c, signs + 4 * (kind < 6 || kind >= 12 ? 2 + random_below(r, 2) : 1));
     c->a_fill = c->b_fill = FILL_MIXED;
     c->bias = random_below(r, 2);
+    if (kind >= 12) {
+        make_other_rounding(r, c, kind - 12);
+        return;
+    }
     int32_t base = c->out_type == QDOT_S8 ? -128 : 0;
     switch (kind) {
     case 0: /* ties, sums small enough not to saturate */
@@ -191,7 +232,7 @@ const struct conform_group conform_groups[] = {
     {G, "edge", "shapes at the edges of the row's tile, the rest random", gemm_edge, 0, 0, 0, 0},
     {G, "signs", "every mix of signs and output, all pairs of extremes", gemm_signs, 0, 0, 0, 0},
     {G, "zeros", "zero points: none, scalar, extreme, per row and column", gemm_zeros, 0, 0, 0, 0},
-    {G, "output", "ties, saturation, clamps, subnormals, no fused add", gemm_output, 0, 0, 0, 0},
+    {G, "output", "all roundings: ties, saturation, clamps; subnormals", gemm_output, 0, 0, 0, 0},
     {G, "strides", "gaps between the rows of A, B and out; B transposed", gemm_strides, 0, 0, 0, 0},
     {G, "one_shot", "B given with each run", gemm_one_shot, 0, 0, 0, 0},
     {G, "large", "sums past 2^24, where (float)acc rounds, and past 2^32", gemm_large, 0, 0, 0, 0},
@@ -210,7 +251,7 @@ const struct conform_group conform_groups[] = {
     {C, "edge", "pads, strides, dilations, groups at their limits", conv_edge, 0, 0, 0, 0},
     {C, "signs", "every mix of signs and output, all pairs of extremes", conv_signs, 0, 0, 0, 0},
     {C, "zeros", "zero points: none, scalar, extreme, per output channel", conv_zeros, 0, 0, 0, 0},
-    {C, "output", "ties, saturation, clamps, subnormals, no fused add", conv_output, 0, 0, 0, 0},
+    {C, "output", "all roundings: ties, saturation, clamps; subnormals", conv_output, 0, 0, 0, 0},
     {C, "strides", "gaps between the pixels of input and output", conv_strides, 0, 0, 0, 0},
     {C, "large", "sums past 2^24, where (float)acc rounds, and past 2^32", conv_large, 0, 0, 0, 0},
     {C, "runs", "several runs of one op, fewer images than its batch", conv_runs, 0, 0, 0, 0},
@@ -251,6 +292,8 @@ bool conform_make(const struct conform_group *group, const struct geometry *g, u
     if (!group->make(g, index, &r, c))
         return false;
     c->data = random_next(&r);
+    if (case_has_multipliers(c) && c->scale == SCALE_NONE)
+        c->scale = SCALE_ONE;
     if (c->kind == QDOT_CONV) {
         const struct qdot_conv *v = &c->conv;
         c->m = v->batch;

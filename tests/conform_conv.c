@@ -50,7 +50,7 @@ bool conv_output(const struct geometry *g, size_t index, struct random *r, struc
     if (index >= 4 * OUTPUTS * 3)
         return false;
     size_t kind = index / 4 % OUTPUTS;
-    if (kind < 2)
+    if (make_few_products(kind))
         geometry_few(g, r, &c->conv);
     else
         geometry_any(g, r, &c->conv);
@@ -212,6 +212,7 @@ bool conv_random(const struct geometry *g, size_t index, struct random *r, struc
     geometry_any(g, r, &c->conv);
     make_types(c, random_below(r, 16));
     make_rest(r, c);
+    make_any_rounding(r, c);
     c->place = (enum place)random_below(r, PLACE_SHARED + 1);
     c->runs = random_below(r, 4) ? 1 : 2;
     c->wide_bias = random_below(r, 4) == 0;
@@ -265,6 +266,7 @@ bool conv_threads(const struct geometry *g, size_t index, struct random *r, stru
         geometry_fit(g, v);
     make_types(c, shape * 5 + index % THREADS);
     make_rest(r, c);
+    make_any_rounding(r, c);
     c->threads = threads[index % THREADS];
     c->runs = 2;
     return true;
@@ -300,6 +302,7 @@ bool conv_blocks(const struct geometry *g, size_t index, struct random *r, struc
         sparse_geometry(g, index - 12, r, v);
         make_types(c, random_below(r, 16));
         make_rest(r, c);
+        make_any_rounding(r, c);
         return true;
     }
     *v = geometry_single(index % 5 == 4 ? QDOT_NCHW : QDOT_NHWC);
@@ -330,6 +333,7 @@ bool conv_blocks(const struct geometry *g, size_t index, struct random *r, struc
     }
     make_types(c, random_below(r, 16));
     make_rest(r, c);
+    make_any_rounding(r, c);
     return true;
 }
 
@@ -352,6 +356,7 @@ bool conv_caches(const struct geometry *g, size_t index, struct random *r, struc
     }
     make_types(c, random_below(r, 16));
     make_rest(r, c);
+    make_any_rounding(r, c);
     make_caches(r, c, index);
     return true;
 }

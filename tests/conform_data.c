@@ -85,14 +85,34 @@ static float extreme_scale(struct random *r)
     }
 }
 
-void fill_scales(struct random *r, float *scales, size_t count, const struct conform_case *c)
+/* Products are about 2^13, their sum between 2^13 sqrt(K) and 2^14 K: some results saturate. */
+static int usual_exponent(struct random *r, const struct conform_case *c)
 {
-    static const float halves[8] = {0.5f, -0.5f, 0.25f, 1.5f, -1.5f, 2.5f, 0.75f, -0.125f};
-    /* Products are about 2^13, their sum between 2^13 sqrt(K) and 2^14 K: some results saturate. */
     int log2_k = 0;
     while (c->k >> (log2_k + 1))
         log2_k++;
-    int exponent = -(int)random_between(r, (size_t)(6 + log2_k / 2), (size_t)(9 + log2_k));
+    return -(int)random_between(r, (size_t)(6 + log2_k / 2), (size_t)(9 + log2_k));
+}
+
+/* In [2^-32, 2^8), which has no zeros and no signs. */
+static float positive_scale(struct random *r, float scale, bool extreme)
+{
+    if (!extreme)
+        return fabsf(scale);
+    switch (random_below(r, 4)) {
+    case 0:
+        return 0x1p-32f;
+    case 1:
+        return nextafterf(0x1p8f, 0);
+    default:
+        return fabsf(any_float(r, (int)random_between(r, 0, 32 + 7) - 32));
+    }
+}
+
+void fill_scales(struct random *r, float *scales, size_t count, const struct conform_case *c)
+{
+    static const float halves[8] = {0.5f, -0.5f, 0.25f, 1.5f, -1.5f, 2.5f, 0.75f, -0.125f};
+    int exponent = usual_exponent(r, c);
     for (size_t i = 0; i < count; i++) {
         switch (c->scale) {
         case SCALE_HALF:
@@ -106,6 +126,30 @@ void fill_scales(struct random *r, float *scales, size_t count, const struct con
             break;
         default:
             scales[i] = any_float(r, exponent + (int)random_below(r, 3) - 1);
+        }
+        if (c->rounding == QDOT_ROUND_MANT24_UP)
+            scales[i] = positive_scale(r, scales[i], c->scale == SCALE_EXTREME);
+    }
+}
+
+void fill_multipliers(struct random *r, int32_t *multipliers, int32_t *shifts, size_t count,
+                      const struct conform_case *c)
+{
+    static const int32_t round[3] = {1 << 30, 3 << 29, 5 << 28}, ends[2] = {1 << 30, INT32_MAX};
+    int exponent = usual_exponent(r, c);
+    /* Kernels may be quicker where all scales are below 1/4. */
+    int32_t most = random_below(r, 2) ? -2 : 30;
+    for (size_t i = 0; i < count; i++) {
+        size_t kind = random_below(r, 16);
+        multipliers[i] = (1 << 30) + (int32_t)(random_next(r) & 0x3fffffff);
+        if (c->scale == SCALE_HALF) {
+            multipliers[i] = round[kind % 3];
+            shifts[i] = (most < 1 ? most : 1) - (int32_t)random_below(r, 6);
+        } else if (c->scale == SCALE_EXTREME) {
+            multipliers[i] = kind < 1 ? 0 : kind < 9 ? ends[kind % 2] : multipliers[i];
+            shifts[i] = (int32_t)random_below(r, (size_t)(most + 32)) - 31;
+        } else {
+            shifts[i] = exponent + (int)random_below(r, 3);
         }
     }
 }

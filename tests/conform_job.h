@@ -36,7 +36,8 @@ struct job {
     struct area areas[RUNS_MAX * SLOTS];
     size_t area_count;
     struct run runs[RUNS_MAX];
-    struct guarded b, b_zero, bias, scale, bias_f; /* of the descriptor */
+    struct guarded b, b_zero, bias, bias_f; /* of the descriptor */
+    struct guarded scale, shift;            /* scales, or multipliers, and what goes with these */
     int32_t a_zero;
     struct guarded b2; /* chain: B of the second op, [n, n2], or its 1x1 weights */
     struct qdot_conv conv2;

@@ -149,6 +149,7 @@ bool job_allocate(struct job *job)
            (!c->b_zero || guarded_alloc(&job->b_zero, c->b_zero == ZERO_EACH ? each : 4, end)) &&
            (!c->bias || guarded_alloc(&job->bias, each, end)) &&
            (!c->scale || guarded_alloc(&job->scale, many_scales ? each : 4, end)) &&
+           (!case_has_multipliers(c) || guarded_alloc(&job->shift, many_scales ? each : 4, end)) &&
            (!c->bias_f || guarded_alloc(&job->bias_f, each, end)) &&
            (!c->chain || guarded_alloc(&job->b2, b2_rows * job->n2, end));
 }
@@ -163,7 +164,11 @@ void job_fill(struct job *job)
     if (c->a_zero != ZERO_NONE && c->a_zero != ZERO_EACH)
         fill_zeros(r, &job->a_zero, 1, c->a_type, c->a_zero);
     fill_bias(r, (int32_t *)job->bias.memory, job->bias.bytes / 4, c->wide_bias);
-    fill_scales(r, (float *)job->scale.memory, job->scale.bytes / 4, c);
+    if (case_has_multipliers(c))
+        fill_multipliers(r, (int32_t *)job->scale.memory, (int32_t *)job->shift.memory,
+                         job->scale.bytes / 4, c);
+    else
+        fill_scales(r, (float *)job->scale.memory, job->scale.bytes / 4, c);
     fill_floats(r, (float *)job->bias_f.memory, job->bias_f.bytes / 4, c->bias_f, 5);
     for (size_t i = 0; i < c->runs; i++) {
         const struct run *run = &job->runs[i];
@@ -194,7 +199,7 @@ static struct ref_problem problem(const struct job *job, const struct run *run)
 {
     const struct conform_case *c = job->c;
     const struct part *p = run->parts;
-    bool each = c->a_zero == ZERO_EACH;
+    bool each = c->a_zero == ZERO_EACH, fixed = case_has_multipliers(c);
     return (struct ref_problem){
         .conv = c->kind == QDOT_CONV ? &c->conv : NULL,
         .m = run->m,
@@ -215,8 +220,12 @@ static struct ref_problem problem(const struct job *job, const struct run *run)
         .b_zero = (const int32_t *)job->b_zero.memory,
         .b_zero_count = job->b_zero.bytes / 4,
         .bias = (const int32_t *)job->bias.memory,
-        .scale = (const float *)job->scale.memory,
-        .scale_count = job->scale.bytes / 4,
+        .scale = fixed ? NULL : (const float *)job->scale.memory,
+        .scale_count = fixed ? 0 : job->scale.bytes / 4,
+        .rounding = c->rounding,
+        .multiplier = fixed ? (const int32_t *)job->scale.memory : NULL,
+        .shift = (const int32_t *)job->shift.memory,
+        .multiplier_count = job->shift.bytes / 4,
         .row_scale = (const float *)job_memory(job, &p[SLOT_ROW_SCALE]),
         .bias_f = (const float *)job->bias_f.memory,
         .out_zero = c->out_zero,

@@ -8,7 +8,7 @@
     ((const size_t[]){ \
         __VA_ARGS__})[random_below(r, sizeof((const size_t[]){__VA_ARGS__}) / sizeof(size_t))]
 
-enum { EDGES = 5, OUTPUTS = 12 };
+enum { EDGES = 5, OUTPUTS = 12 + 5 * 3 };
 
 size_t make_edge(size_t tile, size_t i); /* i < EDGES: one below, on and above it, and others */
 void make_types(struct conform_case *c, size_t mix); /* the 16 of signs and outputs in turn */
@@ -16,8 +16,13 @@ void make_output(struct random *r, struct conform_case *c); /* scales and such f
 enum zero make_zero(struct random *r);
 void make_rest(struct random *r, struct conform_case *c); /* any of everything but the shape */
 
-/* kind < OUTPUTS: roundings that decide: ties, saturation, clamps, signs of zero, subnormals, no
- * fused add. Sets the types too. Kinds 0 and 1 want sums of at most 5 products. */
+/* Of half of the narrow outputs any rounding, which only some groups try: on a GPU each is a program
+ * more. */
+void make_any_rounding(struct random *r, struct conform_case *c);
+
+/* kind < OUTPUTS: what decides: ties, saturation, clamps, signs of zero, subnormals, no fused add;
+ * then each rounding in turn. Sets the types too. */
+bool make_few_products(size_t kind); /* it wants sums of at most 5 */
 void make_rounding(struct random *r, struct conform_case *c, size_t signs, size_t kind);
 
 /* Every signs and output mix, on all pairs of extremes and on random data; index < SIGNS. */

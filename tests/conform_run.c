@@ -84,6 +84,7 @@ static enum verdict create(struct job *job, struct qdot_device **device)
 {
     const struct conform_case *c = job->c;
     struct qdot_error err = {0};
+    const bool fixed = case_has_multipliers(c);
     *device = job->target->device;
     if (c->threads) {
         struct qdot_device_info info = {.size = sizeof(info)};
@@ -118,13 +119,17 @@ static enum verdict create(struct job *job, struct qdot_device **device)
         .b_zero = (const int32_t *)job->b_zero.memory,
         .b_zero_count = job->b_zero.bytes / 4,
         .bias = (const int32_t *)job->bias.memory,
-        .scale = (const float *)job->scale.memory,
-        .scale_count = job->scale.bytes / 4,
+        .scale = fixed ? NULL : (const float *)job->scale.memory,
+        .scale_count = fixed ? 0 : job->scale.bytes / 4,
+        .multiplier = fixed ? (const int32_t *)job->scale.memory : NULL,
+        .shift = (const int32_t *)job->shift.memory,
+        .multiplier_count = job->shift.bytes / 4,
         .row_scale = c->row_scale != FLOATS_NONE,
         .bias_f = (const float *)job->bias_f.memory,
         .out_zero = c->out_zero,
         .clamp_lo = c->clamp_lo,
         .clamp_hi = c->clamp_hi,
+        .rounding = c->rounding,
         .kernel = job->target->kernel,
     };
     if (c->kind == QDOT_CONV && write_conv(job, &desc) != VERDICT_PASS)
@@ -156,6 +161,7 @@ static enum verdict create(struct job *job, struct qdot_device **device)
     guarded_free(&job->b_zero);
     guarded_free(&job->bias);
     guarded_free(&job->scale);
+    guarded_free(&job->shift);
     guarded_free(&job->bias_f);
     guarded_free(&job->b2);
     return VERDICT_PASS;
@@ -377,6 +383,7 @@ static void clean(struct job *job)
     guarded_free(&job->b_zero);
     guarded_free(&job->bias);
     guarded_free(&job->scale);
+    guarded_free(&job->shift);
     guarded_free(&job->bias_f);
     guarded_free(&job->b2);
     qdot_close(job->own);

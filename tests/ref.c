@@ -20,6 +20,12 @@ static int64_t zero_at(const int32_t *zero, size_t count, size_t i)
     return count == 0 ? 0 : zero[count == 1 ? 0 : i];
 }
 
+static int32_t wrap(int64_t sum)
+{
+    uint32_t acc = (uint32_t)(uint64_t)sum;
+    return acc <= INT32_MAX ? (int32_t)acc : -(int32_t)(~acc) - 1;
+}
+
 /* Each step goes through a volatile float: no fusing and no excess precision on any compiler. */
 static float scaled(const struct ref_problem *p, int32_t acc, size_t column)
 {
@@ -40,6 +46,76 @@ static float to_float(const struct ref_problem *p, int32_t acc, size_t row, size
 }
 
 /* Ties to even from floor alone, in binary64, where every binary32 value and its half are exact. */
+static double to_even(double value)
+{
+    double below = floor(value);
+    double rest = value - below;
+    return rest > 0.5 || (rest == 0.5 && fmod(below, 2) != 0) ? below + 1 : below;
+}
+
+/* ---- integers, as those who define them do it, in 64 bits ------------------------------------- */
+
+static int64_t floor_divide(int64_t x, int64_t divisor)
+{
+    return x / divisor - (x % divisor < 0);
+}
+
+static int64_t power(int exponent)
+{
+    return (int64_t)1 << exponent;
+}
+
+/* gemmlowp's SaturatingRoundingDoublingHighMul; of the two operands only one can be INT32_MIN. */
+static int32_t doubling_high(int32_t a, int32_t b)
+{
+    int64_t product = (int64_t)a * b;
+    int64_t nudge = product >= 0 ? power(30) : 1 - power(30);
+    return (int32_t)((product + nudge) / power(31));
+}
+
+/* gemmlowp's RoundingDivideByPOT */
+static int32_t divide_away(int32_t x, int exponent)
+{
+    int64_t below = floor_divide(x, power(exponent));
+    int64_t remainder = x - below * power(exponent);
+    int64_t threshold = (power(exponent) - 1) / 2 + (x < 0);
+    return (int32_t)(below + (remainder > threshold));
+}
+
+static int32_t divide_up(int32_t x, int exponent)
+{
+    int64_t half = exponent > 0 ? power(exponent - 1) : 0;
+    return (int32_t)floor_divide(x + half, power(exponent));
+}
+
+/* acc * 2^left of 32 bits that wrap. */
+static int32_t shift_left(int32_t acc, int left)
+{
+    return wrap((int64_t)((uint64_t)acc << left));
+}
+
+static int64_t fixed(const struct ref_problem *p, int32_t acc, size_t column)
+{
+    size_t i = p->multiplier_count == 1 ? 0 : column;
+    int32_t multiplier = p->multiplier[i];
+    int shift = p->shift[i], left = shift > 0 ? shift : 0, right = shift < 0 ? -shift : 0;
+    if (p->rounding == QDOT_ROUND_Q31_SINGLE_UP)
+        return floor_divide((int64_t)acc * multiplier + power(30 - shift), power(31 - shift));
+    int32_t high = doubling_high(shift_left(acc, left), multiplier);
+    return p->rounding == QDOT_ROUND_Q31_DOUBLE_UP ? divide_up(high, right)
+                                                   : divide_away(high, right);
+}
+
+/* The mantissa as an integer, and how far it is to be shifted. */
+static int64_t by_mantissa(const struct ref_problem *p, int32_t acc, size_t column)
+{
+    float scale = p->scale_count == 0 ? 1.0f : p->scale[p->scale_count == 1 ? 0 : column];
+    int exponent;
+    int64_t mantissa = (int64_t)ldexp(frexp((double)scale, &exponent), 24);
+    int right = 24 - exponent;
+    return floor_divide(acc * mantissa + power(right - 1), power(right));
+}
+
 static int32_t to_int8(const struct ref_problem *p, int32_t acc, size_t column)
 {
     int32_t type_lo = p->out_type == QDOT_U8 ? 0 : -128;
@@ -48,13 +124,23 @@ static int32_t to_int8(const struct ref_problem *p, int32_t acc, size_t column)
     double lo = type_range ? type_lo : p->clamp_lo;
     double hi = type_range ? type_hi : p->clamp_hi;
 
-    double value = scaled(p, acc, column);
-    double below = floor(value);
-    double rest = value - below;
-    double rounded = below;
-    if (rest > 0.5 || (rest == 0.5 && fmod(below, 2) != 0))
-        rounded += 1;
-    rounded += p->out_zero;
+    volatile float with_zero;
+    double rounded;
+    switch (p->rounding) {
+    case QDOT_ROUND_RNE:
+        rounded = to_even((double)scaled(p, acc, column)) + p->out_zero;
+        break;
+    case QDOT_ROUND_RNE_ZERO_FIRST:
+        with_zero = scaled(p, acc, column);
+        with_zero = with_zero + (float)p->out_zero;
+        rounded = to_even((double)with_zero);
+        break;
+    case QDOT_ROUND_MANT24_UP:
+        rounded = (double)(by_mantissa(p, acc, column) + p->out_zero);
+        break;
+    default:
+        rounded = (double)(fixed(p, acc, column) + p->out_zero);
+    }
     return (int32_t)(rounded < lo ? lo : rounded > hi ? hi : rounded);
 }
 
@@ -74,12 +160,6 @@ static void store(const struct ref_problem *p, void *out, size_t i, int32_t acc,
     default:
         ((int32_t *)out)[i] = acc;
     }
-}
-
-static int32_t wrap(int64_t sum)
-{
-    uint32_t acc = (uint32_t)(uint64_t)sum;
-    return acc <= INT32_MAX ? (int32_t)acc : -(int32_t)(~acc) - 1;
 }
 
 /* |sum| < 2^16 * K: exact in 64 bits for any K that fits in memory; then reduced mod 2^32. */

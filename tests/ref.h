@@ -25,6 +25,10 @@ struct ref_problem {
     const int32_t *bias; /* n, or NULL */
     const float *scale;  /* scale_count: 0, 1 or n */
     size_t scale_count;
+    enum qdot_rounding rounding;
+    const int32_t *multiplier,
+        *shift; /* multiplier_count: 1 or n where the rounding is a Q31 one */
+    size_t multiplier_count;
     const float *row_scale;               /* m, or NULL */
     const float *bias_f;                  /* n, or NULL */
     int32_t out_zero, clamp_lo, clamp_hi; /* both clamps 0: the type's range */

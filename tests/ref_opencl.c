@@ -270,6 +270,8 @@ int ref_opencl_run(struct ref_opencl *r, const struct ref_problem *p, void *out,
         launch_conv(r, p, ldo, &l);
     else
         launch_gemm(r, p, ldo, &l);
+    int fixed = p->multiplier_count > 0;
+    size_t scales = fixed ? p->multiplier_count : p->scale_count;
     size_t out_bytes = matrix_bytes(l.out_rows, l.out_columns, l.ldo, p->out_type);
     const struct operand operands[] = {
         {p->a, matrix_bytes(l.a_rows, l.a_columns, l.lda, p->a_type)},
@@ -277,7 +279,8 @@ int ref_opencl_run(struct ref_opencl *r, const struct ref_problem *p, void *out,
         {p->a_zero, p->a_zero_count * 4},
         {p->b_zero, p->b_zero_count * 4},
         {p->bias, p->bias ? p->n * 4 : 0},
-        {p->scale, p->scale_count * 4},
+        {fixed ? (const void *)p->multiplier : (const void *)p->scale, scales * 4},
+        {p->shift, p->multiplier_count * 4},
         {p->row_scale, p->row_scale ? p->m * 4 : 0},
         {p->bias_f, p->bias_f ? p->n * 4 : 0},
         {out, out_bytes}, /* copied in as well, for the gaps between its rows */
@@ -286,9 +289,8 @@ int ref_opencl_run(struct ref_opencl *r, const struct ref_problem *p, void *out,
     int type_range = p->clamp_lo == 0 && p->clamp_hi == 0;
     int32_t lo = type_range ? (p->out_type == QDOT_U8 ? 0 : -128) : p->clamp_lo;
     int32_t hi = type_range ? (p->out_type == QDOT_U8 ? 255 : 127) : p->clamp_hi;
-    cl_int4 types = {{p->a_type, p->b_type, p->out_type, 0}};
-    cl_int4 counts = {
-        {(cl_int)p->a_zero_count, (cl_int)p->b_zero_count, (cl_int)p->scale_count, 0}};
+    cl_int4 types = {{p->a_type, p->b_type, p->out_type, p->rounding}};
+    cl_int4 counts = {{(cl_int)p->a_zero_count, (cl_int)p->b_zero_count, (cl_int)scales, 0}};
     cl_int4 present = {{p->bias != NULL, p->row_scale != NULL, p->bias_f != NULL, 0}};
     cl_int4 output = {{p->out_zero, lo, hi, 0}};
 

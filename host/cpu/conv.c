@@ -61,6 +61,8 @@ static struct cpu_output output_of(const struct conv_run *run, const struct part
     o.bias += padded;
     o.scale += padded;
     o.bias_f += padded;
+    o.multiplier += padded;
+    o.shift += padded;
     if (o.b_neg)
         o.b_neg += padded;
     if (g->nchw) {
@@ -71,6 +73,30 @@ static struct cpu_output output_of(const struct conv_run *run, const struct part
         o.out += pixel * o.ldo_bytes + column * op->p.out_bytes;
     }
     return o;
+}
+
+/* Do tiles leave their sums to what comes after them? */
+static bool requantises(const struct conv_run *run)
+{
+    return run->output.rounding != QDOT_ROUND_RNE && requantise_of(run->op->row);
+}
+
+/* The sums of 'rows' pixels by one panel, to the output. */
+static void finish_sums(const struct conv_run *run, const struct cpu_output *o, int32_t *sum,
+                        size_t rows, size_t columns, const int32_t *row_sum, uint8_t *out,
+                        const ptrdiff_t *out_rows)
+{
+    const struct cpu_sums sums = {
+        .output = o,
+        .sum = sum,
+        .step = run->op->row->nr,
+        .rows = rows,
+        .columns = columns,
+        .row_sum = row_sum,
+        .out = out,
+        .out_rows = out_rows,
+    };
+    cpu_finish_sums(requantise_of(run->op->row), &sums);
 }
 
 /* [pixels][nr] of the buffer to [columns][pixels] of the output. */
@@ -195,7 +221,7 @@ static void patch_tiles(const struct conv_run *run, struct cpu_tile *t, const st
     t->runs = runs + first;
     t->b = panel + (first * packed->run_groups + left_out) * t->b_step;
     t->more = first > 0 && !run->trims;
-    t->last = last == packed->runs || run->trims;
+    t->last = (last == packed->runs || run->trims) && !requantises(run);
     cpu_tiles(op->row, t, patch->lines * patch->columns);
 }
 
@@ -273,6 +299,11 @@ static void tiles(const struct conv_run *run, const struct part *part, const uin
                 patch_tiles(run, &t, &p, group, b, runs, cut);
             }
         }
+        if (requantises(run)) {
+            o.bias = bias;
+            finish_sums(run, &o, (int32_t *)(void *)(scratch + impl->acc_offset), part->pixels,
+                        place.columns, sums, o.out, out_rows);
+        }
         if (g->nchw)
             scatter(run, part, buffer, place.column, place.columns);
     }
@@ -319,7 +350,7 @@ static void gathered_tiles(const struct conv_run *run, const struct part *part, 
                 t.b = b + group * t.b_step;
                 t.next = t.b;
                 t.more = group > 0;
-                t.last = group + t.groups == packed->k_groups;
+                t.last = group + t.groups == packed->k_groups && !requantises(run);
                 for (size_t i = 0; i < rows; i++) {
                     a_rows[i] = (ptrdiff_t)(i * GATHER_BYTES);
                     out_rows[i] = (ptrdiff_t)(i * o.ldo_bytes);
@@ -328,6 +359,8 @@ static void gathered_tiles(const struct conv_run *run, const struct part *part, 
                 }
                 kernel->tile[rows - 1](&t);
             }
+            if (requantises(run))
+                finish_sums(run, &o, t.acc, rows, place.columns, sums, t.out, out_rows);
         }
         if (op->p.conv.nchw)
             scatter(run, part, buffer, place.column, place.columns);
@@ -335,6 +368,23 @@ static void gathered_tiles(const struct conv_run *run, const struct part *part, 
 }
 
 /* ---- depthwise ------------------------------------------------------------------------------- */
+
+/* Pixels follow one another, so the list of a few will do for all. */
+static void finish_depthwise(const struct conv_run *run, const struct part *part,
+                             const struct cpu_output *o, size_t channels, uint8_t *scratch)
+{
+    enum { AT_ONCE = 64 };
+    const size_t nr = run->op->row->nr;
+    int32_t *const sum = (int32_t *)(void *)(scratch + run->impl->acc_offset);
+    struct cpu_output done = *o;
+    ptrdiff_t rows[AT_ONCE];
+    done.b_neg = NULL;
+    for (size_t i = 0; i < AT_ONCE; i++)
+        rows[i] = (ptrdiff_t)(i * o->ldo_bytes);
+    for (size_t i = 0; i < part->pixels; i += AT_ONCE)
+        finish_sums(run, &done, sum + i * nr, min(part->pixels - i, AT_ONCE), channels, NULL,
+                    o->out + i * o->ldo_bytes, rows);
+}
 
 static void depthwise(const struct conv_run *run, const struct part *part, uint8_t *scratch)
 {
@@ -348,6 +398,13 @@ static void depthwise(const struct conv_run *run, const struct part *part, uint8
     for (size_t panel = part->first; panel < part->last; panel++) {
         const size_t column = panel * nr, channels = min(g->o - column, nr);
         const struct cpu_output o = output_of(run, part, panel, column, buffer);
+        struct cpu_output direct = o;
+        if (requantises(run)) {
+            direct.type = QDOT_S32;
+            direct.rounding = QDOT_ROUND_RNE;
+            direct.out = scratch + impl->acc_offset;
+            direct.ldo_bytes = nr * sizeof(int32_t);
+        }
         struct cpu_depthwise d = {
             .kh = g->kh,
             .kw = g->kw,
@@ -360,7 +417,7 @@ static void depthwise(const struct conv_run *run, const struct part *part, uint8
             .weights = (const uint8_t *)qdot_packed_panels(packed) + panel * packed->panel_bytes,
             .run_groups = packed->run_groups,
             .channels = channels,
-            .output = &o,
+            .output = &direct,
             .scratch = scratch + impl->kernel_offset,
             .fill = run->fill,
         };
@@ -385,6 +442,8 @@ static void depthwise(const struct conv_run *run, const struct part *part, uint8
             d.right = points_under(part->columns, g->stride_w, g->kw, g->dilation_w);
         }
         kernel->run(&d);
+        if (requantises(run))
+            finish_depthwise(run, part, &o, channels, scratch);
         if (g->nchw)
             scatter(run, part, buffer, column, channels);
     }
@@ -543,7 +602,8 @@ static bool lay_out(struct conv_op *impl, const struct qdot_row *row, const stru
     impl->list_offset = at = round_up(at, 64);
     at += impl->gathers || row->depthwise ? 0 : 2 * pixels * sizeof(ptrdiff_t);
     impl->acc_offset = at = round_up(at, 64);
-    if (impl->gathers || impl->cut_runs < packed->runs)
+    if (impl->gathers || impl->cut_runs < packed->runs ||
+        (p->rounding != QDOT_ROUND_RNE && requantise_of(row)))
         at += (impl->gathers ? row->mr : pixels) * row->nr * sizeof(int32_t);
     impl->out_offset = at = round_up(at, 64);
     if (g->nchw)

@@ -78,6 +78,12 @@ static inline size_t a_bytes(const struct qdot_row *row)
     return row->depthwise ? 1 : tiles_of(row)->a_bytes;
 }
 
+static inline cpu_requantise_fn *requantise_of(const struct qdot_row *row)
+{
+    const struct cpu_depthwise_kernel *depthwise = row->impl;
+    return row->depthwise ? depthwise->requantise : tiles_of(row)->requantise;
+}
+
 /* The strip under one item, 'channels' of it from 'first' on. */
 void cpu_fill_strip(const struct conv_run *run, uint8_t *strip, const struct part *part,
                     size_t first, size_t channels);

@@ -377,6 +377,10 @@ struct cpu_output cpu_output_of(const struct qdot_op *op)
         .zero = p->out_zero,
         .clamp_lo = p->clamp_lo,
         .clamp_hi = p->clamp_hi,
+        .rounding = p->rounding,
+        .multiplier = op->terms.multiplier,
+        .shift = op->terms.shift,
+        .shifts_right = op->terms.shifts_right,
         .plain = (p->out_type == QDOT_S8 || p->out_type == QDOT_U8) && op->terms.most < 0x1p31f &&
                  p->clamp_lo == (p->out_type == QDOT_S8 ? -128 : 0) &&
                  p->clamp_hi == (p->out_type == QDOT_S8 ? 127 : 255),

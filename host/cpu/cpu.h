@@ -35,6 +35,10 @@ struct cpu_device {
 #define CPU_TALL_MR 12 /* of a tile that has few columns, where a kernel has one */
 #define CPU_MAX_NR 64
 
+/* Added to a float of less than 2^22, it rounds to nearest even, into the low bits: output.c. */
+#define CPU_ROUND_MAGIC 12582912.0f /* 1.5 * 2^23 */
+#define CPU_ROUND_BITS 0x4b400000
+
 /* The output stage of one run: what the sums need to become the output. */
 struct cpu_output {
     enum qdot_type type;
@@ -49,6 +53,9 @@ struct cpu_output {
     int32_t zero;
     int32_t clamp_lo, clamp_hi; /* after */
     bool plain; /* every acc * scale fits into 32 bits, and the clamp is the type's range */
+    enum qdot_rounding rounding; /* of other ones than QDOT_ROUND_RNE the sums go to requantise */
+    const int32_t *multiplier, *shift; /* of integer ones, by column */
+    bool shifts_right;                 /* by 2 or more, all of them */
     uint8_t *out;
     size_t ldo_bytes;
 };
@@ -103,6 +110,28 @@ typedef void cpu_stage_fn(const struct cpu_stage *s);
 typedef void cpu_sum_fn(const uint8_t *a, size_t lda, size_t rows, size_t count, uint8_t flip,
                         uint32_t *sum);
 
+/* Sums of rows by one panel, which are complete but for zero points by row, to a rounding that no
+ * tile has. */
+struct cpu_sums {
+    const struct cpu_output *output;
+    int32_t
+        *sum; /* [rows][step], of which 'columns' columns exist; zero points are taken off there */
+    size_t step, rows, columns;
+    size_t row, column;     /* where a_zero and the arrays by column begin */
+    const int32_t *row_sum; /* of A; wanted with b_neg */
+    uint8_t *out;
+    const ptrdiff_t *out_rows; /* row i begins at out + out_rows[i] */
+};
+typedef void cpu_requantise_fn(const struct cpu_sums *s);
+
+/* By the row's function, zero points included. */
+void cpu_finish_sums(cpu_requantise_fn *requantise, const struct cpu_sums *s);
+
+extern cpu_requantise_fn cpu_requantise;
+#if defined(__x86_64__)
+extern cpu_requantise_fn cpu_requantise_avx2, cpu_requantise_avx512;
+#endif
+
 struct cpu_kernel {
     cpu_tile_fn *tile[CPU_MAX_MR]; /* tile[i] does i + 1 rows, up to mr */
     size_t tall_columns;           /* up to so many columns all of them are there; else 0 */
@@ -110,6 +139,7 @@ struct cpu_kernel {
      * them; or where panel_bytes is not 0 beside each other, in whole panels so far apart. False, and
      * nothing done, where it cannot. NULL: never. */
     bool (*together)(struct cpu_tile *t, size_t height, size_t count, size_t panel_bytes);
+    cpu_requantise_fn *requantise; /* NULL: tiles have all roundings */
     cpu_stage_fn *stage;
     cpu_sum_fn *sum;
     size_t a_bytes; /* of one staged element; 1: A that needs no flip can be read in place */
@@ -141,6 +171,7 @@ typedef void cpu_depthwise_fn(const struct cpu_depthwise *d);
 
 struct cpu_depthwise_kernel {
     cpu_depthwise_fn *run;
+    cpu_requantise_fn *requantise; /* what run need not do */
     /* Of scratch for a kernel of kh x kw, when 'columns' outputs a line are computed. */
     size_t (*scratch_bytes)(size_t kh, size_t kw, size_t columns);
 };
@@ -164,8 +195,10 @@ extern cpu_sum_fn cpu_sum_avx2, cpu_sum_avx512;
 void cpu_transpose(const uint8_t *from, size_t from_ld, size_t rows, size_t columns, uint8_t *to,
                    size_t to_ld, uint8_t flip);
 
-/* The output stage of one row of a tile in plain C, for the rows that have none of their own. */
+/* The output stage of a tile in plain C, for the rows that have none of their own: row i of it, but
+ * only by QDOT_ROUND_RNE; or some rows by any rounding, whose sums are overwritten. */
 void cpu_finish_row(const struct cpu_tile *t, size_t i, const uint32_t *sum, size_t nr);
+void cpu_finish_rows(const struct cpu_tile *t, size_t first, size_t rows, uint32_t *sum, size_t nr);
 
 /* ---- runs ------------------------------------------------------------------------------------ */
 

@@ -104,5 +104,6 @@ static size_t scratch_bytes(size_t kh, size_t kw, size_t columns)
 
 const struct cpu_depthwise_kernel cpu_depthwise_1x16_avx2 = {
     .run = run,
+    .requantise = cpu_requantise_avx2,
     .scratch_bytes = scratch_bytes,
 };

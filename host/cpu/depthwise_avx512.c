@@ -452,5 +452,6 @@ static TARGET void run_depthwise(const struct cpu_depthwise *d)
 
 const struct cpu_depthwise_kernel cpu_depthwise_2x64_avx512vnni = {
     .run = run_depthwise,
+    .requantise = cpu_requantise_avx512,
     .scratch_bytes = scratch_bytes,
 };

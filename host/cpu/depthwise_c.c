@@ -140,5 +140,6 @@ static size_t scratch_bytes(size_t kh, size_t kw, size_t columns)
 
 const struct cpu_depthwise_kernel cpu_depthwise_1x16 = {
     .run = run_c,
+    .requantise = cpu_requantise,
     .scratch_bytes = scratch_bytes,
 };

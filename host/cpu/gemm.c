@@ -35,7 +35,8 @@ struct gemm_run {
     bool in_place; /* A is read where it lies: no widening, flips only by the tile */
     bool ragged;   /* K is no multiple of kr */
     uint8_t flip;
-    const void *b; /* B of this run, to be packed */
+    cpu_requantise_fn *requantise; /* of the sums that tiles leave in acc; NULL: they finish */
+    const void *b;                 /* B of this run, to be packed */
 };
 
 struct gemm_op {
@@ -100,7 +101,9 @@ static void choose_blocks(const struct qdot_op *op, struct gemm_op *impl, size_t
     if (impl->stage_stride / QDOT_ALIGNMENT % 2 == 0)
         impl->stage_stride += QDOT_ALIGNMENT;
     impl->part_rows = larger(PART_BYTES / impl->stage_stride / mr, 1) * mr;
-    const size_t acc_rows = impl->cut_groups < groups ? impl->block_rows : 0;
+    const bool requantises = op->p.rounding != QDOT_ROUND_RNE && kernel->requantise;
+    const bool sums = impl->cut_groups < groups || requantises;
+    const size_t acc_rows = sums ? impl->block_rows : 0;
     impl->acc_offset = impl->stage_stride * impl->block_rows;
     impl->sum_offset = impl->acc_offset + acc_rows * row->nr * sizeof(int32_t);
     impl->add_offset = impl->sum_offset + impl->block_rows * sizeof(int32_t);
@@ -124,13 +127,15 @@ static void set_run(const struct qdot_op *op, struct gemm_op *impl)
         run->output.bias = impl->bias;
     if (p->b_at_run && p->a_zero_per_row)
         run->output.col_sum = impl->col_sum;
+    if (p->rounding != QDOT_ROUND_RNE)
+        run->requantise = run->kernel->requantise;
     run->sums = op->terms.any_b_neg;
     if (op->terms.one_b_neg)
         run->output.b_neg = NULL; /* in row_add */
     run->is_signed = (row->a_form ? row->a_form : p->a_type) == QDOT_S8;
     run->flip = qdot_flip(p->a_type, row->a_form);
     /* Whatever takes a division: that is as long as a small product. */
-    if (run->kernel->together && impl->cut_groups == op->packed.k_groups)
+    if (run->kernel->together && impl->cut_groups == op->packed.k_groups && !run->requantise)
         run->whole_panels = p->n / row->nr;
     run->ragged = p->k % row->kr != 0;
     run->in_place = run->kernel->a_bytes == 1 && (run->flip == 0 || run->kernel->flips) &&
@@ -162,8 +167,9 @@ static void set_tile(const struct qdot_op *op, struct gemm_op *impl)
         .last = true,
         .columns = op->p.n,
     };
-    impl->one_column = run->in_place && !run->ragged && !run->sums && run->panel_count == 1 &&
-                       impl->cut_groups == groups && op->p.m <= impl->block_rows;
+    impl->one_column = run->in_place && !run->ragged && !run->sums && !run->requantise &&
+                       run->panel_count == 1 && impl->cut_groups == groups &&
+                       op->p.m <= impl->block_rows;
 }
 
 void cpu_gemm_unprepare(struct qdot_op *op)
@@ -317,7 +323,7 @@ static void run_item(const struct gemm_run *run, uint8_t *scratch, size_t row, s
             /* A panel's successor is prefetched while the panel's tiles run, if there are two. */
             t.next_step = t.next == t.next_end || count <= FEW_ROWS ? 0 : 64;
             t.more = group > 0;
-            t.last = group + t.groups == groups;
+            t.last = group + t.groups == groups && !run->requantise;
             if (stage_by_cut)
                 stage(run, scratch + in_place * impl->stage_stride, row + in_place,
                       count - in_place, group, t.groups);
@@ -343,6 +349,21 @@ static void run_item(const struct gemm_run *run, uint8_t *scratch, size_t row, s
                 }
                 panel += do_tiles(run, &t, rows, panel, whole);
             }
+        }
+        if (run->requantise) {
+            const struct cpu_sums sums = {
+                .output = &run->output,
+                .sum = acc,
+                .step = r->nr,
+                .rows = count,
+                .columns = t.columns,
+                .row = row,
+                .column = t.column,
+                .row_sum = row_sum,
+                .out = t.out,
+                .out_rows = impl->out_rows,
+            };
+            cpu_finish_sums(run->requantise, &sums);
         }
     }
 }

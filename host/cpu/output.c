@@ -7,9 +7,6 @@
 #include <string.h>
 #include "cpu.h"
 
-#define ROUND_MAGIC 12582912.0f /* 1.5 * 2^23 */
-#define ROUND_BITS 0x4b400000
-
 /* A size that is known saves the call. */
 static void copy_words(uint8_t *out, const void *words, size_t count)
 {
@@ -19,15 +16,12 @@ static void copy_words(uint8_t *out, const void *words, size_t count)
         memcpy(out, words, count * 4);
 }
 
-void cpu_finish_row(const struct cpu_tile *t, size_t i, const uint32_t *acc, size_t nr)
+/* A row's sums with what is by column and by row. */
+static void complete(const struct cpu_tile *t, size_t i, const uint32_t *acc, size_t nr,
+                     uint32_t *sum)
 {
     const struct cpu_output *o = t->output;
-    const float *scale = o->scale + t->column;
     const size_t row = t->row + i, column = t->column;
-    uint32_t sum[CPU_MAX_NR];
-    float real[CPU_MAX_NR];
-    uint8_t narrow[CPU_MAX_NR];
-    uint8_t *out = t->out + t->out_rows[i];
     for (size_t j = 0; j < nr; j++)
         sum[j] = acc[j] + (uint32_t)o->bias[column + j];
     if (o->b_neg) {
@@ -42,6 +36,18 @@ void cpu_finish_row(const struct cpu_tile *t, size_t i, const uint32_t *acc, siz
         for (size_t j = 0; j < nr; j++)
             sum[j] += factor * (uint32_t)o->col_sum[column + j];
     }
+}
+
+void cpu_finish_row(const struct cpu_tile *t, size_t i, const uint32_t *acc, size_t nr)
+{
+    const struct cpu_output *o = t->output;
+    const float *scale = o->scale + t->column;
+    const size_t row = t->row + i, column = t->column;
+    uint32_t sum[CPU_MAX_NR];
+    float real[CPU_MAX_NR];
+    uint8_t narrow[CPU_MAX_NR];
+    uint8_t *out = t->out + t->out_rows[i];
+    complete(t, i, acc, nr, sum);
     if (o->type == QDOT_S32) {
         copy_words(out, sum, t->columns);
         return;
@@ -61,10 +67,33 @@ void cpu_finish_row(const struct cpu_tile *t, size_t i, const uint32_t *acc, siz
         float x = real[j];
         x = x < o->lo ? o->lo : x;
         x = x > o->hi ? o->hi : x;
-        x += ROUND_MAGIC;
+        x += CPU_ROUND_MAGIC;
         int32_t bits;
         memcpy(&bits, &x, 4);
-        narrow[j] = (uint8_t)(bits - ROUND_BITS + o->zero);
+        narrow[j] = (uint8_t)(bits - CPU_ROUND_BITS + o->zero);
     }
     memcpy(out, narrow, t->columns);
+}
+
+void cpu_finish_rows(const struct cpu_tile *t, size_t first, size_t rows, uint32_t *acc, size_t nr)
+{
+    const struct cpu_output *o = t->output;
+    if (o->rounding == QDOT_ROUND_RNE) {
+        for (size_t i = 0; i < rows; i++)
+            cpu_finish_row(t, first + i, acc + i * nr, nr);
+        return;
+    }
+    const struct cpu_sums sums = {
+        .output = o,
+        .sum = (int32_t *)acc,
+        .step = nr,
+        .rows = rows,
+        .columns = t->columns,
+        .column = t->column,
+        .out = t->out,
+        .out_rows = t->out_rows + first,
+    };
+    for (size_t i = 0; i < rows; i++)
+        complete(t, first + i, acc + i * nr, nr, acc + i * nr);
+    cpu_requantise(&sums);
 }

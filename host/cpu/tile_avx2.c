@@ -88,6 +88,7 @@ static TARGET bool together(struct cpu_tile *t, size_t height, size_t tiles, siz
 const struct cpu_kernel cpu_kernel_6x16_avx2 = {
     .tile = {tile_1, tile_2, tile_3, tile_4, tile_5, tile_6},
     .together = together,
+    .requantise = cpu_requantise_avx2,
     .stage = cpu_stage_shorts_avx2,
     .sum = cpu_sum_avx2,
     .a_bytes = 2,

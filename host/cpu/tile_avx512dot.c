@@ -39,7 +39,7 @@ static inline __attribute__((always_inline)) TARGET void finish(const struct cpu
         return;
     }
     _mm_storeu_si128((__m128i *)(void *)sum, v);
-    cpu_finish_row(t, i, sum, NR);
+    cpu_finish_rows(t, i, 1, sum, NR);
 }
 
 /* The sums of a column of rows, where there is no b_neg. */
@@ -114,7 +114,7 @@ static inline __attribute__((always_inline)) TARGET void line(const struct cpu_t
         total[i] = _mm512_add_epi32(_mm512_add_epi32(c[0], c[1]), _mm512_add_epi32(c[2], c[3]));
     }
     const __m128i v = add_lanes(total);
-    if (!t->more && t->last && !t->output->b_neg) {
+    if (!t->more && t->last && !t->output->b_neg && t->output->rounding == QDOT_ROUND_RNE) {
         finish_line(t, rows, v);
         return;
     }

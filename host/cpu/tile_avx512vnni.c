@@ -454,6 +454,7 @@ const struct cpu_kernel cpu_kernel_6x64_avx512vnni = {
              tile_11, tile_12},
     .tall_columns = 32,
     .together = together_64,
+    .requantise = cpu_requantise_avx512,
     .stage = cpu_stage_bytes_avx512,
     .sum = cpu_sum_avx512,
     .a_bytes = 1,
@@ -463,6 +464,7 @@ const struct cpu_kernel cpu_kernel_6x64_avx512vnni = {
 const struct cpu_kernel cpu_kernel_8x48_avx512vnni = {
     .tile = {tile_1, tile_2, tile_3, tile_4, tile_5, tile_6, tile_7, tile_8},
     .together = together_48,
+    .requantise = cpu_requantise_avx512,
     .stage = cpu_stage_bytes_avx512,
     .sum = cpu_sum_avx512,
     .a_bytes = 1,

@@ -10,6 +10,7 @@
 
 const struct cpu_kernel cpu_kernel_6x16_avxvnni = {
     .tile = {tile_1, tile_2, tile_3, tile_4, tile_5, tile_6},
+    .requantise = cpu_requantise_avx2,
     .stage = cpu_stage_bytes_avx2,
     .sum = cpu_sum_avx2,
     .a_bytes = 1,

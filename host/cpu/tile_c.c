@@ -96,9 +96,9 @@ static void tile(const struct cpu_tile *t, size_t rows)
         }
         b += t->b_skip;
     }
-    for (size_t i = 0; t->last && i < rows; i++)
-        cpu_finish_row(t, i, sum + i * NR, NR);
-    if (!t->last)
+    if (t->last)
+        cpu_finish_rows(t, 0, rows, sum, NR);
+    else
         memcpy(t->acc, sum, rows * NR * sizeof(*sum));
 }
 
