@@ -1,0 +1,25 @@
+# The fuzz targets (tests/fuzz.h), of the library's own objects: they look inside. libFuzzer's with
+# clang, else programs that run files.
+if(QDOT_FUZZ)
+    # Kernels have no branches worth following, and clang takes minutes to instrument them.
+    get_target_property(kernels qdot SOURCES)
+    list(FILTER kernels INCLUDE REGEX "host/cpu/(tile|depthwise|pack)_.*\\.c$")
+    set_source_files_properties(${kernels} PROPERTIES COMPILE_OPTIONS
+        "-fno-sanitize=all;$<$<C_COMPILER_ID:Clang>:-fno-sanitize-coverage=inline-8bit-counters,indirect-calls,trace-cmp,pc-table>")
+    get_target_property(command_sources qdot_command SOURCES)
+    list(REMOVE_ITEM command_sources bench/main.c)
+    foreach(name op packed npy cache cli)
+        add_executable(fuzz_${name} tests/fuzz_${name}.c $<TARGET_OBJECTS:qdot>)
+        target_include_directories(fuzz_${name} PRIVATE host include bench tests)
+        target_link_libraries(fuzz_${name} PRIVATE $<TARGET_PROPERTY:qdot,LINK_LIBRARIES>)
+        if(CMAKE_C_COMPILER_ID MATCHES Clang)
+            target_link_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)
+        else()
+            target_sources(fuzz_${name} PRIVATE tests/fuzz_main.c)
+        endif()
+    endforeach()
+    target_sources(fuzz_op PRIVATE tests/ref.c)
+    target_sources(fuzz_npy PRIVATE bench/npy.c)
+    target_sources(fuzz_cli PRIVATE ${command_sources})
+    target_link_libraries(fuzz_cli PRIVATE cjson)
+endif()
