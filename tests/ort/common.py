@@ -31,6 +31,8 @@ def session(model, devices=None, threads=0, whole=True, options=None):
     o = ort.SessionOptions()
     o.log_severity_level = 3
     o.intra_op_num_threads = threads
+    # Groups of signed activations by the runtime's integer kernels; by itself it takes floats on x86.
+    o.add_session_config_entry("session.qdqisint8allowed", "1")
     if devices:
         given = dict(options or {})
         if threads:

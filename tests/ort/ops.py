@@ -152,9 +152,12 @@ def conv_shape(rng):
     return (batch, channels, *size), (out, channels // groups, *kernel), attributes
 
 
-def batch_dims(rng, shape):
-    sort = rng.integers(3)
-    return shape if sort == 0 else ("n", *shape[1:]) if sort == 1 else ("n", shape[1], *["s%d" % i for i in range(len(shape) - 2)])
+def batch_dims(rng, shape, sorts=3):
+    """What the model knows: all, all but the batch, or only the channels."""
+    sort = rng.integers(sorts)
+    if sort == 0:
+        return shape
+    return ("n", *shape[1:]) if sort == 1 else ("n", *shape[1:2], *[f"s{i}" for i in range(len(shape) - 2)])
 
 
 def conv_integer(rng):
@@ -251,6 +254,223 @@ def dynamic_quantize(rng):
     return g, [(y[0], TensorProto.UINT8), (y[1], TensorProto.FLOAT), (y[2], TensorProto.UINT8)]
 
 
+# ---- groups of DequantizeLinear, a float op, QuantizeLinear ----------------------------------------
+
+
+class Quantised:
+    """A scale and a zero point, and the nodes that use them."""
+
+    def __init__(self, rng, graph, dtype, q_scale=None, q_zero=None):
+        self.graph, self.dtype = graph, dtype
+        self.scale = scale(rng) if q_scale is None else np.float32(q_scale)
+        self.zero = zero(rng, dtype) if q_zero is None else np.array(q_zero, dtype)
+
+    def wide(self, x, **attributes):
+        g = self.graph
+        return g.node("DequantizeLinear", [x, g.constant(self.scale), g.constant(self.zero)], **attributes)
+
+    def narrow(self, x):
+        g = self.graph
+        y = g.node("QuantizeLinear", [x, g.constant(self.scale), g.constant(self.zero)])
+        return [(y, elements(self.dtype))]
+
+
+def weights(rng, g, dtype, shape, axis):
+    """Dequantised weights, by tensor or by channel; and their scale."""
+    count = shape[axis] if rng.integers(2) else None
+    w_scale = scale(rng, count)
+    w_zero = np.zeros(count, dtype) if count else zero(rng, dtype)
+    inputs = [g.constant(values(rng, dtype, shape)), g.constant(w_scale), g.constant(w_zero)]
+    return g.node("DequantizeLinear", inputs, axis=axis), w_scale
+
+
+def bias_of(rng, g, n, x_scale, w_scale):
+    steps = np.broadcast_to(x_scale * w_scale, n).astype(np.float32)
+    inputs = [g.constant(rng.integers(-9999, 9999, n, np.int32)), g.constant(steps)]
+    return g.node("DequantizeLinear", inputs, axis=0)
+
+
+def product_out(rng, g, y, dtype, k, x_scale, w_scale):
+    """Relu or Clip now and then, of which saturation does the same."""
+    last = y_scale(rng, k, x_scale, w_scale)
+    cut = rng.integers(3)
+    if cut == 0:
+        y = g.node("Relu", [y])
+    elif cut == 1:
+        y = g.node("Clip", [y, g.constant(np.float32(0)), g.constant(np.float32(last * 256))])
+    out = Quantised(rng, g, dtype, last, np.iinfo(dtype).min if cut < 2 else None)
+    return out.narrow(y)
+
+
+def qdq_conv(rng):
+    g = Graph()
+    a, b = operands(rng)
+    x_shape, w_shape, attributes = conv_shape(rng)
+    x = Quantised(rng, g, a)
+    w, w_scale = weights(rng, g, b, w_shape, 0)
+    inputs = [x.wide(g.input(values(rng, a, x_shape), batch_dims(rng, x_shape))), w]
+    if rng.integers(2):
+        inputs.append(bias_of(rng, g, w_shape[0], x.scale, w_scale))
+    y = g.node("Conv", inputs, **attributes)
+    return g, product_out(rng, g, y, a, np.prod(w_shape[1:]), x.scale, w_scale)
+
+
+def qdq_matmul(rng):
+    g = Graph()
+    a, b = operands(rng)
+    kind, m, k, n = matrix_shapes(rng)
+    a_shape, b_shape = shaped(kind, m, k, n)
+    x = Quantised(rng, g, a)
+    if len(b_shape) == 2:
+        w, w_scale = weights(rng, g, b, b_shape, 1)
+    else:
+        other = Quantised(rng, g, b)
+        w, w_scale = other.wide(g.input(values(rng, b, b_shape))), other.scale
+    y = g.node("MatMul", [x.wide(g.input(values(rng, a, a_shape))), w])
+    return g, product_out(rng, g, y, a, k, x.scale, w_scale)
+
+
+def qdq_gemm(rng):
+    g = Graph()
+    a, b = operands(rng)
+    m, k, n = (int(rng.integers(1, 97)) for _ in range(3))
+    trans = int(rng.integers(2))
+    x = Quantised(rng, g, a)
+    w, w_scale = weights(rng, g, b, (n, k) if trans else (k, n), 0 if trans else 1)
+    inputs = [x.wide(g.input(values(rng, a, (m, k)))), w]
+    if rng.integers(2):
+        inputs.append(bias_of(rng, g, n, x.scale, w_scale))
+    y = g.node("Gemm", inputs, transB=trans)
+    return g, product_out(rng, g, y, a, k, x.scale, w_scale)
+
+
+# ---- what is between products ----------------------------------------------------------------------
+
+
+def picture(rng):
+    rank = 1 if rng.integers(5) == 0 else 2
+    return (int(rng.integers(1, 4)), int(rng.integers(1, 20)), *(int(rng.integers(5, 40)) for _ in range(rank)))
+
+
+def pool_attributes(rng, rank, dilated):
+    kernel = [int(rng.integers(1, 6)) for _ in range(rank)]
+    attributes = {"kernel_shape": kernel, "strides": [int(rng.integers(1, 4)) for _ in range(rank)]}
+    if rng.integers(4) == 0:
+        attributes["auto_pad"] = str(rng.choice(["SAME_UPPER", "SAME_LOWER", "VALID"]))
+        attributes["strides"] = [min(s, k) for s, k in zip(attributes["strides"], kernel)]
+    else:
+        attributes["pads"] = [int(rng.integers(0, kernel[i % rank])) for i in range(2 * rank)]
+        attributes["ceil_mode"] = int(rng.integers(2))
+        if dilated and rng.integers(4) == 0:
+            attributes["dilations"] = [2] * rank
+            attributes["pads"] = [0] * (2 * rank)
+    return attributes
+
+
+def unary(rng, op, shape, extra=(), sorts=3, **attributes):
+    """Between two quantisations, which are one and the same or not."""
+    g = Graph()
+    a = INT8[rng.integers(2)]
+    x = Quantised(rng, g, a)
+    out = x if rng.integers(2) else Quantised(rng, g, a)
+    y = g.node(op, [x.wide(g.input(values(rng, a, shape), batch_dims(rng, shape, sorts))), *[g.constant(e) for e in extra]],
+               **attributes)  # fmt: skip
+    return g, out.narrow(y)
+
+
+def max_pool(rng):
+    shape = picture(rng)
+    attributes = pool_attributes(rng, len(shape) - 2, True)
+    if rng.integers(3):
+        return unary(rng, "MaxPool", shape, **attributes)
+    g = Graph()
+    a = INT8[rng.integers(2)]
+    return g, [(g.node("MaxPool", [g.input(values(rng, a, shape))], **attributes), elements(a))]
+
+
+def linear_unary(rng, op, shape, **attributes):
+    g = Graph()
+    a = INT8[rng.integers(2)]
+    q = [g.constant(v) for v in (scale(rng), zero(rng, a), scale(rng), zero(rng, a))]
+    y = g.node(op, [g.input(values(rng, a, shape)), *q], "com.microsoft", **attributes)
+    return g, [(y, elements(a))]
+
+
+def average_pool(rng):
+    shape = picture(rng)
+    attributes = pool_attributes(rng, len(shape) - 2, False)
+    attributes["count_include_pad"] = int(rng.integers(2))
+    if rng.integers(2):
+        return unary(rng, "AveragePool", shape, **attributes)
+    return linear_unary(rng, "QLinearAveragePool", shape, **attributes)
+
+
+def global_average(rng):
+    shape = (int(rng.integers(1, 9)), int(rng.integers(1, 300)), int(rng.integers(1, 20)), int(rng.integers(1, 20)))
+    if rng.integers(2):
+        return unary(rng, "GlobalAveragePool", shape)
+    return linear_unary(rng, "QLinearGlobalAveragePool", shape)
+
+
+def add(rng):
+    g = Graph()
+    a = INT8[rng.integers(2)]
+    shape = any_shape(rng) or (int(rng.integers(1, 5000)),)
+    q = [Quantised(rng, g, a) for _ in range(3)]
+    x = [g.input(values(rng, a, shape)) for _ in range(2)]
+    if rng.integers(2):
+        y = g.node("Add", [q[0].wide(x[0]), q[1].wide(x[1])])
+        return g, q[2].narrow(y)
+    given = [[g.constant(p.scale), g.constant(p.zero)] for p in q]
+    y = g.node("QLinearAdd", [x[0], *given[0], x[1], *given[1], *given[2]], "com.microsoft")
+    return g, [(y, elements(a))]
+
+
+def concat(rng):
+    g = Graph()
+    a = INT8[rng.integers(2)]
+    shape = list(any_shape(rng) or (3,))
+    axis = int(rng.integers(0, len(shape)))
+    out = Quantised(rng, g, a)
+    parts = []
+    for _ in range(int(rng.integers(1, 6))):
+        shape[axis] = int(rng.integers(1, 24))
+        q = out if rng.integers(3) == 0 else Quantised(rng, g, a)
+        parts.append((q, g.input(values(rng, a, tuple(shape)))))
+    axis = axis - len(shape) if rng.integers(2) else axis
+    if rng.integers(2):
+        return g, out.narrow(g.node("Concat", [q.wide(x) for q, x in parts], axis=axis))
+    given = [[x, g.constant(q.scale), g.constant(q.zero)] for q, x in parts]
+    inputs = [g.constant(out.scale), g.constant(out.zero), *[v for p in given for v in p]]
+    return g, [(g.node("QLinearConcat", inputs, "com.microsoft", axis=axis), elements(a))]
+
+
+def relu(rng):
+    return unary(rng, "Relu", picture(rng))
+
+
+def clip(rng):
+    low, high = sorted(rng.normal(0, 5, 2).astype(np.float32))
+    return unary(rng, "Clip", picture(rng), (low, high))
+
+
+def transpose(rng):
+    shape = any_shape(rng) or (5,)
+    return unary(rng, "Transpose", shape, perm=[int(i) for i in rng.permutation(len(shape))])
+
+
+def reshape(rng):
+    shape = picture(rng)
+    sort = rng.integers(4)
+    if sort == 0:
+        return unary(rng, "Flatten", shape, sorts=2)
+    if sort == 1:
+        return unary(rng, "Unsqueeze", shape, (np.array([1], np.int64),), 2)
+    if sort == 2:
+        return unary(rng, "Squeeze", (shape[0], 1, *shape[1:]), (np.array([1], np.int64),), 2)
+    return unary(rng, "Reshape", shape, (np.array([0, -1], np.int64),), 2)
+
+
 OPS = {
     "MatMulInteger": matmul_integer,
     "QLinearMatMul": qlinear_matmul,
@@ -260,6 +480,18 @@ OPS = {
     "QuantizeLinear": quantize_linear,
     "DequantizeLinear": dequantize_linear,
     "DynamicQuantizeLinear": dynamic_quantize,
+    "Conv": qdq_conv,
+    "MatMul": qdq_matmul,
+    "Gemm": qdq_gemm,
+    "Add": add,
+    "MaxPool": max_pool,
+    "AveragePool": average_pool,
+    "GlobalAveragePool": global_average,
+    "Relu": relu,
+    "Clip": clip,
+    "Concat": concat,
+    "Transpose": transpose,
+    "Reshape": reshape,
 }
 
 

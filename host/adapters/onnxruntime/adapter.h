@@ -9,8 +9,10 @@
  *   call.c      one call of a step: inputs, outputs, scratch memory, the runtime's threads
  *   product.c conv.c ...   the kinds of steps
  *
- * Every step gives the bits of ONNX Runtime's own CPU provider; a node of which that is not known to
- * hold is not claimed. The provider computes on host memory, on whatever device it was given.
+ * Every step gives the bits of the integer kernels of ONNX Runtime's own CPU provider; a node of which
+ * that is not known to hold is not claimed. (On x86 that provider computes groups of signed operands as
+ * floats unless the session says session.qdqisint8allowed; it is those kernels that are meant.)
+ * The provider computes on host memory, on whatever device it was given.
  */
 #ifndef ADAPTER_H
 #define ADAPTER_H
@@ -25,7 +27,11 @@
 /* The oldest interface that has all that is used here; newer runtimes serve it as well. */
 #define ADAPTER_API 23
 
-enum { MAX_RANK = 8, MAX_PARTS = 32 };
+enum {
+    MAX_RANK = 8,
+    MAX_PARTS = 32,
+    MAX_VALUES = 2 + 3 * MAX_PARTS
+}; /* inputs of a node of ours */
 
 /* Loops that are compiled for several instruction sets, the right one taken when the library loads.
  * None fuses a multiplication and an addition: the build says so. */
@@ -56,9 +62,13 @@ enum slot {
     Y_SCALE,
     Y_ZERO,
     SLOTS,
+    LOW = W, /* of Clip */
+    HIGH = BIAS,
     MAX_SLOTS = SLOTS + 3 * MAX_PARTS,
-    NO_SLOT = MAX_SLOTS,
 };
+
+/* In the list of an op's inputs by slot. */
+enum { RAW = 0x80, SKIP = 0x7e, NO_SLOT = 0x7f }; /* RAW: of a float op, and yet not dequantised */
 
 /* As known of the model: type 0 and rank 0 where nothing is known; a dimension not known is -1. */
 struct value {
@@ -83,7 +93,7 @@ struct kind;
 struct op {
     const char *domain, *name;
     const struct kind *kind;
-    const uint8_t *slots; /* of its inputs; ends with NO_SLOT */
+    const uint8_t *slots; /* of its inputs, ends with NO_SLOT; NULL: parts, as Concat has them */
     bool floating;        /* between DequantizeLinear and QuantizeLinear */
     int variant;          /* for its kind to tell it from others */
 };
@@ -148,6 +158,8 @@ struct kind {
 };
 
 extern const struct kind matrix_kind, conv_kind, quantize_kind, dequantize_kind, dynamic_kind;
+extern const struct kind add_kind, pool_kind, average_kind, global_kind, table_kind;
+extern const struct kind transpose_kind, concat_kind;
 
 /* ---- factory.c, provider.c, match.c ------------------------------------------------------------ */
 

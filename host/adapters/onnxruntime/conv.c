@@ -2,61 +2,26 @@
 #include <stdlib.h>
 #include <string.h>
 #include "product.h"
+#include "window.h"
 
 /* Images of a run where the batch is not known beforehand; more are several runs. */
 #define IMAGES 4096
 
-enum padding { PAD_GIVEN, PAD_VALID, PAD_SAME_UPPER, PAD_SAME_LOWER };
-
 struct conv {
     struct product product;
-    enum padding padding;
-    size_t dimensions; /* 1 or 2 */
-    int64_t strides[2], dilations[2], pads[4];
+    struct window window;
     int64_t group;
     size_t images; /* of one run at most */
 };
 
 /* ---- what is claimed --------------------------------------------------------------------------- */
 
-/* Attributes of one dimension are those of a picture of one line. */
-static OrtStatus *read_pairs(const struct group *g, const char *name, size_t dimensions,
-                             int64_t *pair, bool *fit)
-{
-    int64_t given[4] = {1, 1};
-    size_t count = 4;
-    TRY(node_ints(g->ort, g->core, name, given, &count));
-    *fit = *fit && (count == 0 || count == dimensions);
-    pair[0] = dimensions == 1 ? 1 : given[0];
-    pair[1] = given[dimensions - 1];
-    *fit = *fit && pair[0] > 0 && pair[1] > 0;
-    return NULL;
-}
-
 static OrtStatus *read_attributes(const struct group *g, struct conv *p, bool *fit)
 {
-    int64_t pads[8] = {0};
-    size_t count = 8;
-    char mode[16] = "NOTSET";
-    *fit = true;
-    p->dimensions = g->values[W].rank - 2;
     p->group = 1;
-    TRY(read_pairs(g, "strides", p->dimensions, p->strides, fit));
-    TRY(read_pairs(g, "dilations", p->dimensions, p->dilations, fit));
+    TRY(window_read(g, g->values[W].rank - 2, &p->window, fit));
     TRY(node_int(g->ort, g->core, "group", &p->group));
-    TRY(node_ints(g->ort, g->core, "pads", pads, &count));
-    TRY(node_string(g->ort, g->core, "auto_pad", mode, sizeof(mode)));
-    *fit = *fit && p->group > 0 && (count == 0 || count == 2 * p->dimensions);
-    for (size_t i = 0; i < p->dimensions; i++) {
-        const size_t to = i + 2 - p->dimensions;
-        p->pads[to] = pads[i];
-        p->pads[to + 2] = pads[i + p->dimensions];
-        *fit = *fit && pads[i] >= 0 && pads[i + p->dimensions] >= 0;
-    }
-    p->padding = strcmp(mode, "VALID") == 0        ? PAD_VALID
-                 : strcmp(mode, "SAME_UPPER") == 0 ? PAD_SAME_UPPER
-                 : strcmp(mode, "SAME_LOWER") == 0 ? PAD_SAME_LOWER
-                                                   : PAD_GIVEN;
+    *fit = *fit && p->group > 0;
     return NULL;
 }
 
@@ -78,25 +43,16 @@ static OrtStatus *claims(const struct group *g, bool *yes)
 
 /* ---- geometry ---------------------------------------------------------------------------------- */
 
-static void same_padding(const struct conv *p, size_t i, int64_t size, int64_t kernel,
-                         size_t *before, size_t *after)
-{
-    const int64_t out = (size + p->strides[i] - 1) / p->strides[i];
-    const int64_t need = (out - 1) * p->strides[i] + (kernel - 1) * p->dilations[i] + 1 - size;
-    const size_t total = need > 0 ? (size_t)need : 0;
-    *before = p->padding == PAD_SAME_LOWER ? (total + 1) / 2 : total / 2;
-    *after = total - *before;
-}
-
 static OrtStatus *geometry(const struct step *s, const struct tensor *x, const struct tensor *w,
                            struct qdot_conv *g)
 {
     const struct conv *p = s->impl;
-    const size_t first = 4 - (p->dimensions + 2); /* a line is a picture of one line */
+    const struct window *v = &p->window;
+    const size_t first = 2 - v->dimensions; /* a line is a picture of one row */
     int64_t in[4] = {1, 1, 1, 1}, kernel[4] = {1, 1, 1, 1};
-    if (x->rank != w->rank || w->rank != p->dimensions + 2)
+    if (x->rank != w->rank || w->rank != v->dimensions + 2)
         return fail(s->provider->ort, "%s: expected X and W of rank %zu, got %zu and %zu",
-                    s->op->name, p->dimensions + 2, x->rank, w->rank);
+                    s->op->name, v->dimensions + 2, x->rank, w->rank);
     for (size_t i = 0; i < x->rank; i++) {
         const size_t to = i < 2 ? i : i + first;
         in[to] = x->dims[i];
@@ -114,20 +70,13 @@ static OrtStatus *geometry(const struct step *s, const struct tensor *x, const s
     g->out_channels = (size_t)kernel[0];
     g->kernel_h = (size_t)kernel[2];
     g->kernel_w = (size_t)kernel[3];
-    g->stride_h = (size_t)p->strides[0];
-    g->stride_w = (size_t)p->strides[1];
-    g->dilation_h = (size_t)p->dilations[0];
-    g->dilation_w = (size_t)p->dilations[1];
+    g->stride_h = (size_t)v->strides[0];
+    g->stride_w = (size_t)v->strides[1];
+    g->dilation_h = (size_t)v->dilations[0];
+    g->dilation_w = (size_t)v->dilations[1];
     g->groups = (size_t)p->group;
-    if (p->padding == PAD_GIVEN) {
-        g->pad_top = (size_t)p->pads[0];
-        g->pad_left = (size_t)p->pads[1];
-        g->pad_bottom = (size_t)p->pads[2];
-        g->pad_right = (size_t)p->pads[3];
-    } else if (p->padding != PAD_VALID) {
-        same_padding(p, 0, in[2], kernel[2], &g->pad_top, &g->pad_bottom);
-        same_padding(p, 1, in[3], kernel[3], &g->pad_left, &g->pad_right);
-    }
+    window_pads(v, 0, in[2], kernel[2], &g->pad_top, &g->pad_bottom);
+    window_pads(v, 1, in[3], kernel[3], &g->pad_left, &g->pad_right);
     return NULL;
 }
 
@@ -190,7 +139,7 @@ static OrtStatus *run_all(struct step *s, struct call *c)
     const int64_t dims[4] = {c->in[X].dims[0], (int64_t)g.out_channels, (int64_t)height,
                              (int64_t)width};
     const int64_t line[3] = {dims[0], dims[1], dims[3]};
-    TRY(call_output(c, 0, p->dimensions == 1 ? line : dims, p->dimensions + 2, &out));
+    TRY(call_output(c, 0, p->window.dimensions == 1 ? line : dims, c->in[X].rank, &out));
     if (dims[0] == 0)
         return NULL;
     if (!p->product.fixed || !p->product.op || memcmp(&g, &p->product.shape.conv, sizeof(g)) != 0) {

@@ -56,12 +56,14 @@ typedef OrtStatusPtr(ORT_API_CALL *values_fn)(const OrtNode *node, const OrtValu
 static OrtStatus *node_values(const OrtApi *ort, const OrtNode *node, values_fn get, size_t total,
                               const OrtValueInfo **values, size_t capacity)
 {
-    const OrtValueInfo *all[64] = {NULL};
-    if (total > 64)
-        return fail(ort, "a node of %zu inputs or outputs: expected at most 64", total);
-    TRY(get(node, all, total));
-    memcpy(values, all, (total < capacity ? total : capacity) * sizeof(*values));
-    return NULL;
+    const OrtValueInfo **all = calloc(total + 1, sizeof(*all)); /* they are all given or none */
+    if (!all)
+        return fail(ort, "no memory for %zu values", total);
+    OrtStatus *const status = get(node, all, total);
+    if (!status)
+        memcpy(values, all, (total < capacity ? total : capacity) * sizeof(*values));
+    free(all);
+    return status;
 }
 
 OrtStatus *node_inputs(const OrtApi *ort, const OrtNode *node, const OrtValueInfo **values,

@@ -6,10 +6,11 @@
  */
 #include <float.h>
 #include <string.h>
-#include "adapter.h"
+#include "table.h"
 
 #define SLOTS_OF(...) ((const uint8_t[]){__VA_ARGS__, NO_SLOT})
 #define LINEAR X, X_SCALE, X_ZERO, W, W_SCALE, W_ZERO
+#define UNARY SLOTS_OF(X, X_SCALE, X_ZERO, Y_SCALE, Y_ZERO)
 
 static const struct op ops[] = {
     {"", "MatMulInteger", &matrix_kind, SLOTS_OF(X, W, X_ZERO, W_ZERO), false, 0},
@@ -25,19 +26,24 @@ static const struct op ops[] = {
     {"", "DequantizeLinear", &dequantize_kind, SLOTS_OF(X, X_SCALE, X_ZERO), false, 0},
     {"com.microsoft", "DequantizeLinear", &dequantize_kind, SLOTS_OF(X, X_SCALE, X_ZERO), false, 0},
     {"", "DynamicQuantizeLinear", &dynamic_kind, SLOTS_OF(X), false, 0},
+    {"com.microsoft", "QLinearAdd", &add_kind, SLOTS_OF(LINEAR, Y_SCALE, Y_ZERO), false, 0},
+    {"", "Add", &add_kind, SLOTS_OF(X, W), true, 0},
+    {"", "MaxPool", &pool_kind, SLOTS_OF(X), true, 0},
+    {"", "MaxPool", &pool_kind, SLOTS_OF(X), false, 0},
+    {"com.microsoft", "QLinearAveragePool", &average_kind, UNARY, false, 0},
+    {"", "AveragePool", &average_kind, SLOTS_OF(X), true, 0},
+    {"com.microsoft", "QLinearGlobalAveragePool", &global_kind, UNARY, false, 0},
+    {"", "GlobalAveragePool", &global_kind, SLOTS_OF(X), true, 0},
+    {"", "Relu", &table_kind, SLOTS_OF(X), true, TABLE_RELU},
+    {"", "Clip", &table_kind, SLOTS_OF(X, RAW | LOW, RAW | HIGH), true, TABLE_CLIP},
+    {"", "Reshape", &table_kind, SLOTS_OF(X, SKIP), true, TABLE_COPY},
+    {"", "Flatten", &table_kind, SLOTS_OF(X), true, TABLE_COPY},
+    {"", "Squeeze", &table_kind, SLOTS_OF(X, SKIP), true, TABLE_COPY},
+    {"", "Unsqueeze", &table_kind, SLOTS_OF(X, SKIP), true, TABLE_COPY},
+    {"", "Transpose", &transpose_kind, SLOTS_OF(X), true, 0},
+    {"com.microsoft", "QLinearConcat", &concat_kind, NULL, false, 0},
+    {"", "Concat", &concat_kind, NULL, true, 0},
 };
-
-static OrtStatus *op_of(const OrtApi *ort, const OrtNode *node, const struct op **op)
-{
-    *op = NULL;
-    for (size_t i = 0; i < sizeof(ops) / sizeof(*ops) && !*op; i++) {
-        bool is;
-        TRY(node_is(ort, node, ops[i].domain, ops[i].name, &is));
-        if (is)
-            *op = &ops[i];
-    }
-    return NULL;
-}
 
 static OrtStatus *is_quantisation(const OrtApi *ort, const OrtNode *node, const char *name,
                                   bool *is)
@@ -169,34 +175,45 @@ static OrtStatus *take_output(struct group *g, bool *taken)
 
 /* ---- the group --------------------------------------------------------------------------------- */
 
+/* The slot of the i-th input. Of QLinearConcat the output's scale and zero point come first. */
+static size_t slot_of(const struct op *op, size_t i)
+{
+    if (op->slots)
+        return op->slots[i];
+    if (op->floating)
+        return SLOTS + 3 * i;
+    return i < 2 ? Y_SCALE + i : SLOTS + i - 2;
+}
+
 /* All inputs by their slots; 'whole' is false when one of a float op is not dequantised. */
 static OrtStatus *take_inputs(struct group *g, bool *whole)
 {
-    const OrtValueInfo *inputs[SLOTS] = {NULL};
+    const OrtValueInfo *inputs[MAX_VALUES] = {NULL};
     size_t count;
-    *whole = true;
-    TRY(node_inputs(g->ort, g->core, inputs, SLOTS, &count));
-    for (size_t i = 0; g->op->slots[i] != NO_SLOT && *whole; i++) {
-        if (i >= count || !inputs[i])
+    TRY(node_inputs(g->ort, g->core, inputs, MAX_VALUES, &count));
+    *whole = g->op->slots || count <= (g->op->floating ? MAX_PARTS : MAX_VALUES);
+    for (size_t i = 0; i < count && *whole; i++) {
+        const size_t slot = slot_of(g->op, i), to = slot & ~(size_t)RAW;
+        if (slot == NO_SLOT)
+            break;
+        if (!inputs[i] || slot == SKIP)
             continue;
-        if (g->op->floating)
-            TRY(take_input(g, inputs[i], g->op->slots[i], whole));
+        if (g->op->floating && !(slot & RAW))
+            TRY(take_input(g, inputs[i], to, whole));
         else
-            TRY(value_of(g->ort, inputs[i], &g->values[g->op->slots[i]]));
+            TRY(value_of(g->ort, inputs[i], &g->values[to]));
+        if (to >= SLOTS)
+            g->slot_count = SLOTS + (to - SLOTS + 3) / 3 * 3;
     }
     return NULL;
 }
 
-OrtStatus *match(const OrtApi *ort, const OrtNode *core, struct group *g)
+static OrtStatus *match_op(const OrtApi *ort, const OrtNode *core, const struct op *op,
+                           struct group *g)
 {
-    const struct op *op;
     const OrtValueInfo *output = NULL;
     size_t count;
     bool whole;
-    g->op = NULL;
-    TRY(op_of(ort, core, &op));
-    if (!op)
-        return NULL;
     memset(g, 0, sizeof(*g));
     g->ort = ort;
     g->op = op;
@@ -212,5 +229,17 @@ OrtStatus *match(const OrtApi *ort, const OrtNode *core, struct group *g)
         TRY(op->kind->claims(g, &whole));
     if (!whole)
         g->op = NULL;
+    return NULL;
+}
+
+OrtStatus *match(const OrtApi *ort, const OrtNode *core, struct group *g)
+{
+    g->op = NULL;
+    for (size_t i = 0; i < sizeof(ops) / sizeof(*ops) && !g->op; i++) {
+        bool is;
+        TRY(node_is(ort, core, ops[i].domain, ops[i].name, &is));
+        if (is)
+            TRY(match_op(ort, core, &ops[i], g));
+    }
     return NULL;
 }

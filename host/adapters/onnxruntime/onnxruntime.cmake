@@ -9,15 +9,20 @@ if(NOT ORT_HEADERS)
     message(STATUS "qdot: no ONNX Runtime execution provider: run ci/onnxruntime.sh, or set QDOT_ORT_INCLUDE")
 else()
     add_library(qdot_ort_ep MODULE
+        host/adapters/onnxruntime/add.c
         host/adapters/onnxruntime/call.c
         host/adapters/onnxruntime/conv.c
         host/adapters/onnxruntime/factory.c
         host/adapters/onnxruntime/graph.c
         host/adapters/onnxruntime/match.c
         host/adapters/onnxruntime/matrix.c
+        host/adapters/onnxruntime/move.c
+        host/adapters/onnxruntime/pool.c
         host/adapters/onnxruntime/product.c
         host/adapters/onnxruntime/provider.c
-        host/adapters/onnxruntime/quantize.c)
+        host/adapters/onnxruntime/quantize.c
+        host/adapters/onnxruntime/table.c
+        host/adapters/onnxruntime/window.c)
     target_include_directories(qdot_ort_ep SYSTEM PRIVATE ${ORT_HEADERS})
     target_link_libraries(qdot_ort_ep PRIVATE qdot Threads::Threads)
     set_target_properties(qdot_ort_ep PROPERTIES INSTALL_RPATH "$ORIGIN")

@@ -36,11 +36,11 @@ static OrtStatus *is_named(const struct claim *c, const OrtNode *node, const cha
  * for it, which needs its DequantizeLinear and QuantizeLinear nodes left where they are. */
 static OrtStatus *has_dequantized(const struct claim *c, const OrtNode *node, bool *has)
 {
-    const OrtValueInfo *inputs[64] = {NULL};
+    const OrtValueInfo *inputs[MAX_VALUES] = {NULL};
     size_t count;
-    TRY(node_inputs(c->ort, node, inputs, 64, &count));
+    TRY(node_inputs(c->ort, node, inputs, MAX_VALUES, &count));
     *has = false;
-    for (size_t i = 0; i < count && !*has; i++) {
+    for (size_t i = 0; i < count && i < MAX_VALUES && !*has; i++) {
         const OrtNode *before;
         TRY(value_producer(c->ort, inputs[i], &before));
         if (before)
@@ -156,12 +156,12 @@ static OrtStatus *find_input(const struct step *s, const OrtNode *fused, const O
                              size_t *index)
 {
     const OrtApi *ort = s->provider->ort;
-    const OrtValueInfo *inputs[64] = {NULL};
+    const OrtValueInfo *inputs[MAX_VALUES] = {NULL};
     const char *wanted, *name;
     size_t count;
     TRY(ort->GetValueInfoName(info, &wanted));
-    TRY(node_inputs(ort, fused, inputs, 64, &count));
-    for (size_t i = 0; i < count; i++) {
+    TRY(node_inputs(ort, fused, inputs, MAX_VALUES, &count));
+    for (size_t i = 0; i < count && i < MAX_VALUES; i++) {
         TRY(ort->GetValueInfoName(inputs[i], &name));
         *index = i;
         if (strcmp(name, wanted) == 0)

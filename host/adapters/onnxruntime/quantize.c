@@ -7,7 +7,7 @@
  */
 #include <stdlib.h>
 #include <string.h>
-#include "adapter.h"
+#include "table.h"
 
 /* Elements that are worth a thread's waking. */
 #define GRAIN 32768
@@ -111,8 +111,8 @@ static float bound(float v, float low, float high)
 /* Adding and subtracting this rounds to even what is less than 2^22. */
 #define ROUND 0x1.8p23f
 
-WIDE static void quantize_line(const float *x, uint8_t *y, size_t count, float scale, int32_t zero,
-                               int32_t least)
+WIDE void quantize_line(const float *x, uint8_t *y, size_t count, float scale, int32_t zero,
+                        int32_t least)
 {
     const float low = (float)(least - zero), high = (float)(least + 255 - zero);
     for (size_t i = 0; i < count; i++) {
@@ -180,7 +180,7 @@ static OrtStatus *compute_linear(struct step *s, struct call *c, const struct te
                                  const struct tensor *zero, bool quantize)
 {
     struct job job = {.x = &c->in[X], .scale = scale, .zero = zero, .quantize = quantize};
-    job.least = s->out_type == ONNX_TENSOR_ELEMENT_DATA_TYPE_INT8 ? -128 : 0;
+    job.least = least_of(s->out_type);
     TRY(spread_of(s, job.x, scale, zero, &job.spread));
     TRY(call_output(c, 0, job.x->dims, job.x->rank, &job.y));
     return job.x->count ? call_share(c, job.x->count, GRAIN, do_part, &job) : NULL;

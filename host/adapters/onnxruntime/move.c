@@ -1,0 +1,191 @@
+/* Transpose and Concat: values go elsewhere, and from one quantisation to another by a table. */
+#include <float.h>
+#include <stdlib.h>
+#include <string.h>
+#include "table.h"
+
+/* ---- Transpose --------------------------------------------------------------------------------- */
+
+struct transpose {
+    size_t rank; /* 0: no permutation was given, dimensions are reversed */
+    int64_t order[MAX_RANK];
+};
+
+static OrtStatus *claims_transpose(const struct group *g, bool *yes)
+{
+    *yes = linear_fits(g) && g->values[X].rank > 0;
+    return NULL;
+}
+
+static OrtStatus *compile_transpose(struct step *s, const struct group *g)
+{
+    struct transpose *p = s->impl = calloc(1, sizeof(*p));
+    if (!p)
+        return fail(g->ort, "no memory for a permutation");
+    p->rank = MAX_RANK;
+    return node_ints(g->ort, g->core, "perm", p->order, &p->rank);
+}
+
+/* One line of the output: along its last dimension, whose values lie 'step' apart in X. */
+static void copy_line(const uint8_t *x, size_t step, uint8_t *y, size_t count)
+{
+    if (step == 1)
+        memcpy(y, x, count);
+    else
+        for (size_t i = 0; i < count; i++)
+            y[i] = x[i * step];
+}
+
+struct lines {
+    const uint8_t *x;
+    uint8_t *y;
+    const uint8_t *table; /* NULL: none */
+    size_t rank;
+    int64_t dims[MAX_RANK]; /* of the output */
+    size_t steps[MAX_RANK]; /* in X, from one index of them to the next */
+};
+
+static void do_lines(void *arg, size_t begin, size_t end)
+{
+    const struct lines *l = arg;
+    const size_t last = l->rank - 1, count = (size_t)l->dims[last];
+    for (size_t line = begin; line < end; line++) {
+        size_t rest = line, at = 0;
+        for (size_t i = last; i-- > 0;) {
+            at += rest % (size_t)l->dims[i] * l->steps[i];
+            rest /= (size_t)l->dims[i];
+        }
+        uint8_t *const y = l->y + line * count;
+        copy_line(l->x + at, l->steps[last], y, count);
+        if (l->table)
+            table_apply(l->table, y, y, count);
+    }
+}
+
+static OrtStatus *compute_transpose(struct step *s, struct call *c)
+{
+    const struct transpose *p = s->impl;
+    const struct tensor *x = &c->in[X];
+    struct lines lines = {.x = x->data, .rank = x->rank};
+    struct linear l;
+    uint8_t table[256];
+    size_t steps[MAX_RANK], step = 1;
+    void *y;
+    if (x->rank < 1 || (p->rank && p->rank != x->rank))
+        return fail(c->ort, "%s: expected a tensor of rank %zu, got %zu", s->op->name, p->rank,
+                    x->rank);
+    for (size_t i = x->rank; i-- > 0;) {
+        steps[i] = step;
+        step *= (size_t)x->dims[i];
+    }
+    for (size_t i = 0; i < x->rank; i++) {
+        const int64_t from = p->rank ? p->order[i] : (int64_t)(x->rank - 1 - i);
+        if (from < 0 || (size_t)from >= x->rank)
+            return fail(c->ort, "%s: expected a permutation of %zu dimensions", s->op->name,
+                        x->rank);
+        lines.dims[i] = x->dims[from];
+        lines.steps[i] = steps[from];
+    }
+    TRY(linear_of(c, s, &l));
+    TRY(call_output(c, 0, lines.dims, lines.rank, &y));
+    lines.y = y;
+    if (table_make(&l, -FLT_MAX, FLT_MAX, table))
+        lines.table = table;
+    if (x->count == 0)
+        return NULL;
+    const size_t count = (size_t)lines.dims[lines.rank - 1];
+    return call_share(c, x->count / count, 32768 / count + 1, do_lines, &lines);
+}
+
+/* ---- Concat ------------------------------------------------------------------------------------ */
+
+static OrtStatus *claims_concat(const struct group *g, bool *yes)
+{
+    const struct value *v = g->values;
+    const ONNXTensorElementDataType real = ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT;
+    *yes = is_int8(g->out.type) && v[Y_SCALE].type == real && value_may_be_one(&v[Y_SCALE]) &&
+           value_may_be_one(&v[Y_ZERO]) && (!v[Y_ZERO].info || v[Y_ZERO].type == g->out.type) &&
+           g->slot_count > SLOTS;
+    for (size_t i = SLOTS; i < g->slot_count && *yes; i += 3)
+        *yes = v[i].type == g->out.type && v[i].rank > 0 && v[i + 1].type == real &&
+               value_may_be_one(&v[i + 1]) && value_may_be_one(&v[i + 2]) &&
+               (!v[i + 2].info || v[i + 2].type == v[i].type);
+    return NULL;
+}
+
+static OrtStatus *compile_concat(struct step *s, const struct group *g)
+{
+    int64_t *axis = s->impl = calloc(1, sizeof(*axis));
+    if (!axis)
+        return fail(g->ort, "no memory for a step");
+    return node_int(g->ort, g->core, "axis", axis);
+}
+
+/* The shape of the output; outer: how often the parts follow one another. */
+static OrtStatus *concat_shape(const struct step *s, const struct call *c, int64_t *dims,
+                               size_t *outer)
+{
+    const struct tensor *first = &c->in[SLOTS];
+    const int64_t given = *(const int64_t *)s->impl;
+    const int64_t axis = given < 0 ? given + (int64_t)first->rank : given;
+    bool fit = axis >= 0 && (size_t)axis < first->rank;
+    memcpy(dims, first->dims, sizeof(first->dims));
+    for (size_t i = SLOTS + 3; i < s->slot_count && fit; i += 3) {
+        const struct tensor *part = &c->in[i];
+        fit = part->rank == first->rank;
+        for (size_t j = 0; j < first->rank && fit; j++)
+            fit = (int64_t)j == axis || part->dims[j] == first->dims[j];
+        dims[axis] += part->dims[axis];
+    }
+    if (!fit)
+        return fail(c->ort, "%s: the parts do not fit each other along axis %lld", s->op->name,
+                    (long long)given);
+    *outer = 1;
+    for (int64_t i = 0; i < axis; i++)
+        *outer *= (size_t)dims[i];
+    return NULL;
+}
+
+static OrtStatus *compute_concat(struct step *s, struct call *c)
+{
+    const struct tensor *in = c->in;
+    int64_t dims[MAX_RANK];
+    size_t outer = 0, line = 0, at = 0;
+    void *out;
+    TRY(concat_shape(s, c, dims, &outer));
+    TRY(call_output(c, 0, dims, in[SLOTS].rank, &out));
+    for (size_t i = SLOTS; i < s->slot_count && outer; i += 3)
+        line += in[i].count / outer;
+    for (size_t i = SLOTS; i < s->slot_count && outer; i += 3) {
+        const size_t part = in[i].count / outer;
+        const struct linear l = {
+            .x_scale = *(const float *)in[i + 1].data,
+            .y_scale = *(const float *)in[Y_SCALE].data,
+            .x_zero = in[i + 2].type ? tensor_int(&in[i + 2], 0) : 0,
+            .y_zero = in[Y_ZERO].type ? tensor_int(&in[Y_ZERO], 0) : 0,
+            .x_type = in[i].type,
+            .y_type = s->out_type,
+        };
+        uint8_t table[256];
+        const bool changes = table_make(&l, -FLT_MAX, FLT_MAX, table);
+        for (size_t j = 0; j < outer; j++) {
+            const uint8_t *x = (const uint8_t *)in[i].data + j * part;
+            uint8_t *y = (uint8_t *)out + j * line + at;
+            if (changes)
+                table_apply(table, x, y, part);
+            else
+                memcpy(y, x, part);
+        }
+        at += part;
+    }
+    return NULL;
+}
+
+static void release(struct step *s)
+{
+    free(s->impl);
+}
+
+const struct kind transpose_kind = {claims_transpose, compile_transpose, compute_transpose,
+                                    release};
+const struct kind concat_kind = {claims_concat, compile_concat, compute_concat, release};

@@ -1,0 +1,178 @@
+/*
+ * Relu and Clip between other quantisations, and ops that only rename what lies in memory: Reshape,
+ * Flatten, Squeeze, Unsqueeze. The runtime dequantises, computes floats and quantises: a function of
+ * single values, so a table.
+ */
+#include "table.h"
+#include <float.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define GRAIN 262144
+
+/* ---- tables ------------------------------------------------------------------------------------ */
+
+bool linear_fits(const struct group *g)
+{
+    const struct value *v = g->values;
+    const ONNXTensorElementDataType real = ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT;
+    const bool scales = v[X_SCALE].info && v[Y_SCALE].info && v[X_SCALE].type == real &&
+                        v[Y_SCALE].type == real && value_may_be_one(&v[X_SCALE]) &&
+                        value_may_be_one(&v[X_ZERO]) && value_may_be_one(&v[Y_SCALE]) &&
+                        value_may_be_one(&v[Y_ZERO]);
+    const bool none = !v[X_SCALE].info && !v[Y_SCALE].info && v[X].type == g->out.type;
+    return is_int8(v[X].type) && is_int8(g->out.type) && (scales || none) &&
+           (!v[X_ZERO].info || v[X_ZERO].type == v[X].type) &&
+           (!v[Y_ZERO].info || v[Y_ZERO].type == g->out.type);
+}
+
+static OrtStatus *one_of(const struct call *c, const struct step *s, const struct tensor *t)
+{
+    return t->count == 1 ? NULL
+                         : fail(c->ort, "%s: expected one scale and zero point, got %zu",
+                                s->op->name, t->count);
+}
+
+OrtStatus *linear_of(const struct call *c, const struct step *s, struct linear *l)
+{
+    const struct tensor *in = c->in;
+    *l = (struct linear){1, 1, 0, 0, in[X].type, s->out_type};
+    if (in[X_SCALE].type) {
+        TRY(one_of(c, s, &in[X_SCALE]));
+        TRY(one_of(c, s, &in[Y_SCALE]));
+        l->x_scale = *(const float *)in[X_SCALE].data;
+        l->y_scale = *(const float *)in[Y_SCALE].data;
+    }
+    if (in[X_ZERO].type) {
+        TRY(one_of(c, s, &in[X_ZERO]));
+        l->x_zero = tensor_int(&in[X_ZERO], 0);
+    }
+    if (in[Y_ZERO].type) {
+        TRY(one_of(c, s, &in[Y_ZERO]));
+        l->y_zero = tensor_int(&in[Y_ZERO], 0);
+    }
+    return NULL;
+}
+
+bool table_make(const struct linear *l, float low, float high, uint8_t table[256])
+{
+    float values[256];
+    for (int i = 0; i < 256; i++) {
+        const int32_t x = least_of(l->x_type) && i > 127 ? i - 256 : i;
+        const float v = (float)(x - l->x_zero) * l->x_scale;
+        values[i] = v < low ? low : v > high ? high : v;
+    }
+    quantize_line(values, table, 256, l->y_scale, l->y_zero, least_of(l->y_type));
+    for (int i = 0; i < 256; i++)
+        if (table[i] != i)
+            return true;
+    return false;
+}
+
+void table_apply(const uint8_t table[256], const uint8_t *x, uint8_t *y, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        y[i] = table[x[i]];
+}
+
+/* ---- the ops ----------------------------------------------------------------------------------- */
+
+static OrtStatus *claims(const struct group *g, bool *yes)
+{
+    const struct value *v = g->values;
+    const ONNXTensorElementDataType real = ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT;
+    size_t unknown = 0;
+    bool empty = false;
+    for (size_t i = 0; i < g->out.rank; i++) {
+        unknown += g->out.dims[i] < 0;
+        empty = empty || g->out.dims[i] == 0;
+    }
+    *yes = linear_fits(g);
+    if (g->op->variant == TABLE_COPY) /* one dimension follows from how many values there are */
+        *yes = *yes && g->out.rank > 0 && unknown <= 1 && !empty;
+    else
+        *yes = *yes && (!v[LOW].info || v[LOW].type == real) &&
+               (!v[HIGH].info || v[HIGH].type == real);
+    return NULL;
+}
+
+struct shape {
+    size_t rank;
+    int64_t dims[MAX_RANK];
+};
+
+static OrtStatus *compile(struct step *s, const struct group *g)
+{
+    struct shape *shape = s->impl = calloc(1, sizeof(*shape));
+    if (!shape)
+        return fail(g->ort, "no memory for a shape");
+    shape->rank = g->out.rank;
+    memcpy(shape->dims, g->out.dims, sizeof(shape->dims));
+    return NULL;
+}
+
+static void release(struct step *s)
+{
+    free(s->impl);
+}
+
+/* The model's, and the dimension that it leaves open. */
+static OrtStatus *shape_for(const struct step *s, const struct call *c, struct shape *shape)
+{
+    size_t known = 1, open = MAX_RANK;
+    *shape = *(const struct shape *)s->impl;
+    for (size_t i = 0; i < shape->rank; i++)
+        if (shape->dims[i] < 0)
+            open = i;
+        else
+            known *= (size_t)shape->dims[i];
+    if (open < MAX_RANK)
+        shape->dims[open] = (int64_t)(c->in[X].count / known);
+    if (open < MAX_RANK ? c->in[X].count % known : c->in[X].count != known)
+        return fail(c->ort, "%s: %zu values do not fit the shape that the model says", s->op->name,
+                    c->in[X].count);
+    return NULL;
+}
+
+struct job {
+    const uint8_t *table; /* NULL: a copy */
+    const uint8_t *x;
+    uint8_t *y;
+};
+
+static void do_part(void *arg, size_t begin, size_t end)
+{
+    const struct job *j = arg;
+    if (j->table)
+        table_apply(j->table, j->x + begin, j->y + begin, end - begin);
+    else
+        memcpy(j->y + begin, j->x + begin, end - begin);
+}
+
+static float bound_of(const struct tensor *t, float none)
+{
+    return t->type && t->count == 1 ? *(const float *)t->data : none;
+}
+
+static OrtStatus *compute(struct step *s, struct call *c)
+{
+    const struct tensor *in = c->in;
+    struct linear l;
+    struct shape shape = {in[X].rank, {0}};
+    struct job job = {.x = in[X].data};
+    uint8_t table[256];
+    void *y;
+    TRY(linear_of(c, s, &l));
+    memcpy(shape.dims, in[X].dims, sizeof(shape.dims));
+    if (s->op->variant == TABLE_COPY)
+        TRY(shape_for(s, c, &shape));
+    TRY(call_output(c, 0, shape.dims, shape.rank, &y));
+    const bool relu = s->op->variant == TABLE_RELU;
+    const float low = relu ? 0 : bound_of(&in[LOW], -FLT_MAX), high = bound_of(&in[HIGH], FLT_MAX);
+    if (table_make(&l, low, high, table))
+        job.table = table;
+    job.y = y;
+    return in[X].count ? call_share(c, in[X].count, GRAIN, do_part, &job) : NULL;
+}
+
+const struct kind table_kind = {claims, compile, compute, release};
