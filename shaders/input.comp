@@ -63,14 +63,15 @@ void main()
             const bool planes = channel_step != 1;
             const uint column = planes ? x % columns : x / cells;
             const uint cell = planes ? x / columns : x % cells;
-            const uint word = cell % words, depth = min(channels - word * 4, 4);
+            const uint word = cell % words, depth = min(channels - min(word * 4, channels), 4);
             const uint source_x = source_of(column, pad_left, insert_w, width);
             uint v = zero;
-            if (source_y != NONE && source_x != NONE)
+            if (source_y != NONE && source_x != NONE && depth > 0)
                 v = load_word(line_at + source_x * column_step, cell / words * channels + word * 4,
                               depth) ^
                     flip;
-            copy[y * line_words + column * cells + cell] = v & (0xffffffffu >> (32 - depth * 8));
+            copy[y * line_words + column * cells + cell] =
+                depth > 0 ? v & (0xffffffffu >> (32 - depth * 8)) : 0;
         }
     }
 }

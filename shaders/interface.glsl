@@ -5,12 +5,13 @@
 //   2  terms       arrays by column, terms_ld words each, then arrays by row, rows_ld words each
 //   3  the output
 //
-// Panels: 'tile' rows of A (columns of B) a panel, k in groups of 4, one word a row and group; so
-// group g of row i is word ((i / tile) * groups + g) * tile + i % tile. Bytes are in the form of the row.
+// Panels: 'tile' rows of A (columns of B) a panel, k in groups of 4 (of 16 for matrix units), one word
+// (four) a row and group; so group g of row i is at ((i / tile) * groups + g) * tile + i % tile, counted
+// in groups. Bytes are in the form of the row.
 //
 // The copy is the input of a convolution in the s8 form with its padding written out:
 // [image][line][column][part][word], 'words' words of 4 channels in each part (group of channels),
-// zero past the last of them. So a tap is at the same distance from every output pixel.
+// (whole groups of 4 for matrix units), zero past the last of them. So a tap is at the same distance from every output pixel.
 
 // FORM: how A's and B's bytes are taken, signed (S) or unsigned (U).
 #define SS 0
@@ -36,6 +37,12 @@
 #define WITH_ROW_SUM 1
 #define WITH_A_ZERO 2
 #define WITH_ROW_SCALE 4
+
+// Word w of a panel's i-th row, of 'words' words, in groups of 'group' words.
+uint word_at(uint panel, uint words, uint tile, uint i, uint w, uint group)
+{
+    return panel * words * tile + (w / group * tile + i) * group + w % group;
+}
 
 // The sum of the four signed products of bytes.
 int dot4_portable(uint a, uint b)

@@ -3,10 +3,12 @@
 // the grid, so that no size is bound by the number of work-groups.
 #version 450
 #extension GL_GOOGLE_include_directive : require
+#include "interface.glsl"
 #include "load.glsl"
 
 layout(local_size_x_id = 0, local_size_y_id = 1, local_size_z = 1) in;
 layout(constant_id = 2) const uint TILE = 8;
+layout(constant_id = 5) const uint GROUP = 1;
 
 layout(std430, set = 0, binding = 1) writeonly buffer Panels
 {
@@ -15,13 +17,13 @@ layout(std430, set = 0, binding = 1) writeonly buffer Panels
 layout(push_constant) uniform Arguments
 {
     uint offset, row_stride, k_stride;
-    uint rows, rows_pad, k, groups;
+    uint rows, rows_pad, k, words;
     uint flip; // of four bytes
 };
 
-uint load_group(uint row, uint g)
+uint load_word(uint row, uint w)
 {
-    const uint depth = min(k - g * 4, 4), at = offset + row * row_stride + g * 4 * k_stride;
+    const uint depth = min(k - w * 4, 4), at = offset + row * row_stride + w * 4 * k_stride;
     const uint v = k_stride == 1 ? load_bytes(at, depth) : load_apart(at, k_stride, depth);
     return (v ^ flip) & (0xffffffffu >> (32 - depth * 8));
 }
@@ -30,8 +32,8 @@ void main()
 {
     const uvec2 step = gl_NumWorkGroups.xy * gl_WorkGroupSize.xy;
     for (uint row = gl_GlobalInvocationID.y; row < rows_pad; row += step.y) {
-        for (uint g = gl_GlobalInvocationID.x; g < groups; g += step.x)
-            panels[(row / TILE * groups + g) * TILE + row % TILE] =
-                row < rows ? load_group(row, g) : 0;
+        for (uint w = gl_GlobalInvocationID.x; w < words; w += step.x)
+            panels[word_at(row / TILE, words, TILE, row % TILE, w, GROUP)] =
+                row < rows && w * 4 < k ? load_word(row, w) : 0;
     }
 }

@@ -6,6 +6,7 @@
 layout(local_size_x_id = 0, local_size_y = 1, local_size_z = 1) in;
 layout(constant_id = 2) const uint TILE = 8;
 layout(constant_id = 3) const uint FORM = SS;
+layout(constant_id = 5) const uint GROUP = 1;
 
 layout(std430, set = 0, binding = 1) readonly buffer Panels
 {
@@ -17,7 +18,7 @@ layout(std430, set = 0, binding = 2) buffer Terms
 };
 layout(push_constant) uniform Arguments
 {
-    uint rows, groups;
+    uint rows, words;
     uint target; // word of 'terms' for row 0
 };
 
@@ -35,10 +36,9 @@ void main()
 {
     const uint lane = gl_LocalInvocationID.x;
     for (uint row = gl_WorkGroupID.x; row < rows; row += gl_NumWorkGroups.x) {
-        const uint panel = row / TILE * groups * TILE + row % TILE;
         int sum = 0;
-        for (uint g = lane; g < groups; g += gl_WorkGroupSize.x)
-            sum += sum4(panels[panel + g * TILE]);
+        for (uint w = lane; w < words; w += gl_WorkGroupSize.x)
+            sum += sum4(panels[word_at(row / TILE, words, TILE, row % TILE, w, GROUP)]);
         parts[lane] = sum;
         barrier();
         for (uint width = gl_WorkGroupSize.x / 2; width > 0; width /= 2) {

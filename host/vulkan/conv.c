@@ -50,16 +50,18 @@ void vk_conv_steps(struct qdot_op *op, struct vk_step_pipeline *steps)
     const uint32_t x = quads <= VK_LOCAL / 16                           ? VK_LOCAL / 16
                        : quads % VK_LOCAL == 0 || quads >= 2 * VK_LOCAL ? VK_LOCAL
                                                                         : VK_LOCAL / 4;
-    impl->group_quads = row->local ? row->columns / 4 : x;
-    impl->group_tiles = row->local ? 1 : VK_LOCAL / x;
+    const uint32_t local = vk_local(op->device, op->row);
+    impl->group_quads = local ? row->columns / 4 : x;
+    impl->group_tiles = local ? 1 : VK_LOCAL / x;
     steps[VK_PACK_A] = (struct vk_step_pipeline){VK_SHADER_INPUT, {VK_LOCAL, 1}, true};
     steps[VK_SUMS_A] =
         (struct vk_step_pipeline){VK_SHADER_WINDOW_SUMS, {VK_LOCAL, 1}, sums_windows(op)};
     steps[VK_MULTIPLY] =
         (struct vk_step_pipeline){row->shader,
-                                  {row->local ? row->local : x, row->local ? 1 : VK_LOCAL / x,
-                                   op->p.out_type, FORM_SS, op->row->mr, row->depth},
+                                  {local ? local : x, local ? 1 : VK_LOCAL / x, op->p.out_type,
+                                   FORM_SS, op->row->mr, row->depth},
                                   true};
+    vk_coop_constants(op, steps[VK_MULTIPLY].constants);
 }
 
 /* Images [begin, begin + images) of the run. Numbers that do not fit in 32 bits are distances that
@@ -116,7 +118,6 @@ static void multiply(const struct qdot_op *op, const struct vk_place *out, size_
     const struct qdot_problem *p = &op->p;
     const struct qdot_geometry *g = &p->conv;
     const struct vk_plan *plan = &((const struct vk_op *)op->impl)->plan;
-    const struct vk_row *row = op->row->impl;
     const struct vk_copy *copy = &plan->copy;
     const size_t pixel = copy->parts * copy->words, line = copy->columns * pixel;
     /* Images of one pixel are the same in both layouts. */
@@ -150,7 +151,8 @@ static void multiply(const struct qdot_op *op, const struct vk_place *out, size_
         arguments.output.with = 0;
     vk_multiply(op, &arguments, sizeof(arguments), &arguments.first_tile,
                 vk_divide_up(arguments.pixels, op->row->mr),
-                row->local ? op->packed.n_pad / 4 : part_quads(op) * op->packed.parts);
+                vk_local(op->device, op->row) ? op->packed.n_pad / 4
+                                              : part_quads(op) * op->packed.parts);
 }
 
 void vk_conv_record(const struct qdot_op *op, const struct qdot_run *run, const struct vk_place *a,

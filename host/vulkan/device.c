@@ -220,80 +220,24 @@ int vk_commands_submit(struct qdot_device *device, struct vk_commands *commands,
 
 /* ---- open and close -------------------------------------------------------------------------- */
 
-static int has_extension(struct qdot_device *device, const char *name, bool *found,
-                         struct qdot_error *err)
-{
-    const struct vk_device *vkd = device->impl;
-    uint32_t count = 0;
-    *found = false;
-    int status =
-        vk_check(vkd->vk.vkEnumerateDeviceExtensionProperties(vkd->physical, NULL, &count, NULL),
-                 "vkEnumerateDeviceExtensionProperties", err);
-    if (status != QDOT_OK)
-        return status;
-    VkExtensionProperties *list = qdot_alloc(device, count * sizeof(*list));
-    if (!list)
-        return qdot_fail(err, QDOT_NO_MEMORY, "no memory for the list of extensions");
-    const VkResult code =
-        vkd->vk.vkEnumerateDeviceExtensionProperties(vkd->physical, NULL, &count, list);
-    status = vk_check(code == VK_INCOMPLETE ? VK_SUCCESS : code,
-                      "vkEnumerateDeviceExtensionProperties", err);
-    for (uint32_t i = 0; i < count && status == QDOT_OK && !*found; i++)
-        *found = strcmp(list[i].extensionName, name) == 0;
-    qdot_release(device, list);
-    return status;
-}
-
-/* Which dot products of packed bytes the device has instructions for, as it says: enough to order
- * rows before they are measured. */
-static uint32_t fast_dots(const struct vk_device *vkd)
-{
-    VkPhysicalDeviceShaderIntegerDotProductPropertiesKHR dot = {
-        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_INTEGER_DOT_PRODUCT_PROPERTIES_KHR};
-    VkPhysicalDeviceProperties2 all = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2,
-                                       .pNext = &dot};
-    vkd->vk.vkGetPhysicalDeviceProperties2(vkd->physical, &all);
-    return (dot.integerDotProduct4x8BitPackedSignedAccelerated ? VK_SIGNED_DOT : 0u) |
-           (dot.integerDotProduct4x8BitPackedUnsignedAccelerated ? VK_UNSIGNED_DOT : 0u) |
-           (dot.integerDotProduct4x8BitPackedMixedSignednessAccelerated ? VK_MIXED_DOT : 0u);
-}
-
-static bool on_cpu(const struct vk_device *vkd)
-{
-    VkPhysicalDeviceProperties properties;
-    vkd->vk.vkGetPhysicalDeviceProperties(vkd->physical, &properties);
-    return properties.deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU;
-}
-
 static int create_device(struct qdot_device *device, struct qdot_error *err)
 {
     struct vk_device *vkd = device->impl;
-    static const char *const dot_name = VK_KHR_SHADER_INTEGER_DOT_PRODUCT_EXTENSION_NAME;
-    VkPhysicalDeviceShaderIntegerDotProductFeaturesKHR dot = {
-        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_INTEGER_DOT_PRODUCT_FEATURES_KHR};
-    VkPhysicalDeviceFeatures2 features = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2,
-                                          .pNext = &dot};
-    bool listed;
-    int status = has_extension(device, dot_name, &listed, err);
+    struct vk_wanted wanted;
+    int status = vk_want(device, &wanted, err);
     if (status != QDOT_OK)
         return status;
-    if (listed)
-        vkd->vk.vkGetPhysicalDeviceFeatures2(vkd->physical, &features);
-    if (dot.shaderIntegerDotProduct)
-        device->features |= VK_INT_DOT | fast_dots(vkd);
-    dot.pNext = NULL;
     const float priority = 1.0f;
     const VkDeviceQueueCreateInfo queue = {.sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
                                            .queueFamilyIndex = vkd->family,
                                            .queueCount = 1,
                                            .pQueuePriorities = &priority};
-    const bool enable = device->features & VK_INT_DOT;
     const VkDeviceCreateInfo info = {.sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO,
-                                     .pNext = enable ? &dot : NULL,
+                                     .pNext = wanted.features,
                                      .queueCreateInfoCount = 1,
                                      .pQueueCreateInfos = &queue,
-                                     .enabledExtensionCount = enable,
-                                     .ppEnabledExtensionNames = enable ? &dot_name : NULL};
+                                     .enabledExtensionCount = wanted.name_count,
+                                     .ppEnabledExtensionNames = wanted.names};
     VkDevice made;
     const char *missing;
     status =
@@ -357,7 +301,6 @@ static int vk_open(struct qdot_device *device, size_t index, struct qdot_error *
     if (status != QDOT_OK)
         return status;
     query_limits(vkd);
-    device->features |= on_cpu(vkd) ? VK_CPU : VK_GPU;
     status = create_device(device, err);
     if (status == QDOT_OK)
         status = vk_pipelines_open(device, err);
@@ -451,6 +394,7 @@ static int buffer_read(struct qdot_buffer *buffer, size_t offset, void *memory, 
 /* ---- the backend ----------------------------------------------------------------------------- */
 
 static const struct qdot_feature features[] = {
+    {VK_COOP, "coop"},
     {VK_MIXED_DOT, "mixed_dot"},
     {VK_UNSIGNED_DOT, "unsigned_dot"},
     {VK_SIGNED_DOT, "signed_dot"},

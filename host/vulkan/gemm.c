@@ -5,11 +5,11 @@
 /* Push constants of the shaders. */
 struct pack_arguments {
     uint32_t offset, row_stride, k_stride;
-    uint32_t rows, rows_pad, k, groups;
+    uint32_t rows, rows_pad, k, words;
     uint32_t flip;
 };
 struct sums_arguments {
-    uint32_t rows, groups;
+    uint32_t rows, words;
     uint32_t target;
 };
 struct fold_arguments {
@@ -31,33 +31,43 @@ static uint32_t form_of(enum qdot_type a, enum qdot_type b)
     return a == QDOT_S8 ? FORM_SS : b == QDOT_S8 ? FORM_US : FORM_UU;
 }
 
+/* Of a packed row. */
+static size_t row_words(const struct qdot_op *op)
+{
+    return op->packed.k_groups * op->row->kr / 4;
+}
+
 void vk_gemm_steps(struct qdot_op *op, struct vk_step_pipeline *steps)
 {
     struct vk_op *impl = op->impl;
     const struct vk_row *row = op->row->impl;
     const struct qdot_problem *p = &op->p;
-    const uint32_t mr = op->row->mr, nr = op->row->nr;
+    const uint32_t mr = op->row->mr, nr = op->row->nr, group = op->row->kr / 4u;
+    const uint32_t local = vk_local(op->device, op->row);
     /* Without a size of its own, a work-group is one tile of rows, whose words of A all its
      * invocations share; or four tiles, where there are too few columns for all of them. */
-    const bool wide = row->local || p->n > 128 || p->m <= mr;
-    const uint32_t x = row->local ? row->local : wide ? VK_LOCAL : VK_LOCAL / 4, y = wide ? 1 : 4;
-    impl->group_quads = row->columns / 4 * (row->local ? 1 : x);
+    const bool wide = local || p->n > 128 || p->m <= mr;
+    const uint32_t x = local ? local : wide ? VK_LOCAL : VK_LOCAL / 4, y = wide ? 1 : 4;
+    impl->group_quads = row->columns / 4 * (local ? 1 : x);
     impl->group_tiles = y;
     /* The packing invocations of a work-group walk along what lies side by side in memory. */
     const uint32_t b_x = p->b_transposed ? VK_LOCAL : 1, b_y = p->b_transposed ? 1 : VK_LOCAL;
     const uint32_t a_form = form_of(op->row->a_form, op->row->a_form);
     const uint32_t b_form = form_of(op->row->b_form, op->row->b_form);
-    steps[VK_PACK_A] = (struct vk_step_pipeline){VK_SHADER_PACK, {VK_LOCAL, 1, mr}, true};
-    steps[VK_PACK_B] = (struct vk_step_pipeline){VK_SHADER_PACK, {b_x, b_y, nr}, p->b_at_run};
-    steps[VK_SUMS_A] =
-        (struct vk_step_pipeline){VK_SHADER_SUMS, {VK_LOCAL, 1, mr, a_form}, op->terms.any_b_neg};
-    steps[VK_SUMS_B] =
-        (struct vk_step_pipeline){VK_SHADER_SUMS, {VK_LOCAL, 1, nr, b_form}, p->b_at_run};
+    steps[VK_PACK_A] = (struct vk_step_pipeline){
+        VK_SHADER_PACK, {VK_LOCAL, 1, mr, [CONSTANT_GROUP] = group}, true};
+    steps[VK_PACK_B] = (struct vk_step_pipeline){
+        VK_SHADER_PACK, {b_x, b_y, nr, [CONSTANT_GROUP] = group}, p->b_at_run};
+    steps[VK_SUMS_A] = (struct vk_step_pipeline){
+        VK_SHADER_SUMS, {VK_LOCAL, 1, mr, a_form, [CONSTANT_GROUP] = group}, op->terms.any_b_neg};
+    steps[VK_SUMS_B] = (struct vk_step_pipeline){
+        VK_SHADER_SUMS, {VK_LOCAL, 1, nr, b_form, [CONSTANT_GROUP] = group}, p->b_at_run};
     steps[VK_FOLD] = (struct vk_step_pipeline){VK_SHADER_FOLD, {VK_LOCAL, 1}, p->b_at_run};
     steps[VK_MULTIPLY] = (struct vk_step_pipeline){
         row->shader,
         {x, y, p->out_type, form_of(op->row->a_form, op->row->b_form), mr, row->depth},
         true};
+    vk_coop_constants(op, steps[VK_MULTIPLY].constants);
 }
 
 /* An array by row into the terms. */
@@ -80,44 +90,43 @@ static void take_rows(const struct qdot_op *op, const struct qdot_input *in, siz
 static void pack_a(const struct qdot_op *op, const struct vk_place *a, size_t m)
 {
     const struct qdot_problem *p = &op->p;
-    const size_t groups = op->packed.k_groups,
-                 rows_pad = vk_divide_up(m, op->row->mr) * op->row->mr;
+    const size_t words = row_words(op), rows_pad = vk_divide_up(m, op->row->mr) * op->row->mr;
     const struct pack_arguments arguments = {.offset = (uint32_t)a->offset,
                                              .row_stride = (uint32_t)a->ld,
                                              .k_stride = 1,
                                              .rows = (uint32_t)m,
                                              .rows_pad = (uint32_t)rows_pad,
                                              .k = (uint32_t)p->k,
-                                             .groups = (uint32_t)groups,
+                                             .words = (uint32_t)words,
                                              .flip = qdot_flip(p->a_type, op->row->a_form) *
                                                      0x01010101u};
     vk_dispatch(op, VK_PACK_A, VK_SET_A, &arguments, sizeof(arguments),
-                vk_divide_up(groups, VK_LOCAL), rows_pad);
+                vk_divide_up(words, VK_LOCAL), rows_pad);
 }
 
 static void pack_b(const struct qdot_op *op, const struct vk_place *b)
 {
     const struct qdot_problem *p = &op->p;
     const bool t = p->b_transposed;
-    const size_t groups = op->packed.k_groups, n_pad = op->packed.n_pad;
+    const size_t words = row_words(op), n_pad = op->packed.n_pad;
     const struct pack_arguments arguments = {.offset = (uint32_t)b->offset,
                                              .row_stride = t ? (uint32_t)b->ld : 1,
                                              .k_stride = t ? 1 : (uint32_t)b->ld,
                                              .rows = (uint32_t)p->n,
                                              .rows_pad = (uint32_t)n_pad,
                                              .k = (uint32_t)p->k,
-                                             .groups = (uint32_t)groups,
+                                             .words = (uint32_t)words,
                                              .flip = qdot_flip(p->b_type, op->row->b_form) *
                                                      0x01010101u};
     vk_dispatch(op, VK_PACK_B, VK_SET_B, &arguments, sizeof(arguments),
-                t ? vk_divide_up(groups, VK_LOCAL) : groups,
+                t ? vk_divide_up(words, VK_LOCAL) : words,
                 t ? n_pad : vk_divide_up(n_pad, VK_LOCAL));
 }
 
 static void sums(const struct qdot_op *op, enum vk_step step, enum vk_set set, size_t rows,
                  size_t target)
 {
-    const struct sums_arguments arguments = {(uint32_t)rows, (uint32_t)op->packed.k_groups,
+    const struct sums_arguments arguments = {(uint32_t)rows, (uint32_t)row_words(op),
                                              (uint32_t)target};
     vk_op_barrier(op);
     vk_dispatch(op, step, set, &arguments, sizeof(arguments), rows, 1);

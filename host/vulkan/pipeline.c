@@ -23,6 +23,8 @@ EMBEDDED(qdot_vk_conv_tiled);
 EMBEDDED(qdot_vk_conv_tiled_dot_4);
 EMBEDDED(qdot_vk_conv_tiled_dot_8);
 EMBEDDED(qdot_vk_depthwise);
+EMBEDDED(qdot_vk_gemm_coop);
+EMBEDDED(qdot_vk_conv_coop);
 EMBEDDED(qdot_vk_input);
 EMBEDDED(qdot_vk_window_sums);
 
@@ -60,6 +62,8 @@ VkShaderModuleCreateInfo vk_shader_code(enum vk_shader shader)
         CASE(VK_SHADER_CONV_TILED_DOT_4, qdot_vk_conv_tiled_dot_4)
         CASE(VK_SHADER_CONV_TILED_DOT_8, qdot_vk_conv_tiled_dot_8)
         CASE(VK_SHADER_DEPTHWISE, qdot_vk_depthwise)
+        CASE(VK_SHADER_GEMM_COOP, qdot_vk_gemm_coop)
+        CASE(VK_SHADER_CONV_COOP, qdot_vk_conv_coop)
         CASE(VK_SHADER_INPUT, qdot_vk_input)
         CASE(VK_SHADER_WINDOW_SUMS, qdot_vk_window_sums)
 #undef CASE
@@ -83,9 +87,17 @@ static int build(struct qdot_device *device, const struct vk_pipeline *entry, Vk
         map[i] = (VkSpecializationMapEntry){i, i * 4, 4};
     const VkSpecializationInfo constants = {VK_CONSTANTS, map, sizeof(entry->constants),
                                             entry->constants};
+    const bool matrix =
+        entry->shader == VK_SHADER_GEMM_COOP || entry->shader == VK_SHADER_CONV_COOP;
+    const VkPipelineShaderStageRequiredSubgroupSizeCreateInfoEXT size = {
+        .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_REQUIRED_SUBGROUP_SIZE_CREATE_INFO_EXT,
+        .requiredSubgroupSize = vkd->coop.subgroup};
     const VkComputePipelineCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
         .stage = {.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
+                  .pNext = matrix && vkd->coop.asks ? &size : NULL,
+                  .flags =
+                      matrix ? VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT_EXT : 0,
                   .stage = VK_SHADER_STAGE_COMPUTE_BIT,
                   .module = module,
                   .pName = "main",

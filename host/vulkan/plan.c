@@ -83,6 +83,27 @@ static const struct qdot_niche conv_64 = {conv_tiles_64, .with = VK_GPU | VK_SIG
 static const struct qdot_niche conv_32 = {
     conv_tiles_32, .with = VK_GPU | VK_SIGNED_DOT,
     .text = "for more than 16 channels of a group on a GPU with signed_dot"};
+/* Matrix units. */
+static bool tiles_256(const struct qdot_problem *p)
+{
+    return p->m > 128 && p->n > 64 && tiles(p, 256, 128);
+}
+
+static bool conv_tiles_128(const struct qdot_problem *p)
+{
+    return p->conv.og > 64 && p->m > 64 && tiles(p, 128, 96);
+}
+static const struct qdot_niche matrix_256 = {tiles_256, .with = VK_GPU,
+                                             .text = "for 128 tiles of 256 on a GPU"};
+static const struct qdot_niche matrix_128 = {tiles_128, .with = VK_GPU,
+                                             .text = "for 96 tiles on a GPU"};
+static const struct qdot_niche matrix_64 = {tiles_32, .with = VK_GPU,
+                                            .text = "for m > 8, n > 16 on a GPU"};
+static const struct qdot_niche conv_matrix_128 = {conv_tiles_128, .with = VK_GPU,
+                                                  .text = "for 96 tiles on a GPU"};
+static const struct qdot_niche conv_matrix_64 = {
+    conv_tiles_32, .with = VK_GPU, .text = "for more than 16 channels of a group on a GPU"};
+
 static const struct qdot_niche conv_floats = {conv_tiles_64, .with = VK_GPU,
                                               .text = "for 48 tiles on a GPU"};
 
@@ -90,9 +111,10 @@ static const struct qdot_niche conv_floats = {conv_tiles_64, .with = VK_GPU,
 
 /* A work-group of tiles: an invocation has edge * edge of side * side outputs; shared memory holds
  * 'depth' groups of k at a time. */
-#define TILED(op, side, edge, depth)                                                        \
-    {                                                                                       \
-        VK_SHADER_##op##_TILED_DOT_##edge, side, (side) / (edge) * ((side) / (edge)), depth \
+#define TILED(op, side, edge, groups)                                                         \
+    {                                                                                         \
+        VK_SHADER_##op##_TILED_DOT_##edge, side, (side) / (edge) * ((side) / (edge)), groups, \
+            false                                                                             \
     }
 static const struct vk_row tiled_128x8 = TILED(GEMM, 128, 8, 8);
 static const struct vk_row tiled_128x16 = TILED(GEMM, 128, 8, 16);
@@ -101,10 +123,23 @@ static const struct vk_row tiled_64x8 = TILED(GEMM, 64, 8, 8);
 static const struct vk_row tiled_64x16 = TILED(GEMM, 64, 8, 16);
 static const struct vk_row tiled_64x32 = TILED(GEMM, 64, 4, 32);
 static const struct vk_row tiled_32x16 = TILED(GEMM, 32, 4, 16);
-static const struct vk_row tiled_float = {VK_SHADER_GEMM_TILED, 64, 256, 16};
+static const struct vk_row tiled_float = {VK_SHADER_GEMM_TILED, .columns = 64, .local = 256,
+                                          .depth = 16};
 static const struct vk_row conv_64x16 = TILED(CONV, 64, 8, 16);
 static const struct vk_row conv_32x16 = TILED(CONV, 32, 4, 16);
-static const struct vk_row conv_float = {VK_SHADER_CONV_TILED, 64, 256, 16};
+static const struct vk_row conv_float = {VK_SHADER_CONV_TILED, .columns = 64, .local = 256,
+                                         .depth = 16};
+
+/* By matrix units: 4 groups of 16 k in shared memory. */
+#define MATRIX(op, side, invocations)                                                            \
+    {                                                                                            \
+        VK_SHADER_##op##_COOP, .columns = side, .local = invocations, .depth = 4, .matrix = true \
+    }
+static const struct vk_row coop_256x128 = MATRIX(GEMM, 128, 256);
+static const struct vk_row coop_128x128 = MATRIX(GEMM, 128, 256);
+static const struct vk_row coop_64x64 = MATRIX(GEMM, 64, 128);
+static const struct vk_row conv_coop_128x128 = MATRIX(CONV, 128, 256);
+static const struct vk_row conv_coop_64x64 = MATRIX(CONV, 64, 128);
 
 #define GEMM(row_name, features, rows, columns, a, b, why, how)                               \
     {                                                                                         \
@@ -116,6 +151,12 @@ static const struct vk_row conv_float = {VK_SHADER_CONV_TILED, 64, 256, 16};
 #define UU(name, side, why, how) GEMM(name, VK_INT_DOT, side, side, QDOT_U8, QDOT_U8, why, how)
 #define PLAIN(name, mr, nr, why, how) GEMM(name, 0, mr, nr, QDOT_S8, QDOT_S8, why, how)
 
+#define COOP(row_name, kind, rows, columns, why, how)                                        \
+    {                                                                                        \
+        .name = row_name, .op = kind, .needs = VK_COOP, .mr = rows, .nr = columns, .kr = 16, \
+        .pass = 64, .a_form = QDOT_S8, .b_form = QDOT_S8, .niche = why, .impl = how          \
+    }
+
 #define CONV(row_name, features, rows, columns, why, how)                                         \
     {                                                                                             \
         .name = row_name, .op = QDOT_CONV, .needs = features, .mr = rows, .nr = columns, .kr = 4, \
@@ -126,6 +167,9 @@ static const struct vk_row conv_float = {VK_SHADER_CONV_TILED, 64, 256, 16};
 const struct qdot_row vk_rows[VK_ROWS] = {
     GEMM("gemv_4x16k4_dot", VK_INT_DOT, 4, 16, QDOT_S8, QDOT_S8, &few_gpu_dot, &gemv_int_dot),
     PLAIN("gemv_4x16k4", 4, 16, &few_gpu, &gemv),
+    COOP("gemm_256x128k64_coop", QDOT_GEMM, 256, 128, &matrix_256, &coop_256x128),
+    COOP("gemm_128x128k64_coop", QDOT_GEMM, 128, 128, &matrix_128, &coop_128x128),
+    COOP("gemm_64x64k64_coop", QDOT_GEMM, 64, 64, &matrix_64, &coop_64x64),
     SS("gemm_128x128k64_dot", 128, &ss_128, &tiled_128x16),
     SS("gemm_128x128k128_dot", 128, &ss_128, &tiled_128x32),
     SS("gemm_128x128k32_dot", 128, &ss_128, &tiled_128x8),
@@ -150,6 +194,8 @@ const struct qdot_row vk_rows[VK_ROWS] = {
      .a_form = QDOT_S8,
      .b_form = QDOT_S8,
      .impl = &depthwise},
+    COOP("conv_128x128k64_coop", QDOT_CONV, 128, 128, &conv_matrix_128, &conv_coop_128x128),
+    COOP("conv_64x64k64_coop", QDOT_CONV, 64, 64, &conv_matrix_64, &conv_coop_64x64),
     CONV("conv_64x64k64_dot", VK_INT_DOT, 64, 64, &conv_64, &conv_64x16),
     CONV("conv_32x32k64_dot", VK_INT_DOT, 32, 32, &conv_32, &conv_32x16),
     CONV("conv_64x64k64_float", 0, 64, 64, &conv_floats, &conv_float),
@@ -176,11 +222,11 @@ static bool gemm_plan(const struct qdot_row *row, const struct qdot_problem *p,
                       struct vk_plan *plan)
 {
     size_t *bytes = plan->bytes;
-    const size_t k_pad = round_up(p->k, 4);
+    const size_t k_pad = round_up(p->k, row->kr), words = round_up(p->k, 4);
     plan->terms_ld = round_up(p->n, row->nr);
     plan->rows_ld = p->m;
-    plan->a_ld = k_pad; /* rows begin at whole words */
-    plan->b_ld = p->b_transposed ? k_pad : round_up(p->n, 4);
+    plan->a_ld = words; /* rows begin at whole words */
+    plan->b_ld = p->b_transposed ? words : round_up(p->n, 4);
     plan->out_ld = p->out_bytes == 1 ? round_up(p->n, 4) : p->n;
 
     bytes[VK_TERMS] = (plan->terms_ld * TERMS + p->m * ROW_ARRAYS) * 4;
@@ -207,7 +253,7 @@ static bool conv_plan(const struct qdot_row *row, const struct qdot_problem *p,
     copy->parts = row->depthwise ? 1 : g->groups;
     copy->channels = row->depthwise ? g->o : g->cg;
     copy->multiplier = row->depthwise ? g->og : 1;
-    copy->words = (copy->channels + 3) / 4;
+    copy->words = row->kr == 1 ? (copy->channels + 3) / 4 : round_up(copy->channels, row->kr) / 4;
     if (!qdot_packed_layout(row, p, &packed) ||
         !qdot_mul_size(copy->lines, copy->columns, &copy->image_words) ||
         !qdot_mul_size(copy->image_words, copy->parts * copy->words, &copy->image_words) ||
@@ -276,20 +322,88 @@ static bool loops_fit(const struct qdot_row *row, const struct qdot_problem *p,
     return false;
 }
 
-/* Of the rows whose work-groups have a size of their own; any device has VK_LOCAL invocations. */
-static bool work_group_fits(const struct vk_row *row, uint32_t side,
-                            const VkPhysicalDeviceLimits *limits, char *reason, size_t reason_bytes)
+uint32_t vk_local(const struct qdot_device *device, const struct qdot_row *row)
 {
-    const uint32_t shared = 2 * side * row->depth * 4; /* of A and B; 0 for the others */
-    if (row->local > limits->maxComputeWorkGroupInvocations ||
-        row->local > limits->maxComputeWorkGroupSize[0]) {
+    const struct vk_row *impl = row->impl;
+    if (!impl->matrix || ((const struct vk_device *)device->impl)->coop.subgroup >= 32)
+        return impl->local;
+    /* Where subgroups are small, so are the registers of an invocation. */
+    const uint32_t least = (uint32_t)row->mr * row->nr / 64;
+    return impl->local > least ? impl->local : least;
+}
+
+/* Shared memory of a row with a work-group of its own: A and B, or sums on their way to the output,
+ * of matrix units from 'down' subgroups one above the other. */
+static uint32_t shared_bytes(const struct vk_device *vkd, const struct qdot_row *row, uint32_t down)
+{
+    const struct vk_row *impl = row->impl;
+    if (!impl->matrix)
+        return 2u * row->mr * impl->depth * 4; /* 0 for most */
+    const uint32_t operands = (row->mr + row->nr) * (impl->depth * 16 + 16u);
+    const uint32_t sums = down * vkd->coop.m * (row->nr * 4u + 16);
+    const uint32_t windows = row->op == QDOT_CONV ? row->mr * 4u : 0;
+    return (operands > sums ? operands : sums) + windows;
+}
+
+/* How so many subgroups share a tile: parts of whole products, with as few edges as there is memory
+ * for. 0: not at all. */
+static uint32_t subgroups_down(const struct vk_device *vkd, const struct qdot_row *row,
+                               uint32_t subgroups)
+{
+    uint32_t best = 0, best_edges = UINT32_MAX;
+    for (uint32_t down = 1; down <= subgroups; down *= 2) {
+        const uint32_t across = subgroups / down, edges = row->mr / down + row->nr / across;
+        if (row->mr % (down * vkd->coop.m) == 0 && row->nr % (across * vkd->coop.n) == 0 &&
+            shared_bytes(vkd, row, down) <= vkd->limits.maxComputeSharedMemorySize &&
+            edges < best_edges) {
+            best = down;
+            best_edges = edges;
+        }
+    }
+    return best;
+}
+
+void vk_coop_constants(const struct qdot_op *op, uint32_t *constants)
+{
+    const struct vk_row *row = op->row->impl;
+    if (!row->matrix)
+        return;
+    const struct vk_device *vkd = op->device->impl;
+    const struct vk_coop *coop = &vkd->coop;
+    const uint32_t subgroups = vk_local(op->device, op->row) / coop->subgroup;
+    constants[CONSTANT_WIDE] = op->row->nr;
+    constants[CONSTANT_DOWN] = subgroups_down(vkd, op->row, subgroups);
+    constants[CONSTANT_ACROSS] = subgroups / constants[CONSTANT_DOWN];
+    constants[CONSTANT_M] = coop->m;
+    constants[CONSTANT_N] = coop->n;
+    constants[CONSTANT_K] = coop->k;
+}
+
+/* Of the rows whose work-groups have a size of their own; any device has VK_LOCAL invocations. */
+static bool work_group_fits(const struct qdot_device *device, const struct qdot_row *row,
+                            char *reason, size_t reason_bytes)
+{
+    const struct vk_device *vkd = device->impl;
+    const VkPhysicalDeviceLimits *limits = &vkd->limits;
+    const struct vk_coop *coop = &vkd->coop;
+    const bool matrix = ((const struct vk_row *)row->impl)->matrix;
+    const uint32_t local = vk_local(device, row), subgroups = matrix ? local / coop->subgroup : 0;
+    const uint32_t down = subgroups_down(vkd, row, subgroups);
+    const uint32_t shared = shared_bytes(vkd, row, down);
+    if (local > limits->maxComputeWorkGroupInvocations ||
+        local > limits->maxComputeWorkGroupSize[0]) {
         snprintf(reason, reason_bytes, "a work-group of %u invocations, the device has at most %u",
-                 row->local, limits->maxComputeWorkGroupInvocations);
+                 local, limits->maxComputeWorkGroupInvocations);
         return false;
     }
     if (shared > limits->maxComputeSharedMemorySize) {
         snprintf(reason, reason_bytes, "%u bytes of shared memory, the device has %u", shared,
                  limits->maxComputeSharedMemorySize);
+        return false;
+    }
+    if (matrix && (down == 0 || (coop->asks && subgroups > coop->most_subgroups))) {
+        snprintf(reason, reason_bytes, "%u subgroups cannot share the tile in products of %u x %u",
+                 subgroups, coop->m, coop->n);
         return false;
     }
     return true;
@@ -311,7 +425,7 @@ bool vk_fits(struct qdot_device *device, const struct qdot_row *row, const struc
     const VkPhysicalDeviceLimits *limits = &vkd->limits;
     struct vk_plan plan;
     if (!p)
-        return work_group_fits(row->impl, row->mr, limits, reason, reason_bytes);
+        return work_group_fits(device, row, reason, reason_bytes);
     if (!vk_plan(row, p, &plan, reason, reason_bytes) ||
         !loops_fit(row, p, &plan, reason, reason_bytes))
         return false;
@@ -335,8 +449,8 @@ bool vk_fits(struct qdot_device *device, const struct qdot_row *row, const struc
      * columns are counted in fours, of each part. Rows take as many dispatches as they need. */
     const struct vk_row *impl = row->impl;
     const size_t parts = p->op == QDOT_CONV ? plan.copy.parts : 1;
-    const size_t groups =
-        impl->local ? plan.terms_ld / impl->columns : (p->n / parts + 3) / 4 * parts / 16 + 1;
+    const size_t groups = vk_local(device, row) ? plan.terms_ld / impl->columns
+                                                : (p->n / parts + 3) / 4 * parts / 16 + 1;
     if (groups > limits->maxComputeWorkGroupCount[0]) {
         snprintf(reason, reason_bytes, "n: %zu work-groups, a dispatch has at most %u", groups,
                  limits->maxComputeWorkGroupCount[0]);

@@ -3,6 +3,7 @@
  *
  *   loader.c    libvulkan, opened at run time; names of result codes
  *   device.c    enumeration, open and close, buffers; the backend's table of hooks
+ *   features.c  extensions and features that rows use
  *   memory.c    buffers and their memory; copies between host and device
  *   pipeline.c  shader modules to pipelines, their cache
  *   plan.c      rows; sizes of one op, limits of a device
@@ -16,6 +17,34 @@
 #define VK_NO_PROTOTYPES
 #include <vulkan/vulkan_core.h>
 #include "internal.h"
+
+/* Debian 12's headers are older than the extension. */
+#ifndef VK_KHR_cooperative_matrix
+#define VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME "VK_KHR_cooperative_matrix"
+#define VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_FEATURES_KHR \
+    ((VkStructureType)1000506000)
+#define VK_STRUCTURE_TYPE_COOPERATIVE_MATRIX_PROPERTIES_KHR ((VkStructureType)1000506001)
+enum { VK_COMPONENT_TYPE_SINT8_KHR = 3, VK_COMPONENT_TYPE_SINT32_KHR = 5 };
+enum { VK_SCOPE_SUBGROUP_KHR = 3 };
+
+typedef struct {
+    VkStructureType sType;
+    void *pNext;
+    VkBool32 cooperativeMatrix, cooperativeMatrixRobustBufferAccess;
+} VkPhysicalDeviceCooperativeMatrixFeaturesKHR;
+
+typedef struct {
+    VkStructureType sType;
+    void *pNext;
+    uint32_t MSize, NSize, KSize;
+    int AType, BType, CType, ResultType;
+    VkBool32 saturatingAccumulation;
+    int scope;
+} VkCooperativeMatrixPropertiesKHR;
+
+typedef VkResult(VKAPI_PTR *PFN_vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR)(
+    VkPhysicalDevice, uint32_t *, VkCooperativeMatrixPropertiesKHR *);
+#endif
 
 /* ---- loader.c -------------------------------------------------------------------------------- */
 
@@ -101,7 +130,8 @@ enum {
     /* The device says that its dot product of packed bytes is worth using. */
     VK_SIGNED_DOT = 8,
     VK_UNSIGNED_DOT = 16,
-    VK_MIXED_DOT = 32
+    VK_MIXED_DOT = 32,
+    VK_COOP = 64 /* matrix units multiply s8 by s8, in a shape that rows are made for */
 };
 
 /* A command buffer, its pool and the fence of its submission. */
@@ -124,6 +154,14 @@ struct vk_staging {
     VkBuffer buffer;
 };
 
+/* Products of the matrix units: m by k times k by n, of a subgroup of so many invocations, which
+ * pipelines ask for where the device has more than one size; then a work-group has at most so many. */
+struct vk_coop {
+    uint32_t m, n, k, subgroup;
+    bool asks;
+    uint32_t most_subgroups;
+};
+
 struct vk_pipeline;
 
 struct vk_device {
@@ -137,6 +175,7 @@ struct vk_device {
     VkPhysicalDeviceLimits limits;
     VkPhysicalDeviceMemoryProperties memories;
     uint64_t max_alloc;
+    struct vk_coop coop; /* zeros without VK_COOP */
     struct vk_staging staging;
     pthread_mutex_t staging_lock;
     pthread_mutex_t pipeline_lock; /* pipelines, and the cache while they are built */
@@ -160,6 +199,23 @@ int vk_commands_wait(struct qdot_device *device, struct vk_commands *commands,
 /* Everything written before is seen by everything after, the host included if 'host'. */
 void vk_barrier(const struct vk_device *vkd, VkCommandBuffer buffer, bool host);
 VkBuffer vk_handle(const struct qdot_buffer *buffer);
+
+/* ---- features.c ------------------------------------------------------------------------------ */
+
+/* Of VkDeviceCreateInfo: names of extensions, and a chain of features. It points into itself. */
+struct vk_wanted {
+    const char *names[4];
+    uint32_t name_count;
+    void *features;
+    VkPhysicalDeviceShaderIntegerDotProductFeaturesKHR dot;
+    VkPhysicalDeviceCooperativeMatrixFeaturesKHR matrix;
+    VkPhysicalDeviceSubgroupSizeControlFeaturesEXT subgroups;
+    VkPhysicalDeviceVulkanMemoryModelFeatures memory_model;
+    VkPhysicalDeviceShaderFloat16Int8Features int8;
+};
+
+/* What the device has of what rows use; sets device->features and vk_device.coop. */
+int vk_want(struct qdot_device *device, struct vk_wanted *wanted, struct qdot_error *err);
 
 /* ---- memory.c -------------------------------------------------------------------------------- */
 
@@ -208,6 +264,8 @@ enum vk_shader {
     VK_SHADER_CONV_TILED_DOT_4,
     VK_SHADER_CONV_TILED_DOT_8,
     VK_SHADER_DEPTHWISE,
+    VK_SHADER_GEMM_COOP,
+    VK_SHADER_CONV_COOP,
     VK_SHADER_INPUT,
     VK_SHADER_WINDOW_SUMS
 };
@@ -216,11 +274,18 @@ enum vk_shader {
 enum {
     CONSTANT_LOCAL_X, /* the work-group's invocations */
     CONSTANT_LOCAL_Y,
-    CONSTANT_OUT,                 /* the output's type */
-    CONSTANT_TILE = CONSTANT_OUT, /* rows of the panels that are packed or summed */
-    CONSTANT_FORM,                /* the bytes' form: shaders/interface.glsl */
-    CONSTANT_SIDE,                /* of a work-group's tile, and */
-    CONSTANT_DEPTH,               /* groups of k it keeps: shaders/gemm_tiled.comp */
+    CONSTANT_OUT,                    /* the output's type */
+    CONSTANT_TILE = CONSTANT_OUT,    /* rows of the panels that are packed or summed */
+    CONSTANT_FORM,                   /* the bytes' form: shaders/interface.glsl */
+    CONSTANT_SIDE,                   /* of a work-group's tile, and */
+    CONSTANT_DEPTH,                  /* groups of k it keeps: shaders/gemm_tiled.comp */
+    CONSTANT_GROUP = CONSTANT_DEPTH, /* words of a group of k that are packed or summed */
+    CONSTANT_WIDE,                   /* of matrix units: shaders/coop.glsl */
+    CONSTANT_DOWN,
+    CONSTANT_ACROSS,
+    CONSTANT_M,
+    CONSTANT_N,
+    CONSTANT_K,
     VK_CONSTANTS
 };
 struct vk_step_pipeline {
@@ -244,6 +309,7 @@ struct vk_row {
         columns;    /* that an invocation computes of mr rows; of a work-group if 'local' is set */
     uint32_t local; /* invocations of a work-group; 0: as the problem suits */
     uint32_t depth; /* of tiles: groups of k in shared memory */
+    bool matrix;    /* by matrix units: 'local' is where subgroups are not small */
 };
 
 /* Buffers of an op, in bytes; 0: not needed. */
@@ -280,7 +346,7 @@ struct vk_plan {
     size_t bytes[VK_BUFFERS];
 };
 
-enum { VK_ROWS = 22 };
+enum { VK_ROWS = 27 };
 extern const struct qdot_row vk_rows[VK_ROWS];
 
 /* False and a reason when sizes overflow what shaders count in. */
@@ -288,6 +354,10 @@ bool vk_plan(const struct qdot_row *row, const struct qdot_problem *p, struct vk
              char *reason, size_t reason_bytes);
 bool vk_fits(struct qdot_device *device, const struct qdot_row *row, const struct qdot_problem *p,
              char *reason, size_t reason_bytes);
+/* Invocations of a work-group; 0: as the problem suits. */
+uint32_t vk_local(const struct qdot_device *device, const struct qdot_row *row);
+/* Those of a kernel for matrix units; of others nothing. */
+void vk_coop_constants(const struct qdot_op *op, uint32_t *constants);
 
 /* ---- op.c ------------------------------------------------------------------------------------ */
 

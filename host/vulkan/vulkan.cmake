@@ -37,6 +37,7 @@ else()
     target_sources(qdot PRIVATE
         host/vulkan/loader.c
         host/vulkan/device.c
+        host/vulkan/features.c
         host/vulkan/memory.c
         host/vulkan/pipeline.c
         host/vulkan/plan.c
@@ -63,6 +64,9 @@ else()
     qdot_shader(qdot qdot_vk_conv_tiled_dot_4 conv_tiled.comp -DINT_DOT -DEDGE=4)
     qdot_shader(qdot qdot_vk_conv_tiled_dot_8 conv_tiled.comp -DINT_DOT -DEDGE=8)
     qdot_shader(qdot qdot_vk_depthwise depthwise.comp)
+    # Debian 12's compilers know no matrix units: built by ci/coop_spirv.sh.
+    qdot_embed(qdot ${PROJECT_SOURCE_DIR}/shaders/gemm_coop.spv qdot_vk_gemm_coop)
+    qdot_embed(qdot ${PROJECT_SOURCE_DIR}/shaders/conv_coop.spv qdot_vk_conv_coop)
     qdot_shader(qdot qdot_vk_input input.comp)
     qdot_shader(qdot qdot_vk_window_sums window_sums.comp)
 endif()
