@@ -87,7 +87,7 @@ void multiply_tile(uint groups)
     for (uint g = 0; g < groups; g += DEPTH) {
         fill();
         fetch(g + DEPTH);
-        [[dont_unroll]] for (uint turn = 0; turn < TURNS; turn++) {
+        for (uint turn = 0; turn < TURNS; turn++) {
             FOR(step, 16 * DEPTH / K / TURNS) {
                 const uint at = (turn + step) * K / 8;
                 coopmat<int8_t, gl_ScopeSubgroup, M, K, gl_MatrixUseA> a[ROWS];

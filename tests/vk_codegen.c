@@ -24,6 +24,8 @@ struct compiler {
     VkPhysicalDevice physical;
     VkDevice device;
     VkPipelineLayout layout;
+    struct vk_device vkd; /* what the library finds of it: */
+    struct qdot_device found;
 #define X(name) PFN_##name name;
     EXTENSIONS(X)
 #undef X
@@ -46,6 +48,18 @@ static void check(VkResult result, const char *call)
     exit(2);
 }
 
+static void *allocate(void *ctx, size_t bytes, size_t alignment)
+{
+    (void)ctx;
+    return aligned_alloc(alignment, bytes);
+}
+
+static void release(void *ctx, void *memory)
+{
+    (void)ctx;
+    free(memory);
+}
+
 static void open_device(struct compiler *c)
 {
     char reason[128];
@@ -57,24 +71,31 @@ static void open_device(struct compiler *c)
     const VkResult listed = c->vk.vkEnumeratePhysicalDevices(c->instance, &count, &c->physical);
     if ((listed != VK_SUCCESS && listed != VK_INCOMPLETE) || count == 0)
         check(VK_ERROR_INITIALIZATION_FAILED, "vkEnumeratePhysicalDevices");
+    struct vk_wanted wanted;
+    struct qdot_error err;
+    c->vkd = (struct vk_device){.vk = c->vk, .instance = c->instance, .physical = c->physical};
+    c->found.impl = &c->vkd;
+    c->found.allocator = (struct qdot_allocator){.alloc = allocate, .release = release};
+    vk_query_limits(&c->vkd);
+    if (vk_want(&c->found, &wanted, &err) != QDOT_OK) {
+        fprintf(stderr, "vk_codegen: %s\n", err.text);
+        exit(2);
+    }
     VkPhysicalDevicePipelineExecutablePropertiesFeaturesKHR executables = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PIPELINE_EXECUTABLE_PROPERTIES_FEATURES_KHR,
+        .pNext = wanted.features,
         .pipelineExecutableInfo = VK_TRUE};
-    VkPhysicalDeviceShaderIntegerDotProductFeaturesKHR dot = {
-        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_INTEGER_DOT_PRODUCT_FEATURES_KHR,
-        .pNext = &executables,
-        .shaderIntegerDotProduct = VK_TRUE};
-    const char *const names[] = {VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME,
-                                 VK_KHR_SHADER_INTEGER_DOT_PRODUCT_EXTENSION_NAME};
+    const char *names[8] = {VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME};
+    memcpy(names + 1, wanted.names, sizeof(wanted.names));
     const float priority = 1;
     const VkDeviceQueueCreateInfo queue = {.sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
                                            .queueCount = 1,
                                            .pQueuePriorities = &priority};
     const VkDeviceCreateInfo info = {.sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO,
-                                     .pNext = &dot,
+                                     .pNext = &executables,
                                      .queueCreateInfoCount = 1,
                                      .pQueueCreateInfos = &queue,
-                                     .enabledExtensionCount = 2,
+                                     .enabledExtensionCount = 1 + wanted.name_count,
                                      .ppEnabledExtensionNames = names};
     const char *missing = "a function";
     check(c->vk.vkCreateDevice(c->physical, &info, NULL, &c->device), "vkCreateDevice");
@@ -125,12 +146,19 @@ static VkPipeline compile(const struct compiler *c, const VkShaderModuleCreateIn
     for (uint32_t i = 0; i < VK_CONSTANTS; i++)
         map[i] = (VkSpecializationMapEntry){i, i * 4, 4};
     const VkSpecializationInfo constants = {VK_CONSTANTS, map, VK_CONSTANTS * 4, values};
+    const bool matrix = values[CONSTANT_M] != 0;
+    const VkPipelineShaderStageRequiredSubgroupSizeCreateInfoEXT size = {
+        .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_REQUIRED_SUBGROUP_SIZE_CREATE_INFO_EXT,
+        .requiredSubgroupSize = c->vkd.coop.subgroup};
     check(c->vk.vkCreateShaderModule(c->device, code, NULL, &module), "vkCreateShaderModule");
     const VkComputePipelineCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
         .flags = VK_PIPELINE_CREATE_CAPTURE_STATISTICS_BIT_KHR |
                  VK_PIPELINE_CREATE_CAPTURE_INTERNAL_REPRESENTATIONS_BIT_KHR,
         .stage = {.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
+                  .pNext = matrix && c->vkd.coop.asks ? &size : NULL,
+                  .flags =
+                      matrix ? VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT_EXT : 0,
                   .stage = VK_SHADER_STAGE_COMPUTE_BIT,
                   .module = module,
                   .pName = "main",
@@ -191,10 +219,9 @@ static void read_assembly(const struct compiler *c, VkPipeline pipeline, struct 
           "vkGetPipelineExecutableInternalRepresentationsKHR");
     for (uint32_t i = 0; i < count; i++) {
         const char *at = strcmp(list[i].name, "Assembly") == 0 ? list[i].pData : NULL;
-        while (at && (at = strstr(at, "v_dot")) != NULL) {
-            found->dots++;
-            at++;
-        }
+        for (; at && *at; at++)
+            found->dots += strncmp(at, "v_dot", 5) == 0 || strncmp(at, "v_wmma", 6) == 0 ||
+                           strncmp(at, "imma", 4) == 0;
         free(list[i].pData);
     }
 }
@@ -249,10 +276,11 @@ static void add(struct found *all, const struct found *one, bool multiplies)
 }
 
 /* An op that needs every pipeline: B comes with the run, its zero point is not 0. */
-static struct qdot_op sample(const struct qdot_row *row, enum qdot_type out, struct vk_op *impl)
+static struct qdot_op sample(struct compiler *c, const struct qdot_row *row, enum qdot_type out,
+                             struct vk_op *impl)
 {
     const size_t groups = row->depthwise ? 64 : 1;
-    struct qdot_op op = {.row = row, .impl = impl};
+    struct qdot_op op = {.device = &c->found, .row = row, .impl = impl};
     op.p = (struct qdot_problem){.op = row->op,
                                  .m = 4096,
                                  .n = row->op == QDOT_CONV ? 64 : 4096,
@@ -286,14 +314,14 @@ static struct qdot_op sample(const struct qdot_row *row, enum qdot_type out, str
     return op;
 }
 
-static struct found examine_row(const struct compiler *c, const struct qdot_row *row)
+static struct found examine_row(struct compiler *c, const struct qdot_row *row)
 {
     static const enum qdot_type outputs[] = {QDOT_S32, QDOT_U8, QDOT_F32};
     struct found all = {0};
     for (size_t o = 0; o < sizeof(outputs) / sizeof(outputs[0]); o++) {
         struct vk_step_pipeline steps[VK_STEPS] = {0};
         struct vk_op impl = {0};
-        struct qdot_op op = sample(row, outputs[o], &impl);
+        struct qdot_op op = sample(c, row, outputs[o], &impl);
         (row->op == QDOT_CONV ? vk_conv_steps : vk_gemm_steps)(&op, steps);
         for (size_t i = 0; i < VK_STEPS; i++) {
             if (!steps[i].needed || (o > 0 && i != VK_MULTIPLY))
@@ -335,8 +363,11 @@ int main(void)
            "vgprs", "sgprs", "spilled", "scratch", "lds", "subgroups", "code");
     for (size_t i = 0; i < VK_ROWS; i++) {
         const struct qdot_row *row = &vk_rows[i];
+        if ((row->needs & VK_COOP) && !(c.found.features & VK_COOP))
+            continue;
         const struct found found = examine_row(&c, row);
-        const bool claims = row->needs & VK_INT_DOT, owns = owns_dot(&c, row);
+        const bool claims = row->needs & (VK_INT_DOT | VK_COOP);
+        const bool owns = (row->needs & VK_COOP) || owns_dot(&c, row);
         const bool for_cpus = row->niche && (row->niche->with & VK_CPU);
         const char *verdict = for_cpus                         ? "for CPUs"
                               : found.spilled || found.scratch ? "FAIL: spills"

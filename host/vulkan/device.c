@@ -253,7 +253,7 @@ static int create_device(struct qdot_device *device, struct qdot_error *err)
     return QDOT_OK;
 }
 
-static void query_limits(struct vk_device *vkd)
+void vk_query_limits(struct vk_device *vkd)
 {
     VkPhysicalDeviceMaintenance3Properties maintenance = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_3_PROPERTIES};
@@ -300,7 +300,7 @@ static int vk_open(struct qdot_device *device, size_t index, struct qdot_error *
         return qdot_fail(err, QDOT_NO_DEVICE, "device: there is no 'vulkan:%zu'", index);
     if (status != QDOT_OK)
         return status;
-    query_limits(vkd);
+    vk_query_limits(vkd);
     status = create_device(device, err);
     if (status == QDOT_OK)
         status = vk_pipelines_open(device, err);

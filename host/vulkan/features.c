@@ -127,6 +127,10 @@ static int want_matrix(struct qdot_device *device, struct vk_wanted *wanted, str
         .pNext = &wanted->memory_model};
     query(vkd, &wanted->int8, &sizes);
     int status = wanted->matrix.cooperativeMatrix ? find_shape(device, &coop, err) : QDOT_OK;
+    /* Drivers on a CPU (llvmpipe of Mesa 26.2) keep a row in an invocation; where these are not as
+     * many, its compiler dies. */
+    if ((device->features & VK_CPU) && sizes.minSubgroupSize != coop.m)
+        return status;
     if (coop.m == 0 || !find_subgroup(wanted, &sizes, &coop) ||
         !wanted->memory_model.vulkanMemoryModel || !wanted->int8.shaderInt8)
         return status;

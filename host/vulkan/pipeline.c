@@ -87,8 +87,7 @@ static int build(struct qdot_device *device, const struct vk_pipeline *entry, Vk
         map[i] = (VkSpecializationMapEntry){i, i * 4, 4};
     const VkSpecializationInfo constants = {VK_CONSTANTS, map, sizeof(entry->constants),
                                             entry->constants};
-    const bool matrix =
-        entry->shader == VK_SHADER_GEMM_COOP || entry->shader == VK_SHADER_CONV_COOP;
+    const bool matrix = entry->constants[CONSTANT_M] != 0;
     const VkPipelineShaderStageRequiredSubgroupSizeCreateInfoEXT size = {
         .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_REQUIRED_SUBGROUP_SIZE_CREATE_INFO_EXT,
         .requiredSubgroupSize = vkd->coop.subgroup};

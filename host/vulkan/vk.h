@@ -186,6 +186,7 @@ struct vk_device {
     VkPipelineLayout layout;
 };
 
+void vk_query_limits(struct vk_device *vkd); /* of 'physical' */
 int vk_commands_create(struct qdot_device *device, struct vk_commands *commands,
                        struct qdot_error *err);
 void vk_commands_destroy(struct qdot_device *device, struct vk_commands *commands);
