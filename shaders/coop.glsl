@@ -15,12 +15,12 @@
 layout(local_size_x_id = 0, local_size_y = 1, local_size_z = 1) in;
 layout(constant_id = 4) const uint TALL = 64;
 layout(constant_id = 5) const uint DEPTH = 4;
-layout(constant_id = 6) const uint WIDE = 64;
-layout(constant_id = 7) const uint DOWN = 2;
-layout(constant_id = 8) const uint ACROSS = 2;
-layout(constant_id = 9) const uint M = 16;
-layout(constant_id = 10) const uint N = 16;
-layout(constant_id = 11) const uint K = 16;
+layout(constant_id = 7) const uint WIDE = 64;
+layout(constant_id = 8) const uint DOWN = 2;
+layout(constant_id = 9) const uint ACROSS = 2;
+layout(constant_id = 10) const uint M = 16;
+layout(constant_id = 11) const uint N = 16;
+layout(constant_id = 12) const uint K = 16;
 
 #define LOADS_A (TALL * DEPTH / gl_WorkGroupSize.x)
 #define LOADS_B (WIDE * DEPTH / gl_WorkGroupSize.x)

@@ -86,6 +86,7 @@ step emulate 400 emulate
 step codegen 120 codegen
 step conform-vulkan 400 conform_vulkan
 step codegen-vulkan 300 codegen_vulkan
+step coop-spirv 60 coop_spirv
 step cache 300 cache
 step gemm-numpy 300 gemm_numpy
 step conv-numpy 300 conv_numpy

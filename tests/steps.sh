@@ -116,6 +116,11 @@ conform_vulkan() {
         --require 'vulkan/gem*,vulkan/conv_*,vulkan/depthwise_*' --json "$build/vulkan.json" --junit "$build/vulkan.xml"
 }
 
+# With Debian 13's compiler, here or under $QDOT_TRIXIE, byte by byte; else only that sources are those.
+coop_spirv() {
+    sh "$source/ci/coop_spirv.sh"
+}
+
 codegen_vulkan() {
     sh "$source/ci/codegen_vulkan.sh" "$build"
 }
