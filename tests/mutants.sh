@@ -71,6 +71,9 @@ vulkan_layer() {
         return 1
     fi
 }
+opencl_small() {
+    sh "$tree/tests/small_device.sh" "$build"
+}
 bench() { # bench SUITES
     timeout 120 "$build/qdot" bench --device cpu --suite "$1" --threads 1 --min-time 0.01 \
         --cache-percent 100,50 --json "$scratch/bench.json" >/dev/null &&
@@ -121,7 +124,7 @@ mutant() {
         skip "$name" "$file" "no validation layer"
         return
     fi
-    if [ "$1" = opencl_races ] && ! command -v oclgrind >/dev/null; then
+    if { [ "$1" = opencl_races ] || [ "$1" = opencl_small ]; } && ! command -v oclgrind >/dev/null; then
         skip "$name" "$file" "no oclgrind"
         return
     fi

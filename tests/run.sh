@@ -92,6 +92,7 @@ step gemm-numpy 300 gemm_numpy
 step conv-numpy 300 conv_numpy
 step sanitize 400 sanitize
 step threads 400 thread_sanitizer
+step small-device 60 small_device
 step oclgrind 300 oclgrind_races
 step validation 300 validation
 step consumer 120 consumer

@@ -160,6 +160,10 @@ thread_sanitizer() {
         --timeout 120
 }
 
+small_device() {
+    sh "$source/tests/small_device.sh" "$build"
+}
+
 # Races between work-items and accesses out of bounds. oclgrind leaves with 0 whatever it finds.
 oclgrind_races() {
     oclgrind --data-races "$build/qdot" conform --device opencl --small --cases 10 --timeout 200 \

@@ -210,6 +210,7 @@ static int query_limits(struct ocl_device *ocl, struct qdot_error *err)
         QUERY(CL_DEVICE_MAX_WORK_ITEM_DIMENSIONS, dimensions),
         QUERY(CL_DEVICE_MAX_WORK_ITEM_SIZES, items),
         QUERY(CL_DEVICE_MAX_MEM_ALLOC_SIZE, ocl->max_alloc),
+        QUERY(CL_DEVICE_LOCAL_MEM_SIZE, ocl->max_local),
 #undef QUERY
     };
     for (size_t i = 0; i < sizeof(queries) / sizeof(queries[0]); i++) {

@@ -2,6 +2,19 @@
 #include <stdio.h>
 #include "opencl.h"
 
+/* What the compiler put into local memory may be more than the row's own; only some drivers tell. */
+static int check_local(const struct ocl_device *ocl, const struct ocl_kernel *kernel,
+                       struct qdot_error *err)
+{
+    cl_ulong bytes = 0;
+    const cl_int code = ocl->cl.clGetKernelWorkGroupInfo(
+        kernel->handle, ocl->id, CL_KERNEL_LOCAL_MEM_SIZE, sizeof(bytes), &bytes, NULL);
+    if (code != CL_SUCCESS || bytes <= ocl->max_local)
+        return ocl_check(code, "clGetKernelWorkGroupInfo", err);
+    return qdot_fail(err, QDOT_UNSUPPORTED, "%s: %llu bytes of local memory, the device has %llu",
+                     kernel->name, (unsigned long long)bytes, (unsigned long long)ocl->max_local);
+}
+
 int ocl_kernel_make(const struct ocl_device *ocl, cl_program program, const char *name, size_t x,
                     size_t y, struct ocl_kernel *kernel, struct qdot_error *err)
 {
@@ -17,6 +30,8 @@ int ocl_kernel_make(const struct ocl_device *ocl, cl_program program, const char
     code = ocl->cl.clGetKernelWorkGroupInfo(kernel->handle, ocl->id, CL_KERNEL_WORK_GROUP_SIZE,
                                             sizeof(limit), &limit, NULL);
     status = ocl_check(code, "clGetKernelWorkGroupInfo", err);
+    if (status == QDOT_OK)
+        status = check_local(ocl, kernel, err);
     if (status != QDOT_OK)
         return status;
     if (limit > ocl->max_group || limit == 0)

@@ -109,7 +109,7 @@ struct ocl_device {
     bool flushes;     /* subnormals */
     char defect[128]; /* why no row can run here; empty: none */
     size_t max_group, max_item[2];
-    uint64_t max_alloc;
+    uint64_t max_alloc, max_local;
 };
 
 /* ---- rows.c, text.c -------------------------------------------------------------------------- */

@@ -102,6 +102,17 @@ bool ocl_plan(const struct qdot_row *row, const struct qdot_problem *p, struct o
                               : plan_gemm(row, p, plan);
 }
 
+/* Local memory of a work-group: the sums of its work-items, or two passes of both panels. Not all
+ * drivers refuse what is too much; PoCL ends the process. */
+static size_t local_bytes(const struct qdot_row *row)
+{
+    const struct ocl_row *impl = row->impl;
+    const size_t items = impl->lanes[0] * impl->lanes[1];
+    if (impl->kind == OCL_ROW_GEMV)
+        return items * row->mr * 20;
+    return items ? (size_t)2 * row->pass * (row->mr + row->nr) : 0;
+}
+
 bool ocl_fits(struct qdot_device *device, const struct qdot_row *row, const struct qdot_problem *p,
               char *reason, size_t reason_bytes)
 {
@@ -120,6 +131,11 @@ bool ocl_fits(struct qdot_device *device, const struct qdot_row *row, const stru
     if (lanes[0] * lanes[1] > ocl->max_group || lanes[0] > ocl->max_item[0] ||
         lanes[1] > ocl->max_item[1]) {
         snprintf(reason, reason_bytes, "needs work-groups of %zu x %zu", lanes[0], lanes[1]);
+        return false;
+    }
+    if (local_bytes(row) > ocl->max_local) {
+        snprintf(reason, reason_bytes, "needs %zu bytes of local memory, the device has %llu",
+                 local_bytes(row), (unsigned long long)ocl->max_local);
         return false;
     }
     if (!p)
