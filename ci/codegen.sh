@@ -3,7 +3,7 @@
 # NVIDIA's ptxas. Prints a table, and fails where a row that claims an instruction has none on a target
 # that owns it, where a kernel spills, or where a control does not show what it must.
 #
-# usage: ci/codegen.sh BUILD_DIRECTORY     (needs Debian's clang-15 and libclc-15; ptxas where there is one)
+# usage: ci/codegen.sh BUILD_DIRECTORY     (needs Debian's clang-15, clang-19 and libclc-15; ptxas where there is one)
 #
 # Columns: hardware dot or matrix instructions in the kernel, and in the innermost loop with the most of
 # them, of so many instructions there (of NVIDIA in PTX, not in machine code); registers of a work-item;
@@ -35,6 +35,8 @@ verdict() { # verdict TRUE? WHAT
 front() { # front ROW TARGET OPTIONS...
     row=$1 target=$2
     shift 2
+    # The older one gives GFX11 no more than 128 registers, and knows neither GFX94 nor GFX12.
+    case $row in *_wmma | *_mfma) compiler=clang-19 ;; *) compiler=clang-15 ;; esac
     options=$(sed -n '1s/^\/\/ [0-9]* //p;q' "$scratch/$row.cl")
     case $target in
     # clang-15 does not know sm_90; ptxas takes what is for sm_80
@@ -46,7 +48,7 @@ front() { # front ROW TARGET OPTIONS...
         -Xclang $library/amdgcn--amdhsa.bc "$@" ;;
     esac
     # shellcheck disable=SC2086 # words
-    clang-15 -x cl $options -Dasm=__asm__ -O3 "$@" -S -o "$scratch/out.s" "$scratch/$row.cl" \
+    "$compiler" -x cl $options -Dasm=__asm__ -O3 "$@" -S -o "$scratch/out.s" "$scratch/$row.cl" \
         >"$scratch/front" 2>&1
 }
 
@@ -103,10 +105,10 @@ resources() { # resources TARGET OPTIONS-OF-PTXAS...
                  }
                  print name[1], registers, spills + 0, shared; spills = 0
              }' "$scratch/ptxas" ;;
-    *)
+    *) # scalar registers spill to lanes of vector registers: no matter
         awk '$1 == ".group_segment_fixed_size:" { shared = $2 } $1 == ".name:" && !/SGPR/ { name = $2 }
-             $1 == ".sgpr_spill_count:" { spills = $2 } $1 == ".vgpr_count:" { registers = $2 }
-             $1 == ".vgpr_spill_count:" { print name, registers, spills + $2, shared }' "$scratch/out.s" ;;
+             $1 == ".vgpr_count:" { registers = $2 }
+             $1 == ".vgpr_spill_count:" { print name, registers, $2, shared }' "$scratch/out.s" ;;
     esac
 }
 
@@ -114,7 +116,7 @@ main_kernel() { # of a row
     case $1 in
     gemv_*) echo gemv ;;
     *_64x64k4*) echo block ;;
-    *_mma) echo mma ;;
+    *_mma | *_wmma | *_mfma | *_dpas*) echo mma ;;
     gemm_clblast) echo accumulate ;;
     *) echo "${1%%_*}" ;;
     esac
@@ -133,7 +135,7 @@ line() { # line ROW TARGET INSTRUCTION-OR-NONE
             return
         fi
         case $1 in *_mma) product=mma.sync opcode=37 ;; *) product=dp4a opcode=26 ;; esac ;;
-    *) product=v_dot4 ;;
+    *) case $1 in *_wmma) product=v_wmma ;; *_mfma) product=v_mfma ;; *) product=v_dot4 ;; esac ;;
     esac
     if ! resources "$2" >"$scratch/resources"; then
         verdict no "$1 $2: $(head -n 1 "$scratch/ptxas")"
@@ -166,6 +168,11 @@ for file in "$scratch"/*.cl; do
     case $row in
     *_dp4a) for target in $nvidia; do line "$row" "$target" dp4a; done ;;
     *_mma) for target in sm_80 sm_90; do line "$row" "$target" mma.sync; done ;;
+    *_wmma | *_mfma)
+        case $row in *_wmma) targets='gfx1100 gfx1200' ;; *) targets='gfx908 gfx90a gfx942' ;; esac
+        command -v clang-19 >/dev/null || { skip "$row" 'no clang-19'; continue; }
+        for target in $targets; do line "$row" "$target" "v_${row##*_}"; done ;;
+    *_dpas*) skip "$row" 'ci/codegen_intel.sh' ;;
     *_amddot) for target in $amd; do line "$row" "$target" v_dot4; done ;;
     *_khrdot | *_armdot | *_qcomdot) skip "$row" 'no compiler here that knows the extension' ;;
     *) for target in sm_80 gfx1030; do line "$row" "$target" none; done ;;

@@ -60,7 +60,7 @@ fi
 optional=
 unknown=no
 if [ $tests = yes ]; then
-    for package in oclgrind valgrind clang-15 libclc-15; do # the last two for ci/codegen.sh
+    for package in oclgrind valgrind clang-15 clang-19 libclc-15; do # the last three for ci/codegen.sh
         installed $package || optional="$optional $package"
         installed $package || known $package || unknown=yes
     done

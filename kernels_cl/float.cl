@@ -14,12 +14,3 @@ kernel void accumulate(global const float *c, global uint *acc, uint rows, ulong
         sum += vload16(0, acc + i);
     vstore16(sum, 0, acc + i);
 }
-
-kernel void output(global const uint *acc, uint begin, STAGE_PARAMETERS)
-{
-    const uint column = get_global_id(0) * 16, row = begin + get_global_id(1);
-    if (column >= n || row >= m)
-        return;
-    const struct stage stage = STAGE;
-    store16(&stage, vload16(0, acc + get_global_id(1) * terms_ld + column), row, column);
-}

@@ -2,7 +2,7 @@
  * The operand forms of a row, and its product of 4 k.
  *
  * -D ROW=0 tile, 1 float (CLBlast; panels of one row are plain rows), 2 depthwise, 3 GEMV, 4 block,
- * 5 matrix units; CONV: a convolution; MR, NR, KR: the row's; DOT=0 plain C, 1 khr, 2 arm, 3 qcom, 4 amd,
+ * 5 matrix units; CONV: a convolution; SPLIT: tiled.cl; UNIT: units.cl; MR, NR, KR: the row's; DOT=0 plain C, 1 khr, 2 arm, 3 qcom, 4 amd,
  * 5 nvidia; A_FORM, B_FORM of what the product takes: 1 u8, 2 s8. Plain C takes s8.
  */
 #if ROW == 1

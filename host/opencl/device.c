@@ -16,6 +16,9 @@
 #define CL_DEVICE_COMPUTE_CAPABILITY_MINOR_NV 0x4001
 #define VENDOR_AMD 0x1002
 
+/* cl_intel_required_subgroup_size */
+#define CL_DEVICE_SUB_GROUP_SIZES_INTEL 0x4108
+
 #define MAX_PLATFORMS 32
 #define MAX_DEVICES 32 /* of one platform */
 
@@ -141,6 +144,19 @@ static cl_ulong number(const struct ocl_device *ocl, cl_device_info what, size_t
     return ocl->cl.clGetDeviceInfo(ocl->id, what, bytes, &value, NULL) == CL_SUCCESS ? value : 0;
 }
 
+/* Intel's matrix units work with the smallest sub-groups that the device has. */
+static uint32_t find_dpas(const struct ocl_device *ocl)
+{
+    size_t sizes[16] = {0}, least = SIZE_MAX;
+    if (ocl->cl.clGetDeviceInfo(ocl->id, CL_DEVICE_SUB_GROUP_SIZES_INTEL, sizeof(sizes), sizes,
+                                NULL) != CL_SUCCESS)
+        return 0;
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
+        if (sizes[i] && sizes[i] < least)
+            least = sizes[i];
+    return least == 8 ? OCL_DPAS8 : least == 16 ? OCL_DPAS16 : 0;
+}
+
 /* Dot products that no extension tells of: instructions that a vendor's compiler takes. */
 static void find_instructions(struct qdot_device *device, bool nvidia)
 {
@@ -149,7 +165,7 @@ static void find_instructions(struct qdot_device *device, bool nvidia)
         return;
     device->features |= OCL_GPU;
     if (number(ocl, CL_DEVICE_VENDOR_ID, sizeof(cl_uint)) == VENDOR_AMD)
-        device->features |= OCL_AMD_DOT;
+        device->features |= OCL_AMD_DOT | OCL_AMD_MATRIX;
     const cl_ulong major = number(ocl, CL_DEVICE_COMPUTE_CAPABILITY_MAJOR_NV, sizeof(cl_uint));
     const cl_ulong minor = number(ocl, CL_DEVICE_COMPUTE_CAPABILITY_MINOR_NV, sizeof(cl_uint));
     if (nvidia && major * 10 + minor >= 61)
@@ -165,10 +181,12 @@ static int find_features(struct qdot_device *device, struct qdot_error *err)
         "cl_arm_integer_dot_product_int8",
         "cl_qcom_dot_product8",
         "cl_nv_device_attribute_query",
+        "cl_intel_subgroup_matrix_multiply_accumulate",
     };
+    enum { NAMES = sizeof(names) / sizeof(names[0]) };
     struct ocl_device *ocl = device->impl;
-    bool listed[4];
-    for (size_t i = 0; i < 4; i++) {
+    bool listed[NAMES];
+    for (size_t i = 0; i < NAMES; i++) {
         int status = has_extension(device, names[i], &listed[i], err);
         if (status != QDOT_OK)
             return status;
@@ -180,6 +198,8 @@ static int find_features(struct qdot_device *device, struct qdot_error *err)
         device->features |= OCL_KHR_DOT;
     device->features |= (listed[1] ? OCL_ARM_DOT : 0) | (listed[2] ? OCL_QCOM_DOT : 0);
     find_instructions(device, listed[3]);
+    if (listed[4])
+        device->features |= find_dpas(ocl);
 #ifdef QDOT_EMULATE
     device->features |= OCL_INSTRUCTIONS;
 #endif
@@ -350,6 +370,7 @@ static void buffer_destroy(struct qdot_buffer *buffer)
 /* ---- the backend ----------------------------------------------------------------------------- */
 
 static const struct qdot_feature features[] = {
+    {OCL_DPAS16, "dpas16"},   {OCL_DPAS8, "dpas8"},       {OCL_AMD_MATRIX, "amd_matrix"},
     {OCL_MMA, "mma"},         {OCL_DP4A, "dp4a"},         {OCL_AMD_DOT, "amd_dot"},
     {OCL_ARM_DOT, "arm_dot"}, {OCL_QCOM_DOT, "qcom_dot"}, {OCL_KHR_DOT, "khr_dot"},
     {OCL_GPU, "gpu"},         {OCL_CLBLAST, "clblast"},   {0, NULL},

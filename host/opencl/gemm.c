@@ -98,11 +98,25 @@ int ocl_warm_clblast(struct qdot_op *op, struct qdot_error *err)
 static int launch_tiles(struct qdot_op *op, const struct ocl_slab *s, struct ocl_kernel *kernel,
                         struct qdot_error *err)
 {
+    const struct ocl_op *impl = op->impl;
     const size_t *lanes = ((const struct ocl_row *)op->row->impl)->lanes;
-    const size_t columns = op->packed.n_pad / op->row->nr;
+    const size_t columns = op->packed.n_pad / op->row->nr * impl->plan.slices;
     const size_t rows = (s->end - s->begin + op->row->mr - 1) / op->row->mr;
     return ocl_launch(op->device->impl, kernel, columns * (lanes[0] ? lanes[0] : 1),
                       rows * (lanes[1] ? lanes[1] : 1), err);
+}
+
+/* Sums to outputs. */
+static int finish(struct qdot_op *op, const struct ocl_slab *s, struct qdot_error *err)
+{
+    const struct ocl_device *ocl = op->device->impl;
+    struct ocl_op *impl = op->impl;
+    struct ocl_kernel *kernel = &impl->kernels[OCL_OUTPUT];
+    ARGUMENT(cl_mem, impl->memory[OCL_ACC]);
+    ARGUMENT(cl_uint, (cl_uint)impl->plan.slices);
+    ARGUMENT(cl_uint, (cl_uint)s->begin);
+    ocl_set_stage(op, s, s->end, op->p.n, kernel);
+    return ocl_launch(ocl, kernel, impl->plan.terms_ld / 16, s->end - s->begin, err);
 }
 
 static int multiply_packed(struct qdot_op *op, const struct ocl_slab *s, struct qdot_error *err)
@@ -110,11 +124,20 @@ static int multiply_packed(struct qdot_op *op, const struct ocl_slab *s, struct 
     const struct ocl_device *ocl = op->device->impl;
     struct ocl_op *impl = op->impl;
     struct ocl_kernel *kernel = &impl->kernels[OCL_MULTIPLY];
+    const bool split = ((const struct ocl_row *)op->row->impl)->split;
     ARGUMENT(cl_mem, impl->memory[OCL_A]);
     ARGUMENT(cl_mem, impl->memory[OCL_B]);
     ARGUMENT(cl_uint, (cl_uint)s->begin);
+    if (split) {
+        const size_t passes = (op->p.k + op->row->pass - 1) / op->row->pass;
+        const size_t each = (passes + impl->plan.slices - 1) / impl->plan.slices;
+        ARGUMENT(cl_uint, (cl_uint)(op->packed.n_pad / op->row->nr));
+        ARGUMENT(cl_uint, (cl_uint)(each * op->row->pass / op->row->kr));
+        ARGUMENT(cl_mem, impl->memory[OCL_ACC]);
+    }
     ocl_set_stage(op, s, s->end, op->p.n, kernel);
-    return launch_tiles(op, s, kernel, err);
+    const int status = launch_tiles(op, s, kernel, err);
+    return status == QDOT_OK && split ? finish(op, s, err) : status;
 }
 
 /* A is read as it lies. */
@@ -156,11 +179,7 @@ static int multiply_float(struct qdot_op *op, const struct ocl_slab *s, struct q
         if (status != QDOT_OK)
             return status;
     }
-    kernel = &impl->kernels[OCL_MULTIPLY];
-    ARGUMENT(cl_mem, impl->memory[OCL_ACC]);
-    ARGUMENT(cl_uint, (cl_uint)s->begin);
-    ocl_set_stage(op, s, s->end, op->p.n, kernel);
-    return ocl_launch(ocl, kernel, ld / 16, rows, err);
+    return finish(op, s, err);
 }
 
 int ocl_gemm(struct qdot_op *op, const struct ocl_slab *s, struct qdot_error *err)

@@ -21,11 +21,12 @@ static bool is_float(const struct qdot_op *op)
 static const char *name_of(const struct qdot_op *op, enum ocl_kernels kernel)
 {
     static const char *const multiply[] = {
-        [OCL_ROW_TILE] = "gemm",           [OCL_ROW_FLOAT] = "output", [OCL_ROW_GEMV] = "gemv",
-        [OCL_ROW_DEPTHWISE] = "depthwise", [OCL_ROW_BLOCK] = "block",  [OCL_ROW_MMA] = "mma",
+        [OCL_ROW_TILE] = "gemm",   [OCL_ROW_GEMV] = "gemv", [OCL_ROW_DEPTHWISE] = "depthwise",
+        [OCL_ROW_BLOCK] = "block", [OCL_ROW_MMA] = "mma",
     };
     const bool conv = op->row->op == QDOT_CONV;
-    const enum ocl_kind kind = kind_of(op);
+    const struct ocl_row *row = op->row->impl;
+    const enum ocl_kind kind = row->kind;
     switch (kernel) {
     case OCL_PACK_A:
         return conv || kind == OCL_ROW_GEMV ? NULL : "pack_a";
@@ -39,6 +40,8 @@ static const char *name_of(const struct qdot_op *op, enum ocl_kernels kernel)
         return conv && kind != OCL_ROW_DEPTHWISE ? "sum_input" : NULL;
     case OCL_ACCUMULATE:
         return kind == OCL_ROW_FLOAT ? "accumulate" : NULL;
+    case OCL_OUTPUT:
+        return kind == OCL_ROW_FLOAT || row->split ? "output" : NULL;
     default:
         return conv && kind == OCL_ROW_TILE ? "conv" : multiply[kind];
     }

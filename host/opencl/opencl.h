@@ -87,7 +87,11 @@ enum {
     OCL_AMD_DOT = 32,
     OCL_DP4A = 64,
     OCL_MMA = 128,
-    OCL_INSTRUCTIONS = OCL_KHR_DOT | OCL_ARM_DOT | OCL_QCOM_DOT | OCL_AMD_DOT | OCL_DP4A | OCL_MMA,
+    OCL_AMD_MATRIX = 256, /* some form of it: the compiler knows */
+    OCL_DPAS8 = 512,
+    OCL_DPAS16 = 1024,
+    OCL_INSTRUCTIONS = OCL_KHR_DOT | OCL_ARM_DOT | OCL_QCOM_DOT | OCL_AMD_DOT | OCL_DP4A | OCL_MMA |
+                       OCL_AMD_MATRIX | OCL_DPAS8 | OCL_DPAS16,
 };
 
 struct ocl_program {
@@ -132,17 +136,28 @@ enum ocl_dot { /* -D DOT= of kernels_cl */
                OCL_DOT_NVIDIA,
 };
 
+enum ocl_unit { /* -D UNIT= of kernels_cl */
+                OCL_UNIT_NONE,
+                OCL_UNIT_NVIDIA,
+                OCL_UNIT_WMMA,
+                OCL_UNIT_MFMA,
+                OCL_UNIT_DPAS8,
+                OCL_UNIT_DPAS16,
+};
+
 struct ocl_row {
     enum ocl_kind kind;
     enum ocl_dot dot;
+    enum ocl_unit unit;
+    bool split;              /* slices of k are work-groups of their own: for few tiles */
     size_t a_bytes, b_bytes; /* of one element in the device's panels; 0: A is not packed */
     size_t lanes[2];         /* the work-group of a tile; 0, 0: a work-item computes one alone */
 };
 
-enum { OCL_ROWS = 26 };
+enum { OCL_ROWS = 41 };
 extern const struct qdot_row ocl_rows[OCL_ROWS];
 
-enum { OCL_TEXTS = 8, OCL_OPTIONS = 192 };
+enum { OCL_TEXTS = 9, OCL_OPTIONS = 256 };
 
 struct ocl_source {
     const char *text[OCL_TEXTS];
@@ -176,7 +191,7 @@ enum ocl_memory {
     OCL_TAPS,    /* of a tile of a convolution: kernels_cl/tiled.cl */
     OCL_ROW_SUM, /* of a convolution: of each pixel of the copy, a group */
     OCL_C,       /* CLBlast: sums of one chunk of k, one slab */
-    OCL_ACC,     /* CLBlast: sums of all chunks, one slab */
+    OCL_ACC,     /* CLBlast: sums of all chunks, one slab; sums of each slice of k */
     OCL_MEMORIES
 };
 
@@ -191,6 +206,7 @@ struct ocl_copy {
 
 struct ocl_plan {
     size_t groups;   /* of 4 k; not of a convolution */
+    size_t slices;   /* of k, that are summed up apart */
     size_t taps;     /* entries of OCL_TAPS */
     size_t terms_ld; /* columns padded, rounded up to 16 */
     size_t slab;     /* rows of A, or images, at a time */
@@ -222,6 +238,7 @@ enum ocl_kernels {
     OCL_SUM_INPUT,
     OCL_ACCUMULATE,
     OCL_MULTIPLY,
+    OCL_OUTPUT, /* of sums that others left */
     OCL_KERNELS
 };
 

@@ -12,6 +12,21 @@ static size_t round_up(size_t value, size_t step)
     return (value + step - 1) / step * step;
 }
 
+/* Slices of k so that all tiles together are some 2^21 sums: work-groups that fill a large device, and
+ * no more than 8 MB that are written and read again. Each slice has whole passes. */
+static size_t slices_of(const struct qdot_row *row, const struct qdot_problem *p)
+{
+    const size_t passes = round_up(p->k, row->pass) / row->pass;
+    const size_t tiles = round_up(p->m, row->mr) / row->mr * (round_up(p->n, row->nr) / row->nr);
+    size_t slices = ((size_t)1 << 21) / (tiles * row->mr * row->nr);
+    if (slices > passes)
+        slices = passes;
+    if (slices <= 1)
+        return 1;
+    const size_t each = (passes + slices - 1) / slices;
+    return (passes + each - 1) / each;
+}
+
 /* Sizes are below 2^31, the factors a few at most, so that only products of two sizes overflow. */
 static bool plan_gemm(const struct qdot_row *row, const struct qdot_problem *p,
                       struct ocl_plan *plan)
@@ -21,8 +36,11 @@ static bool plan_gemm(const struct qdot_row *row, const struct qdot_problem *p,
     size_t *bytes = plan->bytes;
     plan->groups = round_up(p->k, row->kr > 4 ? row->kr : 4) / 4;
 
-    const size_t a_row = plan->groups * 4 * impl->a_bytes, c_row = plan->terms_ld * 4;
-    const size_t widest = is_float && c_row > a_row ? c_row : a_row;
+    plan->slices = impl->split ? slices_of(row, p) : 1;
+    const bool sums = is_float || impl->split;
+    const size_t a_row = plan->groups * 4 * impl->a_bytes;
+    const size_t c_row = plan->terms_ld * 4 * plan->slices;
+    const size_t widest = sums && c_row > a_row ? c_row : a_row;
     plan->slab = widest ? round_up(SLAB_BYTES / widest + 1, 64) : SIZE_MAX;
     if (plan->slab > round_up(p->m, row->mr))
         plan->slab = round_up(p->m, row->mr);
@@ -32,7 +50,7 @@ static bool plan_gemm(const struct qdot_row *row, const struct qdot_problem *p,
     bytes[OCL_ROW_SUM] = a_row ? p->m * 4 : 0;
     bytes[OCL_A] = plan->slab * a_row;
     bytes[OCL_C] = is_float ? plan->slab * c_row : 0;
-    bytes[OCL_ACC] = bytes[OCL_C];
+    bytes[OCL_ACC] = sums ? plan->slab * c_row : 0;
     bytes[OCL_B_IN] = p->b_at_run ? p->n * p->k : 0;
     return qdot_mul_size(round_up(p->n, row->nr) * impl->b_bytes, plan->groups * 4, &bytes[OCL_B]);
 }

@@ -8,9 +8,6 @@ static const struct qdot_niche slow_start = {.text = "its first use compiles for
 static const struct ocl_row clblast = {.kind = OCL_ROW_FLOAT, .a_bytes = 4, .b_bytes = 4};
 static const struct ocl_row depthwise = {.kind = OCL_ROW_DEPTHWISE, .a_bytes = 1, .b_bytes = 1};
 
-static const struct ocl_row matrix = {
-    .kind = OCL_ROW_MMA, .a_bytes = 1, .b_bytes = 1, .lanes = {256, 1}};
-
 static bool few_rows(const struct qdot_problem *p)
 {
     return p->m <= 4;
@@ -23,6 +20,14 @@ static bool every(const struct qdot_problem *p)
     return true;
 }
 static const struct qdot_niche gpu = {every, .with = OCL_GPU, .text = "on a GPU"};
+
+/* Few tiles, so that slices of k pay for the way of their sums through memory. */
+static bool few_tiles(const struct qdot_problem *p)
+{
+    return p->m > 4 && p->m < 1024 && p->m * p->n <= 1 << 19 && p->k >= 1024;
+}
+static const struct qdot_niche deep = {few_tiles, .with = OCL_GPU,
+                                       .text = "for m * n <= 2^19 and k >= 1024 on a GPU"};
 
 static bool many_channels(const struct qdot_problem *p)
 {
@@ -55,34 +60,63 @@ static const struct qdot_niche both = {
             .kind = OCL_ROW_GEMV, .dot = by, .b_bytes = 1, .lanes = { 256, 1 }                 \
         }                                                                                      \
     }
-#define BLOCK_IMPL(by)                                                                    \
-    .impl = &(const struct ocl_row)                                                       \
-    {                                                                                     \
-        .kind = OCL_ROW_BLOCK, .dot = by, .a_bytes = 1, .b_bytes = 1, .lanes = { 16, 16 } \
+#define BLOCK_IMPL(by, slices)                                                                    \
+    .pass = 64, .a_form = QDOT_S8, .impl = &(const struct ocl_row)                                \
+    {                                                                                             \
+        .kind = OCL_ROW_BLOCK, .dot = by, .split = slices, .a_bytes = 1, .b_bytes = 1, .lanes = { \
+            16,                                                                                   \
+            16                                                                                    \
+        }                                                                                         \
     }
-#define BLOCK(suffix, bits, by, form)                                                          \
-    {                                                                                          \
-        .name = "gemm_64x64k4" suffix, .needs = bits, .mr = 64, .nr = 64, .kr = 4, .pass = 64, \
-        .a_form = QDOT_S8, .b_form = form, .niche = &gpu, BLOCK_IMPL(by)                       \
-    }
-#define CONV_BLOCK(suffix, bits, by, form)                                                         \
+#define BLOCK(suffix, bits, by, form)                                                              \
     {                                                                                              \
-        .name = "conv_64x64k4" suffix, .op = QDOT_CONV, .needs = bits, .mr = 64, .nr = 64,         \
-        .kr = 4, .pass = 64, .a_form = QDOT_S8, .b_form = form, .niche = &channels, BLOCK_IMPL(by) \
+        .name = "gemm_64x64k4" suffix, .needs = bits, .mr = 64, .nr = 64, .kr = 4, .b_form = form, \
+        .niche = &gpu, BLOCK_IMPL(by, false)                                                       \
+    }
+#define SPLIT_BLOCK(suffix, bits, by, form)                                              \
+    {                                                                                    \
+        .name = "gemm_64x64k4_split" suffix, .needs = bits, .mr = 64, .nr = 64, .kr = 4, \
+        .b_form = form, .niche = &deep, BLOCK_IMPL(by, true)                             \
+    }
+#define CONV_BLOCK(suffix, bits, by, form)                                                 \
+    {                                                                                      \
+        .name = "conv_64x64k4" suffix, .op = QDOT_CONV, .needs = bits, .mr = 64, .nr = 64, \
+        .kr = 4, .b_form = form, .niche = &channels, BLOCK_IMPL(by, false)                 \
+    }
+
+/* Matrix units, signed by signed: the form that all of them have. */
+#define UNITS(X)                                                                                  \
+    X("k16_mma", 16, OCL_MMA, OCL_UNIT_NVIDIA), X("k16_wmma", 16, OCL_AMD_MATRIX, OCL_UNIT_WMMA), \
+        X("k16_mfma", 16, OCL_AMD_MATRIX, OCL_UNIT_MFMA),                                         \
+        X("k32_dpas8", 32, OCL_DPAS8, OCL_UNIT_DPAS8),                                            \
+        X("k32_dpas16", 32, OCL_DPAS16, OCL_UNIT_DPAS16)
+#define UNIT_IMPL(bits, by, slices)                                                              \
+    .needs = bits, .mr = 128, .nr = 128, .pass = 64, .a_form = QDOT_S8, .b_form = QDOT_S8,       \
+    .impl = &(const struct ocl_row)                                                              \
+    {                                                                                            \
+        .kind = OCL_ROW_MMA, .unit = by, .split = slices, .a_bytes = 1, .b_bytes = 1, .lanes = { \
+            256,                                                                                 \
+            1                                                                                    \
+        }                                                                                        \
+    }
+#define UNIT(suffix, group, bits, by)                                                         \
+    {                                                                                         \
+        .name = "gemm_128x128" suffix, .kr = group, .niche = &gpu, UNIT_IMPL(bits, by, false) \
+    }
+#define CONV_UNIT(suffix, group, bits, by)                                           \
+    {                                                                                \
+        .name = "conv_128x128" suffix, .op = QDOT_CONV, .kr = group, .niche = &both, \
+        UNIT_IMPL(bits, by, false)                                                   \
     }
 
 const struct qdot_row ocl_rows[OCL_ROWS] = {
     DOTS(GEMV),
-    {.name = "gemm_128x128k16_mma",
-     .needs = OCL_MMA,
-     .niche = &gpu,
-     .mr = 128,
-     .nr = 128,
+    {.name = "gemm_128x128k16_split_mma",
      .kr = 16,
-     .pass = 64,
-     .a_form = QDOT_S8,
-     .b_form = QDOT_S8,
-     .impl = &matrix},
+     .niche = &deep,
+     UNIT_IMPL(OCL_MMA, OCL_UNIT_NVIDIA, true)},
+    DOTS(SPLIT_BLOCK),
+    UNITS(UNIT),
     DOTS(BLOCK),
     {.name = "gemm_8x16k4_khrdot",
      .needs = OCL_KHR_DOT,
@@ -112,17 +146,7 @@ const struct qdot_row ocl_rows[OCL_ROWS] = {
      .a_form = QDOT_S8,
      .b_form = QDOT_S8,
      .impl = &depthwise},
-    {.name = "conv_128x128k16_mma",
-     .op = QDOT_CONV,
-     .needs = OCL_MMA,
-     .niche = &both,
-     .mr = 128,
-     .nr = 128,
-     .kr = 16,
-     .pass = 64,
-     .a_form = QDOT_S8,
-     .b_form = QDOT_S8,
-     .impl = &matrix},
+    UNITS(CONV_UNIT),
     DOTS(CONV_BLOCK),
     {.name = "conv_8x16k4_khrdot",
      .op = QDOT_CONV,

@@ -13,7 +13,9 @@ EMBEDDED(qdot_cl_gemm);
 EMBEDDED(qdot_cl_gemv);
 EMBEDDED(qdot_cl_tiled);
 EMBEDDED(qdot_cl_block);
+EMBEDDED(qdot_cl_units);
 EMBEDDED(qdot_cl_mma);
+EMBEDDED(qdot_cl_sums);
 EMBEDDED(qdot_cl_float);
 EMBEDDED(qdot_cl_conv_input);
 EMBEDDED(qdot_cl_slide);
@@ -58,11 +60,14 @@ struct ocl_source ocl_source(const struct qdot_row *row)
         ADD(block);
         break;
     case OCL_ROW_MMA:
+        ADD(units);
         ADD(mma);
         break;
     default:
         row->op == QDOT_CONV ? ADD(conv) : ADD(gemm);
     }
+    if (impl->kind == OCL_ROW_FLOAT || impl->split)
+        ADD(sums);
     return source;
 }
 
@@ -70,11 +75,14 @@ void ocl_options(const struct qdot_row *row, enum qdot_type out_type, bool flush
                  char options[OCL_OPTIONS])
 {
     const struct ocl_row *impl = row->impl;
+    const bool dpas = impl->unit == OCL_UNIT_DPAS8 || impl->unit == OCL_UNIT_DPAS16;
     /* Rows that need no more ask for 1.2: what drivers add or drop later does not touch them. */
-    snprintf(
-        options, OCL_OPTIONS,
-        "-cl-std=%s -DROW=%d -DDOT=%d -DMR=%u -DNR=%u -DKR=%u -DA_FORM=%d -DB_FORM=%d -DOUT=%d%s%s",
-        impl->dot == OCL_DOT_KHR ? "CL3.0" : "CL1.2", (int)impl->kind, (int)impl->dot, row->mr,
-        row->nr, row->kr, (int)row->a_form, (int)row->b_form, (int)out_type,
-        row->op == QDOT_CONV ? " -DCONV" : "", flushes ? " -DFLUSHES" : "");
+    snprintf(options, OCL_OPTIONS,
+             "-cl-std=%s -DROW=%d -DDOT=%d -DUNIT=%d -DMR=%u -DNR=%u -DKR=%u -DA_FORM=%d "
+             "-DB_FORM=%d -DOUT=%d%s%s%s%s",
+             impl->dot == OCL_DOT_KHR ? "CL3.0" : "CL1.2", (int)impl->kind, (int)impl->dot,
+             (int)impl->unit, row->mr, row->nr, row->kr, (int)row->a_form, (int)row->b_form,
+             (int)out_type, row->op == QDOT_CONV ? " -DCONV" : "", impl->split ? " -DSPLIT" : "",
+             dpas ? " -cl-intel-256-GRF-per-thread" : "", /* with 128 they spill */
+             flushes ? " -DFLUSHES" : "");
 }
