@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "options.h"
+#include "rounding.h"
 #include "runner.h"
 #include "save.h"
 
@@ -13,8 +14,8 @@
 enum { MAX_DEVICES = 64, MAX_THREADS = 16, MAX_SHAPES = 256 };
 
 struct options {
-    const char *suite, *shape, *conv, *types, *out, *threads, *caches, *device, *kernel, *peer,
-        *json, *csv;
+    const char *suite, *shape, *conv, *types, *out, *rounding, *threads, *caches, *device, *kernel,
+        *peer, *json, *csv;
     double min_time, budget;
     int64_t repeat;
     bool all_rows, setup, b_at_run;
@@ -38,6 +39,9 @@ static const struct opt options[] = {
     {"--out", "TYPE[,TYPE]", OPT_TEXT, AT(out), 0, 0,
      "Outputs: s32 (default): the plain product. s8, u8, f32: a quantised layer, with a zero\n"
      "point of A, a bias and a scale a column."},
+    {"--rounding", "NAME", OPT_TEXT, AT(rounding), 0, 0,
+     "Of s8 and u8 outputs: " ROUNDING_NAMES ".\n"
+     "'qdot help gemm' says which is whose. Default: rne, which is also what peers are for."},
     {"--threads", "N[,N]", OPT_TEXT, AT(threads), 0, 0,
      "Threads of the CPU backend, 1 to 4096. Default: one a processor. Other devices use what\n"
      "their drivers take."},
@@ -256,6 +260,19 @@ static int parse_types(const struct options *o, struct bench_plan *plan)
     return EXIT_OK;
 }
 
+static int parse_rounding(const struct options *o, struct bench_plan *plan)
+{
+    bool narrow = plan->out_count > 0;
+    if (!rounding_parse(o->rounding, &plan->rounding))
+        return opt_error("bench", "--rounding %s: expected " ROUNDING_NAMES, o->rounding);
+    for (size_t i = 0; i < plan->out_count; i++)
+        narrow = narrow && (plan->outs[i] == QDOT_U8 || plan->outs[i] == QDOT_S8);
+    if (plan->rounding != QDOT_ROUND_RNE && (!narrow || o->peer))
+        return opt_error("bench", "--rounding %s: expected %s", o->rounding,
+                         narrow ? "without --peer" : "with --out u8 or s8");
+    return EXIT_OK;
+}
+
 static int parse_caches(const struct options *o, struct bench_plan *plan)
 {
     int64_t values[PLAN_CACHES];
@@ -434,6 +451,8 @@ static int plan_request(const struct options *o, struct request *r)
     if (status == EXIT_OK)
         status = parse_types(o, &r->plan);
     if (status == EXIT_OK)
+        status = parse_rounding(o, &r->plan);
+    if (status == EXIT_OK)
         status = parse_threads(o, r);
     if (status == EXIT_OK)
         status = parse_caches(o, &r->plan);
@@ -524,6 +543,7 @@ int bench_main(int argc, char **argv)
 {
     struct options o = {.types = "u8s8",
                         .out = "s32",
+                        .rounding = "rne",
                         .min_time = 0.2,
                         .repeat = 1}; /* the help pages say the same */
     const enum opt_result parsed = opt_parse(&page, argc, argv, &o, NULL, 0, NULL);
@@ -538,6 +558,7 @@ int bench_main(int argc, char **argv)
     int result = plan_request(&o, r);
     report.repeat = r->plan.repeat;
     report.b_at_run = r->plan.b_at_run;
+    report.rounding = r->plan.rounding;
     if (result == EXIT_OK) {
         report.shape_width = widest_shape(&r->plan);
         bench_report_table_head(&report);

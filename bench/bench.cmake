@@ -25,6 +25,7 @@ elseif(QDOT_COMMAND)
         bench/runner.c
         bench/subject.c
         bench/measure.c
+        bench/rounding.c
         bench/verify.c
         bench/shape.c
         bench/suites.c

@@ -37,7 +37,7 @@ static const struct opt options[] = {
     {"--out", "TYPE", OPT_TEXT, FILE_OPTION(out), 0, 0,
      "The output: s32 (default), f32, s8 or u8.\n"
      "s32: acc. f32: (float)acc * scale[o] + bias_f[o].\n"
-     "s8, u8: (float)acc * scale[o], rounded, + out_zero, clamped."},
+     "s8, u8: (float)acc * scale[o], rounded, + out_zero, clamped; others: see --rounding."},
     {"--a-zero", "Z", OPT_TEXT, FILE_OPTION(a_zero), 0, 0,
      "Zero point of X: a whole number in X's range, or a .npy of one. Default: 0."},
     {"--b-zero", "Z", OPT_TEXT, FILE_OPTION(b_zero), 0, 0,

@@ -47,8 +47,18 @@ static int check_output(const struct file_options *o, const char *verb, struct q
                          o->clamp      ? "--clamp"
                          : o->rounding ? "--rounding"
                                        : "--out-zero");
-    if (o->rounding && strcmp(o->rounding, "rne") != 0)
-        return opt_error(verb, "--rounding '%s': expected rne", o->rounding);
+    if (o->rounding && !rounding_parse(o->rounding, &d->rounding))
+        return opt_error(verb, "--rounding '%s': expected " ROUNDING_NAMES, o->rounding);
+    const bool q31 = rounding_is_q31(d->rounding);
+    if (q31 && o->scale)
+        return opt_error(verb, "--scale: expected none with --rounding %s: it has --multiplier",
+                         o->rounding);
+    if (q31 && (!o->multiplier || !o->shift))
+        return opt_error(verb, "%s: expected with --rounding %s",
+                         o->multiplier ? "--shift" : "--multiplier", o->rounding);
+    if (!q31 && (o->multiplier || o->shift))
+        return opt_error(verb, "%s: expected none without a q31 --rounding",
+                         o->multiplier ? "--multiplier" : "--shift");
     if (narrow && !in_range(d->out_type, o->out_zero))
         return opt_error(verb, "--out-zero %d: expected %s", (int)o->out_zero,
                          range_text(d->out_type));
@@ -229,6 +239,46 @@ static int read_scale(struct files *f, const char *text)
     return EXIT_OK;
 }
 
+/* A number, or int32 values one a column; the library looks at their range. */
+static int read_integers(const struct files *f, const char *option, const char *text, int32_t *one,
+                         struct npy *array)
+{
+    int64_t value;
+    if (opt_integer(text, INT32_MIN, INT32_MAX, &value)) {
+        *one = (int32_t)value;
+        return EXIT_OK;
+    }
+    const int status = read_values(f, option, text, false, true, array);
+    if (status == EXIT_OK && array->type != QDOT_S32)
+        return opt_error(f->names->verb, "%s '%s': dtype %s: expected int32", option, text,
+                         npy_type_name(array->type));
+    return status;
+}
+
+/* Both with as many values: what is one for all stands there for each. */
+static int read_multipliers(struct files *f)
+{
+    const struct file_options *o = f->options;
+    struct qdot_op_desc *d = &f->desc;
+    int status =
+        read_integers(f, "--multiplier", o->multiplier, &f->one_multiplier, &f->multiplier);
+    if (status == EXIT_OK)
+        status = read_integers(f, "--shift", o->shift, &f->one_shift, &f->shift);
+    if (status != EXIT_OK)
+        return status;
+    const size_t multipliers = f->multiplier.data ? f->multiplier.count : 1;
+    const size_t shifts = f->shift.data ? f->shift.count : 1;
+    if (multipliers != shifts)
+        return opt_error(f->names->verb,
+                         "--shift '%s': expected as many values as --multiplier has, "
+                         "%zu, got %zu",
+                         o->shift, multipliers, shifts);
+    d->multiplier = f->multiplier.data ? f->multiplier.data : &f->one_multiplier;
+    d->shift = f->shift.data ? f->shift.data : &f->one_shift;
+    d->multiplier_count = multipliers;
+    return EXIT_OK;
+}
+
 int files_read_terms(struct files *f)
 {
     const struct file_options *o = f->options;
@@ -245,6 +295,8 @@ int files_read_terms(struct files *f)
                            npy_type_name(f->bias.type));
     if (status == EXIT_OK && o->scale)
         status = read_scale(f, o->scale);
+    if (status == EXIT_OK && o->multiplier)
+        status = read_multipliers(f);
     if (status == EXIT_OK && o->row_scale)
         status = read_floats(f, "--row-scale", o->row_scale, true, false, &f->row_scale);
     if (status == EXIT_OK && o->bias_f)
@@ -331,6 +383,7 @@ static cJSON *to_json(const struct files *f, struct qdot_op *op, const struct ti
                             : d->out_type == QDOT_F32 ? "f32"
                             : d->out_type == QDOT_S8  ? "s8"
                                                       : "u8");
+    cJSON_AddStringToObject(root, "rounding", rounding_text(d->rounding));
     cJSON_AddNumberToObject(root, "create_seconds", times->create);
     cJSON_AddNumberToObject(root, "seconds", times->run);
     return root;
@@ -394,8 +447,8 @@ int files_compute(struct files *f, void (*add)(const struct files *f, cJSON *roo
 
 void files_release(struct files *f)
 {
-    struct npy *arrays[] = {&f->a,    &f->b,     &f->a_zero,    &f->b_zero,
-                            &f->bias, &f->scale, &f->row_scale, &f->bias_f};
+    struct npy *arrays[] = {&f->a,     &f->b,          &f->a_zero, &f->b_zero,    &f->bias,
+                            &f->scale, &f->multiplier, &f->shift,  &f->row_scale, &f->bias_f};
     for (size_t i = 0; i < sizeof(arrays) / sizeof(arrays[0]); i++)
         npy_free(arrays[i]);
     free(f->out);

@@ -8,6 +8,7 @@
 #include "npy.h"
 #include "options.h"
 #include "qdot.h"
+#include "rounding.h"
 #include "shape.h"
 
 struct cJSON;
@@ -16,6 +17,7 @@ struct cJSON;
 struct file_options {
     const char *output, *device, *kernel, *a_zero, *b_zero, *bias, *out, *scale, *row_scale,
         *bias_f;
+    const char *multiplier, *shift;
     const char *clamp, *rounding, *json;
     int64_t threads, out_zero;
 };
@@ -29,7 +31,16 @@ struct file_options {
     {"--clamp", "LO,HI", OPT_TEXT, FILE_OPTION(clamp), 0, 0,                                      \
      "s8, u8: bounds of the output, inside its range; not 0,0. Default: the range."},             \
     {"--rounding", "NAME", OPT_TEXT, FILE_OPTION(rounding), 0, 0,                                 \
-     "s8, u8: rne (default), to nearest, ties to even, then the zero point."},                    \
+     "s8, u8: how the scaled sum becomes an integer. rne (default): to nearest, ties to even,\n"  \
+     "then the zero point is added, as ONNX Runtime does. rne-zero-first: then it is in the sum\n" \
+     "already: oneDNN. mant24-up: by the 24 bits of the scale's mantissa, ties up: XNNPACK.\n"    \
+     "q31-double-away, q31-double-up, q31-single-up: by --multiplier and --shift, rounded twice\n" \
+     "or once, ties away from 0 or up: gemmlowp and TensorFlow Lite."},                           \
+    {"--multiplier", "M", OPT_TEXT, FILE_OPTION(multiplier), 0, 0,                                \
+     "q31 roundings, instead of --scale: 0 or from 2^30 to 2^31 - 1, a number or a .npy of one\n" \
+     "int32 value or of one for each output channel (column)."},                                  \
+    {"--shift", "S", OPT_TEXT, FILE_OPTION(shift), 0, 0,                                          \
+     "With --multiplier, for a scale of M * 2^(S - 31): -31 to 30, likewise."},                   \
     {"--device", "D", OPT_TEXT, FILE_OPTION(device), 0, 0,                                        \
      "cpu, opencl:N, vulkan:N, a backend's name (its first device), or auto (default):\n"         \
      "every device that opens, chosen by measured time."},                                        \
@@ -54,8 +65,8 @@ struct file_names {
 struct files {
     const struct file_names *names;
     const struct file_options *options;
-    struct npy a, b, a_zero, b_zero, bias, scale, row_scale, bias_f;
-    int32_t one_b_zero;
+    struct npy a, b, a_zero, b_zero, bias, scale, multiplier, shift, row_scale, bias_f;
+    int32_t one_b_zero, one_multiplier, one_shift;
     float one_scale;
     struct qdot_op_desc desc;
     struct shape shape;

@@ -13,7 +13,7 @@ static const struct opt options[] = {
     {"--out", "TYPE", OPT_TEXT, FILE_OPTION(out), 0, 0,
      "The output: s32 (default), f32, s8 or u8.\n"
      "s32: acc. f32: (float)acc * scale[n] * row_scale[m] + bias_f[n].\n"
-     "s8, u8: (float)acc * scale[n], rounded, + out_zero, clamped."},
+     "s8, u8: (float)acc * scale[n], rounded, + out_zero, clamped; others: see --rounding."},
     {"--a-zero", "Z", OPT_TEXT, FILE_OPTION(a_zero), 0, 0,
      "Zero point of A: a whole number in A's range (default 0), or a .npy of one or of\n"
      "M values (int32, int8 or uint8), one a row."},

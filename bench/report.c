@@ -5,6 +5,7 @@
 #include <unistd.h>
 #include <cjson/cJSON.h>
 #include "report.h"
+#include "rounding.h"
 #include "save.h"
 
 #ifndef BENCH_COMMIT
@@ -121,6 +122,8 @@ static void print_line(const struct report *report, const struct report_line *li
            : line->state == LINE_WRONG ? "WRONG"
                                        : "FAILED",
            line->layer);
+    if (report->rounding != QDOT_ROUND_RNE)
+        printf("  %s", rounding_text(report->rounding));
     if (line->cache_percent)
         printf("  caches of %zu%%", line->cache_percent);
     if (line_streamed(report, line) > 0)
@@ -233,15 +236,17 @@ static void line_name(const struct report *report, const struct report_line *lin
                       size_t bytes)
 {
     const struct report_target *t = &report->targets[line->target];
-    char types[8], threads[32] = "", caches[32] = "";
+    char types[8], threads[32] = "", caches[32] = "", rounding[32] = "";
     types_text(line, types, sizeof(types));
     if (t->threads)
         snprintf(threads, sizeof(threads), "/threads:%zu", t->threads);
     if (line->cache_percent)
         snprintf(caches, sizeof(caches), "/caches:%zu", line->cache_percent);
-    snprintf(name, bytes, "%s/%s/%s/%s/%s/%s%s%s%s", line->net->name, line->layer, t->info.name,
-             line->peer ? line->kernel : row_name(line), types, type_text(line->out_type), threads,
-             caches, report->b_at_run ? "/b_at_run" : "");
+    if (report->rounding != QDOT_ROUND_RNE)
+        snprintf(rounding, sizeof(rounding), "/%s", rounding_text(report->rounding));
+    snprintf(name, bytes, "%s/%s/%s/%s/%s/%s%s%s%s%s", line->net->name, line->layer, t->info.name,
+             line->peer ? line->kernel : row_name(line), types, type_text(line->out_type), rounding,
+             threads, caches, report->b_at_run ? "/b_at_run" : "");
 }
 
 /* What runs on the CPU: "model name", or "" where the system does not say. */
@@ -346,6 +351,8 @@ static cJSON *json_line(const struct report *report, const struct report_line *l
     cJSON_AddStringToObject(entry, "shape", shape);
     cJSON_AddStringToObject(entry, "types", types);
     cJSON_AddStringToObject(entry, "out", type_text(line->out_type));
+    if (report->rounding != QDOT_ROUND_RNE)
+        cJSON_AddStringToObject(entry, "rounding", rounding_text(report->rounding));
     cJSON_AddNumberToObject(entry, "threads", (double)(t->threads ? t->threads : 1));
     cJSON_AddStringToObject(entry, "network", line->net->name);
     cJSON_AddStringToObject(entry, "layer", line->layer);
@@ -387,6 +394,8 @@ static cJSON *json_total(const struct report *report, const struct report_total 
     cJSON_AddStringToObject(entry, "kernel", total->kernel);
     cJSON_AddStringToObject(entry, "types", types);
     cJSON_AddStringToObject(entry, "out", type_text(total->out_type));
+    if (report->rounding != QDOT_ROUND_RNE)
+        cJSON_AddStringToObject(entry, "rounding", rounding_text(report->rounding));
     cJSON_AddNumberToObject(entry, "threads", (double)(t->threads ? t->threads : 1));
     if (total->cache_percent)
         cJSON_AddNumberToObject(entry, "cache_percent", (double)total->cache_percent);

@@ -71,11 +71,12 @@ struct report {
     size_t peer_count;
     char **left_out; /* lines of text: what the budget did not reach */
     size_t left_out_count;
-    size_t repeat;      /* lines a product */
-    bool b_at_run;      /* B came with each run */
-    size_t shape_width; /* of the table's column */
-    bool no_memory;     /* a line was lost */
-    bool wrong;         /* some line of qdot's is not LINE_OK */
+    size_t repeat;               /* lines a product */
+    bool b_at_run;               /* B came with each run */
+    enum qdot_rounding rounding; /* of s8 and u8 outputs */
+    size_t shape_width;          /* of the table's column */
+    bool no_memory;              /* a line was lost */
+    bool wrong;                  /* some line of qdot's is not LINE_OK */
 };
 
 double line_gops(const struct report_line *line);

@@ -390,6 +390,7 @@ static void run_net_types(struct layer_run *run, const enum qdot_type types[2], 
                                         .a_type = types[0],
                                         .b_type = types[1],
                                         .out_type = out,
+                                        .rounding = t->plan->rounding,
                                         .b_at_run = t->plan->b_at_run};
         run_layer(run, seconds, totals);
     }

@@ -16,6 +16,7 @@ struct bench_plan {
     size_t type_count;
     enum qdot_type outs[PLAN_OUTS];
     size_t out_count;
+    enum qdot_rounding rounding; /* of s8 and u8 outputs */
     const struct peer *peers[PLAN_PEERS];
     size_t peer_count;
     size_t caches[PLAN_CACHES]; /* percents, each with lines of its own on the CPU; else as it is */

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "rounding.h"
 #include "verify.h"
 
 enum { SAMPLED_ROWS = 4, FREIVALDS_ROUNDS = 2 };
@@ -83,13 +84,23 @@ static void fill_terms(struct product *p, uint64_t *state)
     }
 }
 
+static bool make_multipliers(struct product *p)
+{
+    p->multiplier = verify_alloc(p->shape.n, sizeof(*p->multiplier));
+    p->shift = verify_alloc(p->shape.n, sizeof(*p->shift));
+    for (size_t j = 0; p->multiplier && p->shift && j < p->shape.n; j++)
+        if (qdot_multiplier((double)p->scale[j], &p->multiplier[j], &p->shift[j], NULL) != QDOT_OK)
+            return false;
+    return p->multiplier && p->shift;
+}
+
 int product_create(struct product *p, struct qdot_error *err)
 {
     const struct shape *s = &p->shape;
     const bool plain = p->out_type == QDOT_S32;
     uint64_t state = s->m * 0x10000000001u ^ s->n * 0x1000001u ^ s->k;
     char text[SHAPE_TEXT];
-    p->bias = p->acc = NULL;
+    p->bias = p->acc = p->multiplier = p->shift = NULL;
     p->scale = p->bias_f = NULL;
     p->a_zero = p->out_zero = 0;
     p->a = verify_alloc(shape_inputs(s), 1);
@@ -106,6 +117,8 @@ int product_create(struct product *p, struct qdot_error *err)
         if (!p->bias || !p->scale || (p->out_type == QDOT_F32 && !p->bias_f))
             goto none;
         fill_terms(p, &state);
+        if (rounding_is_q31(p->rounding) && !make_multipliers(p))
+            goto none;
     }
     return QDOT_OK;
 none:
@@ -124,10 +137,12 @@ void product_free(struct product *p)
     free(p->b);
     free(p->bias);
     free(p->scale);
+    free(p->multiplier);
+    free(p->shift);
     free(p->bias_f);
     free(p->acc);
     p->a = p->b = NULL;
-    p->bias = p->acc = NULL;
+    p->bias = p->acc = p->multiplier = p->shift = NULL;
     p->scale = p->bias_f = NULL;
 }
 
@@ -152,8 +167,15 @@ void product_describe(const struct product *p, bool twin, struct qdot_op_desc *d
         desc->k = p->shape.k;
     }
     if (!twin && p->scale) {
-        desc->scale = p->scale;
-        desc->scale_count = p->shape.n;
+        desc->rounding = f32 ? QDOT_ROUND_RNE : p->rounding;
+        if (p->multiplier) {
+            desc->multiplier = p->multiplier;
+            desc->shift = p->shift;
+            desc->multiplier_count = p->shape.n;
+        } else {
+            desc->scale = p->scale;
+            desc->scale_count = p->shape.n;
+        }
         desc->bias_f = f32 ? p->bias_f : NULL;
         desc->out_zero = f32 ? 0 : p->out_zero;
     }
@@ -345,13 +367,14 @@ bool product_prove(struct product *p, const int32_t *c, char *reason, size_t rea
     return good;
 }
 
-/* Clamped as a float: the conversion to int is defined then. */
-static int32_t requantized(const struct product *p, int32_t acc, float scale)
+/* Clamped as a double: the conversion to int is defined then. */
+static int32_t requantized(const struct product *p, int32_t acc, size_t j)
 {
-    const float lo = p->out_type == QDOT_U8 ? 0.0f : -128.0f;
-    const float hi = p->out_type == QDOT_U8 ? 255.0f : 127.0f;
-    const float scaled = rintf((float)acc * scale) + (float)p->out_zero;
-    return (int32_t)fminf(fmaxf(scaled, lo), hi);
+    const double lo = p->out_type == QDOT_U8 ? 0 : -128, hi = p->out_type == QDOT_U8 ? 255 : 127;
+    const double value =
+        rounding_output(p->rounding, acc, p->scale[j], p->multiplier ? p->multiplier[j] : 0,
+                        p->shift ? p->shift[j] : 0, p->out_zero);
+    return (int32_t)fmin(fmax(value, lo), hi);
 }
 
 bool product_check(const struct product *p, const void *out, char *reason, size_t reason_bytes)
@@ -375,8 +398,7 @@ bool product_check(const struct product *p, const void *out, char *reason, size_
             const int32_t got = p->out_type == QDOT_S32  ? ((const int32_t *)out)[at]
                                 : p->out_type == QDOT_U8 ? (int32_t)((const uint8_t *)out)[at]
                                                          : (int32_t)((const int8_t *)out)[at];
-            const int32_t expected =
-                p->out_type == QDOT_S32 ? acc : requantized(p, acc, p->scale[j]);
+            const int32_t expected = p->out_type == QDOT_S32 ? acc : requantized(p, acc, j);
             if (got != expected) {
                 snprintf(reason, reason_bytes, "out[%zu][%zu] is %d, expected %d", i, j, (int)got,
                          (int)expected);

@@ -20,14 +20,16 @@
 struct product {
     struct shape shape; /* completed */
     enum qdot_type a_type, b_type, out_type;
-    uint8_t *a, *b; /* b: [k,n], or a convolution's weights, OHWI */
-    bool b_at_run;  /* a product's B comes with each run, which packs it */
+    enum qdot_rounding rounding; /* of s8 and u8 outputs */
+    uint8_t *a, *b;              /* b: [k,n], or a convolution's weights, OHWI */
+    bool b_at_run;               /* a product's B comes with each run, which packs it */
     /* s32 is the plain product A B, as the peers compute it. Other outputs are a quantised layer:
      * zero point of A (a convolution's padding), bias, a scale a column. */
     int32_t a_zero, out_zero;
-    int32_t *bias;         /* NULL: none */
-    float *scale, *bias_f; /* NULL: none */
-    int32_t *acc;          /* proven; NULL: not yet */
+    int32_t *bias;               /* NULL: none */
+    float *scale, *bias_f;       /* NULL: none */
+    int32_t *multiplier, *shift; /* of roundings that have these, made of scale; NULL: none */
+    int32_t *acc;                /* proven; NULL: not yet */
 };
 
 enum { VERIFY_POISON = 0xA5 };

@@ -605,6 +605,8 @@ static bool lay_out(struct conv_op *impl, const struct qdot_row *row, const stru
     if (impl->gathers || impl->cut_runs < packed->runs ||
         (p->rounding != QDOT_ROUND_RNE && requantise_of(row)))
         at += (impl->gathers ? row->mr : pixels) * row->nr * sizeof(int32_t);
+    if (row->depthwise && lines > 1 && at - impl->acc_offset > strip_max)
+        return false;
     impl->out_offset = at = round_up(at, 64);
     if (g->nchw)
         at += pixels * row->nr * p->out_bytes;

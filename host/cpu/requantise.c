@@ -16,48 +16,44 @@
 #include <string.h>
 #include "cpu.h"
 
-/* Of a column: (acc << left) * multiplier + add, less 'below' if negative, shifted right. */
-struct column {
-    int64_t add, below;
-    int32_t multiplier;
-    uint8_t left, right;
+/* Of columns: (acc << left) * multiplier + add, less 'below' if negative, shifted right. */
+struct columns {
+    int64_t add[CPU_MAX_NR], below[CPU_MAX_NR];
+    int32_t multiplier[CPU_MAX_NR];
+    uint8_t left[CPU_MAX_NR], right[CPU_MAX_NR];
 };
 
-static struct column column_of(const struct cpu_output *o, size_t column)
+static void set_column(struct columns *c, size_t j, enum qdot_rounding rounding, int32_t shift)
 {
-    const int32_t shift = o->shift[column];
-    struct column c = {.multiplier = o->multiplier[column]};
-    if (o->rounding == QDOT_ROUND_Q31_SINGLE_UP) {
-        c.right = (uint8_t)(31 - shift);
-        c.add = (int64_t)1 << (30 - shift);
-        return c;
-    }
-    c.left = (uint8_t)(shift > 0 ? shift : 0);
-    c.right = (uint8_t)(shift < 0 ? 31 - shift : 31);
-    c.add = ((int64_t)1 << 30) + (shift < 0 ? (int64_t)1 << (30 - shift) : 0);
-    if (o->rounding == QDOT_ROUND_Q31_DOUBLE_AWAY && shift < 0)
-        c.below = (int64_t)1 << 31;
-    return c;
+    const bool once = rounding == QDOT_ROUND_Q31_SINGLE_UP, twice = !once && shift < 0;
+    const int64_t one = 1;
+    c->left[j] = (uint8_t)(!once && shift > 0 ? shift : 0);
+    c->right[j] = (uint8_t)(once || twice ? 31 - shift : 31);
+    c->add[j] = (once ? 0 : one << 30) + (once || twice ? one << (30 - shift) : 0);
+    c->below[j] = twice && rounding == QDOT_ROUND_Q31_DOUBLE_AWAY ? one << 31 : 0;
 }
 
 static void by_integers(const struct cpu_sums *s)
 {
     const struct cpu_output *o = s->output;
     const int64_t lo = o->clamp_lo - o->zero, hi = o->clamp_hi - o->zero;
-    struct column columns[CPU_MAX_NR];
+    const int32_t zero = o->zero;
+    struct columns c;
     uint8_t narrow[CPU_MAX_NR];
-    for (size_t j = 0; j < s->columns; j++)
-        columns[j] = column_of(o, s->column + j);
+    for (size_t j = 0; j < s->columns; j++) {
+        set_column(&c, j, o->rounding, o->shift[s->column + j]);
+        c.multiplier[j] = o->multiplier[s->column + j];
+    }
     for (size_t i = 0; i < s->rows; i++) {
         const int32_t *sum = s->sum + i * s->step;
         for (size_t j = 0; j < s->columns; j++) {
-            const struct column *c = &columns[j];
-            const int32_t acc = (int32_t)((uint32_t)sum[j] << c->left);
-            const int64_t below = acc < 0 ? c->below : 0;
-            int64_t x = ((int64_t)acc * c->multiplier + c->add - below) >> c->right;
-            x = x < lo ? lo : x;
-            x = x > hi ? hi : x;
-            narrow[j] = (uint8_t)(x + o->zero);
+            const int32_t acc = (int32_t)((uint32_t)sum[j] << c.left[j]);
+            const int64_t x = (int64_t)acc * c.multiplier[j] + c.add[j];
+            /* No branches: signs and sizes of sums cannot be predicted. */
+            int64_t y = (x - (c.below[j] & ((int64_t)acc >> 63))) >> c.right[j];
+            y = y < lo ? lo : y;
+            y = y > hi ? hi : y;
+            narrow[j] = (uint8_t)((int32_t)y + zero);
         }
         memcpy(s->out + s->out_rows[i], narrow, s->columns);
     }
