@@ -2,7 +2,8 @@
  * The output stage of every row: 16 accumulators of one row of C, plus the terms of
  * host/internal.h, to the output type. First in every program's text.
  *
- * -D OUT=3 s32, 4 f32, 2 s8, 1 u8 (enum qdot_type); -D FLUSHES where the device has no subnormals.
+ * -D OUT=3 s32, 4 f32, 2 s8, 1 u8 (enum qdot_type); -D ROUNDING of the last two (enum qdot_rounding);
+ * -D FLUSHES where the device has no subnormals.
  */
 #pragma OPENCL FP_CONTRACT OFF
 
@@ -20,7 +21,17 @@ typedef float out_t;
 typedef float16 out16_t;
 #endif
 
-/* Arrays of one buffer, each of terms_ld ints; terms_ld is n rounded up to 16. */
+#define RNE 0
+#define RNE_ZERO_FIRST 1
+#define Q31_DOUBLE_AWAY 2
+#define Q31_DOUBLE_UP 3
+#define Q31_SINGLE_UP 4
+#ifndef ROUNDING
+#define ROUNDING RNE
+#endif
+
+/* Arrays of one buffer, each of terms_ld ints; terms_ld is n rounded up to 16. Roundings by integers
+ * have their multipliers for scales and their shifts for bias_f. */
 enum { TERM_BIAS, TERM_B_NEG, TERM_COL_SUM, TERM_SCALE, TERM_BIAS_F, TERM_BIAS_GIVEN };
 enum { WITH_ROW_SUM = 1, WITH_A_ZERO = 2, WITH_ROW_SCALE = 4 };
 
@@ -126,6 +137,43 @@ float16 add16(float16 x, float16 y)
 #endif
 #endif
 
+#if OUT == 1 || OUT == 2
+/* 16 sums to integers within the bounds; term: of the first column. */
+int16 requantise16(const struct stage *s, int16 acc, global const int *term)
+{
+    const int16 multiplier = vload16(0, term + TERM_SCALE * s->terms_ld);
+#if ROUNDING >= Q31_DOUBLE_AWAY
+    /* One shift of 64 bits, which host/cpu/requantise.c proves right. */
+    const int16 shift = vload16(0, term + TERM_BIAS_F * s->terms_ld);
+#if ROUNDING == Q31_SINGLE_UP
+    const long16 bits = convert_long16(31 - shift);
+    long16 x = convert_long16(acc) * convert_long16(multiplier) + ((long16) 1 << (bits - 1));
+#else
+    const int16 moved = as_int16(as_uint16(acc) << as_uint16(max(shift, 0)));
+    const long16 bits = convert_long16(31 + max(-shift, 0)), twice = convert_long16(shift < 0);
+    long16 x = convert_long16(moved) * convert_long16(multiplier) + ((long) 1 << 30);
+    x += ((long16) 1 << (bits - 1)) & twice;
+#if ROUNDING == Q31_DOUBLE_AWAY
+    x -= convert_long16(moved < 0) & twice & ((long) 1 << 31);
+#endif
+#endif
+    x = clamp(x >> bits, (long16) ((long) s->lo), (long16) ((long) s->hi));
+    return convert_int16(x) + s->zero;
+#else
+    float16 x = convert_float16(acc) * as_float16(multiplier);
+    int zero = 0; /* what is in x already */
+#if ROUNDING == RNE_ZERO_FIRST
+    zero = s->zero;
+    x += (float) zero;
+#endif
+    /* Bounds are integers, so clamping first gives the same. Floats from 2^23 to 2^24 are the
+     * integers, so that adding 1.5 * 2^23 rounds as rint does, and the result is in the low bits. */
+    x = clamp(x, (float16) ((float) (s->lo + zero)), (float16) ((float) (s->hi + zero))) + 0x1.8p23f;
+    return as_int16(x) - (as_int(0x1.8p23f) + zero - s->zero);
+#endif
+}
+#endif
+
 /* 16 sums of one row to the output type; 'column' is that of the terms. Sums are unsigned: signed
  * overflow is undefined in OpenCL C too. */
 out16_t output16(const struct stage *s, uint16 acc, uint sum, uint row, uint column)
@@ -141,26 +189,18 @@ out16_t output16(const struct stage *s, uint16 acc, uint sum, uint row, uint col
     if (s->with & WITH_A_ZERO)
         acc -= (uint) s->a_zero[row] * as_uint16(vload16(0, term + TERM_COL_SUM * ld));
 
-#if OUT == 3
+#if OUT == 1
+    return convert_uchar16(requantise16(s, as_int16(acc), term));
+#elif OUT == 2
+    return convert_char16(requantise16(s, as_int16(acc), term));
+#elif OUT == 3
     return as_int16(acc);
 #else
     float16 x = convert_float16(as_int16(acc)) *
                 vload16(0, (global const float *) (term + TERM_SCALE * ld));
-#if OUT == 4
     if (s->with & WITH_ROW_SCALE)
         x = multiply16(x, s->row_scale[row]);
     return add16(x, vload16(0, (global const float *) (term + TERM_BIAS_F * ld)));
-#else
-    /* Bounds are integers, so clamping first gives the same. Floats from 2^23 to 2^24 are the
-     * integers, so that adding 1.5 * 2^23 rounds as rint does, and the result is in the low bits. */
-    x = clamp(x, (float16) ((float) s->lo), (float16) ((float) s->hi)) + 0x1.8p23f;
-    const int16 rounded = as_int16(x) - (as_int(0x1.8p23f) - s->zero);
-#if OUT == 1
-    return convert_uchar16(rounded);
-#else
-    return convert_char16(rounded);
-#endif
-#endif
 #endif
 }
 

@@ -12,6 +12,13 @@
 #define F32 4
 layout(constant_id = 2) const uint OUT = S32;
 
+#define RNE 0
+#define RNE_ZERO_FIRST 1
+#define Q31_DOUBLE_AWAY 2
+#define Q31_DOUBLE_UP 3
+#define Q31_SINGLE_UP 4
+layout(constant_id = 6) const uint ROUNDING = RNE; // of U8 and S8
+
 layout(std430, set = 0, binding = 2) readonly buffer Terms
 {
     uint terms[];
@@ -190,7 +197,51 @@ void store4(uint at, uint count, uvec4 value)
     }
 }
 
-// The terms of 4 columns, as far as they are needed.
+// The bit of a number of 64 bits; .y is the upper half.
+uvec2 bit64(int i)
+{
+    const uint bit = 1u << (i & 31);
+    return i < 32 ? uvec2(bit, 0) : uvec2(0, bit);
+}
+
+uvec2 add64(uvec2 x, uvec2 y)
+{
+    uint carry;
+    const uint low = uaddCarry(x.x, y.x, carry);
+    return uvec2(low, x.y + y.y + carry);
+}
+
+// Signed x >> bits, 1 to 62, saturated to 32 bits.
+int shift64(uvec2 x, int bits)
+{
+    const int high = int(x.y);
+    if (bits >= 32)
+        return high >> (bits - 32);
+    if (high >> (bits - 1) != high >> 31)
+        return (high >> 31) ^ 0x7fffffff;
+    return int(x.y << (32 - bits) | x.x >> bits);
+}
+
+// The roundings by integers are one shift of 64 bits, which host/cpu/requantise.c proves right.
+int by_integers(uint acc, int multiplier, int shift)
+{
+    const bool once = ROUNDING == Q31_SINGLE_UP;
+    const int moved = once ? int(acc) : int(acc << max(shift, 0));
+    const int bits = 31 - (once ? shift : min(shift, 0));
+    int high, low;
+    imulExtended(moved, multiplier, high, low);
+    uvec2 x = uvec2(low, high);
+    if (!once)
+        x = add64(x, bit64(30));
+    if (once || shift < 0)
+        x = add64(x, bit64(bits - 1));
+    if (ROUNDING == Q31_DOUBLE_AWAY && shift < 0 && moved < 0)
+        x = add64(x, uvec2(0x80000000u, 0xffffffffu)); // -2^31
+    return shift64(x, bits);
+}
+
+// The terms of 4 columns, as far as they are needed. Roundings by integers have their multipliers for
+// scales and their shifts for bias_f.
 struct columns4 {
     uvec4 bias, col_sum, b_neg, scale, bias_f;
 };
@@ -202,7 +253,8 @@ columns4 load_columns(uint column)
                     (with & WITH_A_ZERO) != 0 ? load_terms(TERM_COL_SUM, column) : none,
                     (with & WITH_ROW_SUM) != 0 ? load_terms(TERM_B_NEG, column) : none,
                     OUT != S32 ? load_terms(TERM_SCALE, column) : none,
-                    OUT == F32 ? load_terms(TERM_BIAS_F, column) : none);
+                    OUT == F32 || ROUNDING >= Q31_DOUBLE_AWAY ? load_terms(TERM_BIAS_F, column)
+                                                              : none);
 }
 
 // Sums of 4 columns to outputs, in the lowest byte where they are of 8 bits: with the terms of the
@@ -214,12 +266,20 @@ uvec4 finish4(uvec4 acc, columns4 columns, uint row_sum, uint a_zero, uint row_s
         return acc;
     uvec4 value;
     for (int j = 0; j < 4; j++) {
+        if (ROUNDING >= Q31_DOUBLE_AWAY) {
+            const int x = by_integers(acc[j], int(columns.scale[j]), int(columns.bias_f[j]));
+            value[j] = uint(clamp(x, lo, hi) + zero) & 255;
+            continue;
+        }
         precise float x = to_float(acc[j]) * uintBitsToFloat(columns.scale[j]);
         if (OUT == F32) {
             uint bits = floatBitsToUint(x);
             if ((with & WITH_ROW_SCALE) != 0)
                 bits = multiply(bits, row_scale);
             value[j] = add(bits, columns.bias_f[j]);
+        } else if (ROUNDING == RNE_ZERO_FIRST) {
+            x += float(zero);
+            value[j] = uint(int(roundEven(clamp(x, float(lo + zero), float(hi + zero))))) & 255;
         } else {
             // Bounds are integers, so clamping first gives the same and stays in range.
             value[j] = uint(int(roundEven(clamp(x, float(lo), float(hi)))) + zero) & 255;

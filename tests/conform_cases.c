@@ -95,12 +95,20 @@ void make_rest(struct random *r, struct conform_case *c)
     make_output(r, c);
 }
 
+/* The output type that goes with a rounding where one is enough. The last two are one program. */
+static const enum qdot_type rounding_types[] = {
+    [QDOT_ROUND_RNE_ZERO_FIRST] = QDOT_U8, [QDOT_ROUND_Q31_DOUBLE_AWAY] = QDOT_S8,
+    [QDOT_ROUND_Q31_DOUBLE_UP] = QDOT_S8,  [QDOT_ROUND_Q31_SINGLE_UP] = QDOT_U8,
+    [QDOT_ROUND_MANT24_UP] = QDOT_U8,
+};
+
 /* A rounding other than the usual one: ties of small sums, everything extreme, usual numbers with a
  * clamp. */
 static void make_other_rounding(struct random *r, struct conform_case *c, size_t kind)
 {
-    int32_t base = c->out_type == QDOT_S8 ? -128 : 0;
     c->rounding = (enum qdot_rounding)(1 + kind / 3);
+    c->out_type = rounding_types[c->rounding];
+    int32_t base = c->out_type == QDOT_S8 ? -128 : 0;
     c->out_zero = base + (int32_t)random_below(r, 256);
     switch (kind % 3) {
     case 0:
@@ -121,10 +129,13 @@ static void make_other_rounding(struct random *r, struct conform_case *c, size_t
     }
 }
 
-void make_any_rounding(struct random *r, struct conform_case *c)
+void make_any_rounding(struct random *r, struct conform_case *c, bool few)
 {
-    if (ref_size(c->out_type) == 1 && random_below(r, 2))
+    if (ref_size(c->out_type) == 4 || random_below(r, 2))
+        return;
+    do
         c->rounding = (enum qdot_rounding)random_between(r, 1, 5);
+    while (few && rounding_types[c->rounding] != c->out_type);
 }
 
 bool make_few_products(size_t kind)

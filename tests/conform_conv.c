@@ -212,7 +212,7 @@ bool conv_random(const struct geometry *g, size_t index, struct random *r, struc
     geometry_any(g, r, &c->conv);
     make_types(c, random_below(r, 16));
     make_rest(r, c);
-    make_any_rounding(r, c);
+    make_any_rounding(r, c, true);
     c->place = (enum place)random_below(r, PLACE_SHARED + 1);
     c->runs = random_below(r, 4) ? 1 : 2;
     c->wide_bias = random_below(r, 4) == 0;
@@ -266,7 +266,7 @@ bool conv_threads(const struct geometry *g, size_t index, struct random *r, stru
         geometry_fit(g, v);
     make_types(c, shape * 5 + index % THREADS);
     make_rest(r, c);
-    make_any_rounding(r, c);
+    make_any_rounding(r, c, false);
     c->threads = threads[index % THREADS];
     c->runs = 2;
     return true;
@@ -302,7 +302,7 @@ bool conv_blocks(const struct geometry *g, size_t index, struct random *r, struc
         sparse_geometry(g, index - 12, r, v);
         make_types(c, random_below(r, 16));
         make_rest(r, c);
-        make_any_rounding(r, c);
+        make_any_rounding(r, c, true);
         return true;
     }
     *v = geometry_single(index % 5 == 4 ? QDOT_NCHW : QDOT_NHWC);
@@ -333,7 +333,7 @@ bool conv_blocks(const struct geometry *g, size_t index, struct random *r, struc
     }
     make_types(c, random_below(r, 16));
     make_rest(r, c);
-    make_any_rounding(r, c);
+    make_any_rounding(r, c, true);
     return true;
 }
 
@@ -356,7 +356,7 @@ bool conv_caches(const struct geometry *g, size_t index, struct random *r, struc
     }
     make_types(c, random_below(r, 16));
     make_rest(r, c);
-    make_any_rounding(r, c);
+    make_any_rounding(r, c, false);
     make_caches(r, c, index);
     return true;
 }

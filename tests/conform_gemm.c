@@ -226,7 +226,7 @@ bool gemm_random(const struct geometry *g, size_t index, struct random *r, struc
     ragged(g, r, c);
     make_types(c, random_below(r, 16));
     make_rest(r, c);
-    make_any_rounding(r, c);
+    make_any_rounding(r, c, true);
     c->place = (enum place)random_below(r, PLACE_SHARED + 1);
     c->runs = random_between(r, 1, 3);
     c->b_at_run = random_below(r, 4) == 0;
@@ -258,7 +258,7 @@ bool gemm_threads(const struct geometry *g, size_t index, struct random *r, stru
     c->k = g->small ? 19 : (const size_t[]){3000, 2001, 300, 512, 777, 400}[shape];
     make_types(c, shape * 3 + index % 4);
     make_rest(r, c);
-    make_any_rounding(r, c);
+    make_any_rounding(r, c, false);
     c->b_at_run = shape % 2;
     c->threads = threads[index % 4];
     c->runs = 2;
@@ -274,7 +274,7 @@ bool gemm_blocks(const struct geometry *g, size_t index, struct random *r, struc
     ragged(g, r, c);
     make_types(c, random_below(r, 16));
     make_rest(r, c);
-    make_any_rounding(r, c);
+    make_any_rounding(r, c, true);
     if (index % 3 == 0)
         c->m = random_between(r, 600, 1500);
     else if (index % 3 == 1)
@@ -297,7 +297,7 @@ bool gemm_caches(const struct geometry *g, size_t index, struct random *r, struc
     }
     make_types(c, random_below(r, 16));
     make_rest(r, c);
-    make_any_rounding(r, c);
+    make_any_rounding(r, c, false);
     c->b_at_run = index / 4 % 4 == 3;
     make_caches(r, c, index);
     return true;

@@ -16,9 +16,9 @@ void make_output(struct random *r, struct conform_case *c); /* scales and such f
 enum zero make_zero(struct random *r);
 void make_rest(struct random *r, struct conform_case *c); /* any of everything but the shape */
 
-/* Of half of the narrow outputs any rounding, which only some groups try: on a GPU each is a program
- * more. */
-void make_any_rounding(struct random *r, struct conform_case *c);
+/* Of half of the narrow outputs any rounding; 'few': each with one output type, as on a GPU every pair
+ * of both is a program more, and in those the one has nothing to do with the other. */
+void make_any_rounding(struct random *r, struct conform_case *c, bool few);
 
 /* kind < OUTPUTS: what decides: ties, saturation, clamps, signs of zero, subnormals, no fused add;
  * then each rounding in turn. Sets the types too. */

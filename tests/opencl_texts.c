@@ -13,7 +13,7 @@ static bool write_row(const struct qdot_row *row, enum qdot_type out, const char
 {
     char path[1024], options[OCL_OPTIONS];
     const struct ocl_source source = ocl_source(row);
-    ocl_options(row, out, false, options);
+    ocl_options(row, out, QDOT_ROUND_RNE, false, options);
     snprintf(path, sizeof(path), "%s/%s.cl", directory, row->name);
     FILE *file = fopen(path, "w");
     if (!file)

@@ -150,7 +150,7 @@ int ocl_prepare(struct qdot_op *op, struct qdot_error *err)
     if (!ocl_fits(op->device, op->row, &op->p, reason, sizeof(reason)) ||
         !ocl_plan(op->row, &op->p, &impl->plan, reason, sizeof(reason)))
         return qdot_fail(err, QDOT_UNSUPPORTED, "%s: %s", op->name, reason);
-    int status = ocl_program(op->device, op->row, op->p.out_type, &program, err);
+    int status = ocl_program(op->device, op->row, op->p.out_type, op->p.rounding, &program, err);
     if (status == QDOT_OK)
         status = make_kernels(op, program, err);
     for (enum ocl_memory i = 0; i < OCL_MEMORIES && status == QDOT_OK; i++) {

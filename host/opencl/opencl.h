@@ -98,6 +98,7 @@ struct ocl_program {
     struct ocl_program *next;
     const struct qdot_row *row;
     enum qdot_type out_type;
+    enum qdot_rounding rounding;
     cl_program program;
 };
 
@@ -166,14 +167,14 @@ struct ocl_source {
 };
 
 struct ocl_source ocl_source(const struct qdot_row *row);
-void ocl_options(const struct qdot_row *row, enum qdot_type out_type, bool flushes,
-                 char options[OCL_OPTIONS]);
+void ocl_options(const struct qdot_row *row, enum qdot_type out_type, enum qdot_rounding rounding,
+                 bool flushes, char options[OCL_OPTIONS]);
 
 /* ---- program.c ------------------------------------------------------------------------------- */
 
-/* The program of a row and an output type, built once a device; it lives as the device. */
+/* The program of a row, an output type and a rounding, built once a device; it lives as the device. */
 int ocl_program(struct qdot_device *device, const struct qdot_row *row, enum qdot_type out_type,
-                cl_program *program, struct qdot_error *err);
+                enum qdot_rounding rounding, cl_program *program, struct qdot_error *err);
 void ocl_programs_free(struct qdot_device *device);
 
 /* ---- plan.c ---------------------------------------------------------------------------------- */

@@ -112,15 +112,16 @@ static int build(struct qdot_device *device, const struct qdot_row *row, const c
 }
 
 int ocl_program(struct qdot_device *device, const struct qdot_row *row, enum qdot_type out_type,
-                cl_program *program, struct qdot_error *err)
+                enum qdot_rounding rounding, cl_program *program, struct qdot_error *err)
 {
     struct ocl_device *ocl = device->impl;
     char options[OCL_OPTIONS];
-    ocl_options(row, out_type, ocl->flushes, options);
+    ocl_options(row, out_type, rounding, ocl->flushes, options);
     int status = QDOT_OK;
     pthread_mutex_lock(&ocl->lock);
     struct ocl_program *entry = ocl->programs;
-    while (entry && (entry->row != row || entry->out_type != out_type))
+    while (entry &&
+           (entry->row != row || entry->out_type != out_type || entry->rounding != rounding))
         entry = entry->next;
     if (!entry) {
         entry = qdot_alloc(device, sizeof(*entry));
@@ -129,6 +130,7 @@ int ocl_program(struct qdot_device *device, const struct qdot_row *row, enum qdo
         if (status == QDOT_OK) {
             entry->row = row;
             entry->out_type = out_type;
+            entry->rounding = rounding;
             entry->next = ocl->programs;
             ocl->programs = entry;
         } else {

@@ -71,18 +71,22 @@ struct ocl_source ocl_source(const struct qdot_row *row)
     return source;
 }
 
-void ocl_options(const struct qdot_row *row, enum qdot_type out_type, bool flushes,
-                 char options[OCL_OPTIONS])
+void ocl_options(const struct qdot_row *row, enum qdot_type out_type, enum qdot_rounding rounding,
+                 bool flushes, char options[OCL_OPTIONS])
 {
     const struct ocl_row *impl = row->impl;
     const bool dpas = impl->unit == OCL_UNIT_DPAS8 || impl->unit == OCL_UNIT_DPAS16;
+    char other[16] = "";
+    if (rounding != QDOT_ROUND_RNE)
+        snprintf(other, sizeof(other), " -DROUNDING=%d", (int)rounding);
     /* Rows that need no more ask for 1.2: what drivers add or drop later does not touch them. */
     snprintf(options, OCL_OPTIONS,
              "-cl-std=%s -DROW=%d -DDOT=%d -DUNIT=%d -DMR=%u -DNR=%u -DKR=%u -DA_FORM=%d "
-             "-DB_FORM=%d -DOUT=%d%s%s%s%s",
+             "-DB_FORM=%d -DOUT=%d%s%s%s%s%s",
              impl->dot == OCL_DOT_KHR ? "CL3.0" : "CL1.2", (int)impl->kind, (int)impl->dot,
              (int)impl->unit, row->mr, row->nr, row->kr, (int)row->a_form, (int)row->b_form,
-             (int)out_type, row->op == QDOT_CONV ? " -DCONV" : "", impl->split ? " -DSPLIT" : "",
+             (int)out_type, other, row->op == QDOT_CONV ? " -DCONV" : "",
+             impl->split ? " -DSPLIT" : "",
              dpas ? " -cl-intel-256-GRF-per-thread" : "", /* with 128 they spill */
              flushes ? " -DFLUSHES" : "");
 }

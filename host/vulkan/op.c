@@ -21,6 +21,7 @@ static int make_pipelines(struct qdot_op *op, struct qdot_error *err)
         vk_conv_steps(op, steps);
     else
         vk_gemm_steps(op, steps);
+    steps[VK_MULTIPLY].constants[CONSTANT_ROUNDING] = (uint32_t)op->p.rounding;
     for (size_t i = 0; i < VK_STEPS && status == QDOT_OK; i++)
         if (steps[i].needed)
             status = vk_pipeline(op->device, &steps[i], &impl->pipelines[i], err);

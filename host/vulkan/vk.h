@@ -281,7 +281,8 @@ enum {
     CONSTANT_SIDE,                   /* of a work-group's tile, and */
     CONSTANT_DEPTH,                  /* groups of k it keeps: shaders/gemm_tiled.comp */
     CONSTANT_GROUP = CONSTANT_DEPTH, /* words of a group of k that are packed or summed */
-    CONSTANT_WIDE = 7,               /* of matrix units: shaders/coop.glsl */
+    CONSTANT_ROUNDING,               /* enum qdot_rounding; set for all rows alike: op.c */
+    CONSTANT_WIDE,                   /* of matrix units: shaders/coop.glsl */
     CONSTANT_DOWN,
     CONSTANT_ACROSS,
     CONSTANT_M,
