@@ -107,6 +107,7 @@ struct group {
     size_t node_count;
     struct value values[MAX_SLOTS];
     size_t slot_count;     /* SLOTS, or more of a Concat */
+    bool channels_last;    /* the runtime has put X and the output in that order; weights never */
     const OrtNode *w_from; /* the DequantizeLinear of W, if any: for its axis */
     struct value out;      /* the first output, of the last node */
 };
@@ -132,6 +133,7 @@ struct step {
     OrtNodeComputeInfo base; /* first: the runtime's pointer to it is ours */
     struct provider *provider;
     const struct op *op;
+    bool channels_last;
     size_t slot_count;
     struct source *in; /* slot_count of them */
     ONNXTensorElementDataType out_type;
@@ -155,10 +157,12 @@ struct kind {
     OrtStatus *(*compile)(struct step *s, const struct group *g);
     OrtStatus *(*compute)(struct step *s, struct call *c);
     void (*release)(struct step *s); /* takes a half-made impl; NULL: nothing to release */
+    bool channels_last;              /* it can, and prefers it */
 };
 
 extern const struct kind matrix_kind, conv_kind, quantize_kind, dequantize_kind, dynamic_kind;
-extern const struct kind add_kind, pool_kind, average_kind, global_kind, table_kind;
+extern const struct kind conv_integer_kind, add_kind, pool_kind, average_kind, global_kind,
+    table_kind;
 extern const struct kind transpose_kind, concat_kind;
 
 /* ---- factory.c, provider.c, match.c ------------------------------------------------------------ */
@@ -168,6 +172,8 @@ OrtStatus *provider_create(const OrtApi *ort, const OrtSessionOptions *options,
                            struct provider **provider);
 void provider_release(struct provider *provider);
 
+/* Is the order of dimensions of this op's tensors to be changed to channels last? */
+bool prefers_channels_last(const char *domain, const char *name);
 /* The group of which this node is the core, of the whole graph; g->op is NULL if there is none. */
 OrtStatus *match(const OrtApi *ort, const OrtNode *core, struct group *g);
 

@@ -1,11 +1,12 @@
 /*
  * QLinearAdd, and Add of quantised tensors of one shape (residuals):
- *   fixed = y_zero - (ra * a_zero + rb * b_zero)      ra = a_scale / y_scale, likewise rb
+ *   fixed = y_zero - fma(ra, a_zero, rb * b_zero)     ra = a_scale / y_scale, likewise rb
  *   y = sat(rne(fma(a, ra, fma(b, rb, fixed))))
- * That is what the runtime computes where it has AVX2 and FMA; elsewhere its formula is another and
- * nothing is claimed.
+ * That is what the runtime computes where it has AVX2 and FMA; elsewhere, and for a single value, its
+ * formula is another and nothing is claimed.
  */
 #include <math.h>
+#include "round.h"
 #include "table.h"
 
 #define GRAIN 65536
@@ -32,7 +33,7 @@ static OrtStatus *claims(const struct group *g, bool *yes)
     const struct value *v = g->values;
     const ONNXTensorElementDataType type = v[X].type, real = ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT;
     *yes = has_fma() && is_int8(type) && v[W].type == type && g->out.type == type &&
-           same_shape(&v[X], &v[W]);
+           same_shape(&v[X], &v[W]) && !value_may_be_one(&v[X]);
     for (size_t i = 0; i < 3; i++) {
         const size_t scale = i == 0 ? X_SCALE : i == 1 ? W_SCALE : Y_SCALE;
         *yes = *yes && v[scale].type == real && value_may_be_one(&v[scale]) &&
@@ -45,37 +46,28 @@ struct job {
     const uint8_t *a, *b;
     uint8_t *y;
     float ra, rb, fixed;
-    bool is_signed, alone;
+    bool is_signed, large;
 };
 
-/* Beyond this all values saturate, and before it rounding by adding works. */
-#define LIMIT 1048576.0f
-#define ROUND 0x1.8p23f
-
-static inline uint8_t finish(float v, int32_t least)
+/* Where ratios of scales are so large that sums may not be rounded as they are, they are bounded. */
+static inline uint8_t finish(const struct job *j, float v, int32_t least)
 {
-    v = v > -LIMIT ? v : -LIMIT;
-    v = v < LIMIT ? v : LIMIT;
-    const int32_t i = (int32_t)(v + ROUND - ROUND);
-    return (uint8_t)(i < least ? least : i > least + 255 ? least + 255 : i);
+    return saturate(round_even(j->large ? bound(v, -ROUND_LIMIT, ROUND_LIMIT) : v), least);
 }
 
-WIDE static void add_u8(const struct job *j, size_t begin, size_t end)
+WIDE static void add_u8(const struct job *given, size_t begin, size_t end)
 {
-    const float ra = j->ra, rb = j->rb, fixed = j->fixed;
-    const uint8_t *const a = j->a, *const b = j->b;
-    uint8_t *const y = j->y;
+    const struct job j = *given;
     for (size_t i = begin; i < end; i++)
-        y[i] = finish(fmaf(a[i], ra, fmaf(b[i], rb, fixed)), 0);
+        j.y[i] = finish(&j, fmaf(j.a[i], j.ra, fmaf(j.b[i], j.rb, j.fixed)), 0);
 }
 
-WIDE static void add_s8(const struct job *j, size_t begin, size_t end)
+WIDE static void add_s8(const struct job *given, size_t begin, size_t end)
 {
-    const float ra = j->ra, rb = j->rb, fixed = j->fixed;
-    const int8_t *const a = (const int8_t *)j->a, *const b = (const int8_t *)j->b;
-    uint8_t *const y = j->y;
+    const struct job j = *given;
+    const int8_t *const a = (const int8_t *)j.a, *const b = (const int8_t *)j.b;
     for (size_t i = begin; i < end; i++)
-        y[i] = finish(fmaf(a[i], ra, fmaf(b[i], rb, fixed)), -128);
+        j.y[i] = finish(&j, fmaf(a[i], j.ra, fmaf(b[i], j.rb, j.fixed)), -128);
 }
 
 static void do_part(void *arg, size_t begin, size_t end)
@@ -110,8 +102,9 @@ static OrtStatus *compute(struct step *s, struct call *c)
     job.ra = scale_of(&in[X_SCALE]) / scale_of(&in[Y_SCALE]);
     job.rb = scale_of(&in[W_SCALE]) / scale_of(&in[Y_SCALE]);
     job.fixed =
-        zero_of(&in[Y_ZERO]) - (job.ra * zero_of(&in[X_ZERO]) + job.rb * zero_of(&in[W_ZERO]));
+        zero_of(&in[Y_ZERO]) - fmaf(job.ra, zero_of(&in[X_ZERO]), job.rb * zero_of(&in[W_ZERO]));
+    job.large = !(255 * fabsf(job.ra) + 255 * fabsf(job.rb) + fabsf(job.fixed) < ROUND_LIMIT);
     return x->count ? call_share(c, x->count, GRAIN, do_part, &job) : NULL;
 }
 
-const struct kind add_kind = {claims, NULL, compute, NULL};
+const struct kind add_kind = {claims, NULL, compute, NULL, false};

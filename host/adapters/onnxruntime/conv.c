@@ -55,14 +55,14 @@ static OrtStatus *geometry(const struct step *s, const struct tensor *x, const s
                     s->op->name, v->dimensions + 2, x->rank, w->rank);
     for (size_t i = 0; i < x->rank; i++) {
         const size_t to = i < 2 ? i : i + first;
-        in[to] = x->dims[i];
+        in[to] = x->dims[!s->channels_last || i == 0 ? i : i == 1 ? x->rank - 1 : i - 1];
         kernel[to] = w->dims[i];
     }
     if (in[1] != kernel[1] * p->group)
         return fail(s->provider->ort, "%s: expected %lld channels, got %lld", s->op->name,
                     (long long)(kernel[1] * p->group), (long long)in[1]);
     memset(g, 0, sizeof(*g));
-    g->layout = QDOT_NCHW;
+    g->layout = s->channels_last ? QDOT_NHWC : QDOT_NCHW;
     g->batch = p->images;
     g->channels = (size_t)in[1];
     g->height = (size_t)in[2];
@@ -82,15 +82,37 @@ static OrtStatus *geometry(const struct step *s, const struct tensor *x, const s
 
 /* ---- the op ------------------------------------------------------------------------------------ */
 
+/* ONNX's weights are [o, c, h, w] whatever the order of X. */
+static uint8_t *channels_last(const struct qdot_conv *g, const uint8_t *weights)
+{
+    const size_t taps = g->kernel_h * g->kernel_w, channels = g->channels / g->groups;
+    uint8_t *ordered = malloc(g->out_channels * channels * taps);
+    for (size_t o = 0; o < g->out_channels && ordered; o++)
+        for (size_t tap = 0; tap < taps; tap++)
+            for (size_t i = 0; i < channels; i++)
+                ordered[(o * taps + tap) * channels + i] = weights[(o * channels + i) * taps + tap];
+    return ordered;
+}
+
 static OrtStatus *make(const struct step *s, const struct tensor *in, bool anew)
 {
     struct conv *p = s->impl;
     struct qdot_op_desc shape;
+    uint8_t *ordered = NULL;
     memset(&shape, 0, sizeof(shape));
     product_set_types(&shape, s, in);
     shape.kind = QDOT_CONV;
     TRY(geometry(s, &in[X], &in[W], &shape.conv));
-    return product_make(&p->product, s, in, &shape, shape.conv.out_channels, in[W].data, anew);
+    const size_t n = shape.conv.out_channels;
+    if (s->channels_last && shape.conv.kernel_h * shape.conv.kernel_w > 1) {
+        ordered = channels_last(&shape.conv, in[W].data);
+        if (!ordered)
+            return fail(s->provider->ort, "no memory for the weights of %zu channels", n);
+    }
+    OrtStatus *const status =
+        product_make(&p->product, s, in, &shape, n, ordered ? ordered : in[W].data, anew);
+    free(ordered);
+    return status;
 }
 
 static bool is_known(const struct value *v)
@@ -136,18 +158,17 @@ static OrtStatus *run_all(struct step *s, struct call *c)
     TRY(geometry(s, &c->in[X], &c->in[W], &g));
     if (qdot_conv_output(&g, &height, &width, &err))
         return fail_qdot(c->ort, &err);
-    const int64_t dims[4] = {c->in[X].dims[0], (int64_t)g.out_channels, (int64_t)height,
-                             (int64_t)width};
-    const int64_t line[3] = {dims[0], dims[1], dims[3]};
-    TRY(call_output(c, 0, p->window.dimensions == 1 ? line : dims, c->in[X].rank, &out));
-    if (dims[0] == 0)
+    int64_t dims[4];
+    const size_t images = (size_t)c->in[X].dims[0];
+    window_shape(&p->window, s->channels_last, images, g.out_channels, height, width, dims);
+    TRY(call_output(c, 0, dims, c->in[X].rank, &out));
+    if (images == 0)
         return NULL;
     if (!p->product.fixed || !p->product.op || memcmp(&g, &p->product.shape.conv, sizeof(g)) != 0) {
         if (s->in[W].given_up) /* the shape was known, and the runtime keeps to it */
             return fail(c->ort, "%s: an input of another shape than the model says", s->op->name);
         TRY(make(s, c->in, !s->in[W].constant));
     }
-    const size_t images = (size_t)dims[0];
     const size_t x_bytes = g.channels * g.height * g.width;
     const size_t out_bytes = g.out_channels * height * width * type_bytes(s->out_type);
     for (size_t i = 0; i < images; i += p->images) {
@@ -181,4 +202,6 @@ static void release(struct step *s)
     free(p);
 }
 
-const struct kind conv_kind = {claims, compile, compute, release};
+const struct kind conv_kind = {claims, compile, compute, release, true};
+/* Its outputs have four bytes: the library writes them in either order for less than a transpose. */
+const struct kind conv_integer_kind = {claims, compile, compute, release, false};

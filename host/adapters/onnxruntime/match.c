@@ -18,7 +18,7 @@ static const struct op ops[] = {
     {"com.microsoft", "QGemm", &matrix_kind, SLOTS_OF(LINEAR, BIAS, Y_SCALE, Y_ZERO), false, 1},
     {"", "MatMul", &matrix_kind, SLOTS_OF(X, W), true, 0},
     {"", "Gemm", &matrix_kind, SLOTS_OF(X, W, BIAS), true, 1},
-    {"", "ConvInteger", &conv_kind, SLOTS_OF(X, W, X_ZERO, W_ZERO), false, 0},
+    {"", "ConvInteger", &conv_integer_kind, SLOTS_OF(X, W, X_ZERO, W_ZERO), false, 0},
     {"", "QLinearConv", &conv_kind, SLOTS_OF(LINEAR, Y_SCALE, Y_ZERO, BIAS), false, 0},
     {"", "Conv", &conv_kind, SLOTS_OF(X, W, BIAS), true, 0},
     {"", "QuantizeLinear", &quantize_kind, SLOTS_OF(X, Y_SCALE, Y_ZERO), false, 0},
@@ -41,9 +41,12 @@ static const struct op ops[] = {
     {"", "Squeeze", &table_kind, SLOTS_OF(X, SKIP), true, TABLE_COPY},
     {"", "Unsqueeze", &table_kind, SLOTS_OF(X, SKIP), true, TABLE_COPY},
     {"", "Transpose", &transpose_kind, SLOTS_OF(X), true, 0},
+    {"", "Transpose", &transpose_kind, SLOTS_OF(X), false, 0},
     {"com.microsoft", "QLinearConcat", &concat_kind, NULL, false, 0},
     {"", "Concat", &concat_kind, NULL, true, 0},
 };
+
+enum { OPS = sizeof(ops) / sizeof(*ops) };
 
 static OrtStatus *is_quantisation(const OrtApi *ort, const OrtNode *node, const char *name,
                                   bool *is)
@@ -209,7 +212,7 @@ static OrtStatus *take_inputs(struct group *g, bool *whole)
 }
 
 static OrtStatus *match_op(const OrtApi *ort, const OrtNode *core, const struct op *op,
-                           struct group *g)
+                           bool channels_last, struct group *g)
 {
     const OrtValueInfo *output = NULL;
     size_t count;
@@ -218,6 +221,7 @@ static OrtStatus *match_op(const OrtApi *ort, const OrtNode *core, const struct 
     g->ort = ort;
     g->op = op;
     g->core = core;
+    g->channels_last = channels_last;
     g->nodes[g->node_count++] = core;
     g->slot_count = SLOTS;
     TRY(node_outputs(ort, core, &output, 1, &count));
@@ -232,14 +236,29 @@ static OrtStatus *match_op(const OrtApi *ort, const OrtNode *core, const struct 
     return NULL;
 }
 
+/* The runtime moves ops whose order of dimensions it has changed to a domain of its own. */
+static const char channels_last_domain[] = "com.ms.internal.nhwc";
+
 OrtStatus *match(const OrtApi *ort, const OrtNode *core, struct group *g)
 {
     g->op = NULL;
-    for (size_t i = 0; i < sizeof(ops) / sizeof(*ops) && !g->op; i++) {
-        bool is;
+    for (size_t i = 0; i < OPS && !g->op; i++) {
+        bool is, last = false;
         TRY(node_is(ort, core, ops[i].domain, ops[i].name, &is));
-        if (is)
-            TRY(match_op(ort, core, &ops[i], g));
+        if (!is && ops[i].kind->channels_last)
+            TRY(node_is(ort, core, channels_last_domain, ops[i].name, &last));
+        if (is || last)
+            TRY(match_op(ort, core, &ops[i], last, g));
     }
     return NULL;
+}
+
+bool prefers_channels_last(const char *domain, const char *name)
+{
+    if (strcmp(domain, "ai.onnx") == 0)
+        domain = "";
+    for (size_t i = 0; i < OPS; i++)
+        if (strcmp(ops[i].domain, domain) == 0 && strcmp(ops[i].name, name) == 0)
+            return ops[i].kind->channels_last;
+    return false;
 }

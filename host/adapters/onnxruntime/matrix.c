@@ -262,4 +262,4 @@ static void release(struct step *s)
     free(p);
 }
 
-const struct kind matrix_kind = {claims, compile, compute, release};
+const struct kind matrix_kind = {claims, compile, compute, release, false};

@@ -26,40 +26,78 @@ static OrtStatus *compile_transpose(struct step *s, const struct group *g)
     return node_ints(g->ort, g->core, "perm", p->order, &p->rank);
 }
 
-/* One line of the output: along its last dimension, whose values lie 'step' apart in X. */
-static void copy_line(const uint8_t *x, size_t step, uint8_t *y, size_t count)
-{
-    if (step == 1)
-        memcpy(y, x, count);
-    else
-        for (size_t i = 0; i < count; i++)
-            y[i] = x[i * step];
-}
-
 struct lines {
     const uint8_t *x;
     uint8_t *y;
     const uint8_t *table; /* NULL: none */
     size_t rank;
-    int64_t dims[MAX_RANK]; /* of the output */
+    size_t dims[MAX_RANK];  /* of the output, those that go together as one */
     size_t steps[MAX_RANK]; /* in X, from one index of them to the next */
+    size_t edge;  /* of the last dimension but one done at once: a tile has that many lines */
+    size_t tiles; /* of each such dimension */
 };
 
-static void do_lines(void *arg, size_t begin, size_t end)
+/* Lines of the output along its last dimension, whose values lie 'step' apart in X; the lines begin
+ * 'next' apart there. Where that is less, X is read in its own order. */
+static void copy_lines(const uint8_t *x, size_t step, size_t next, uint8_t *y, size_t lines,
+                       size_t count)
+{
+    if (step == 1)
+        for (size_t i = 0; i < lines; i++)
+            memcpy(y + i * count, x + i * next, count);
+    else if (next == 1)
+        for (size_t j = 0; j < count; j++)
+            for (size_t i = 0; i < lines; i++)
+                y[i * count + j] = x[j * step + i];
+    else
+        for (size_t i = 0; i < lines; i++)
+            for (size_t j = 0; j < count; j++)
+                y[i * count + j] = x[i * next + j * step];
+}
+
+static void do_tiles(void *arg, size_t begin, size_t end)
 {
     const struct lines *l = arg;
-    const size_t last = l->rank - 1, count = (size_t)l->dims[last];
-    for (size_t line = begin; line < end; line++) {
-        size_t rest = line, at = 0;
-        for (size_t i = last; i-- > 0;) {
-            at += rest % (size_t)l->dims[i] * l->steps[i];
-            rest /= (size_t)l->dims[i];
+    const size_t last = l->rank - 1, count = l->dims[last];
+    for (size_t tile = begin; tile < end; tile++) {
+        const size_t first = tile % l->tiles * l->edge, outer = tile / l->tiles;
+        const size_t rest = l->dims[last - 1] - first;
+        size_t at = first * l->steps[last - 1], index = outer;
+        for (size_t i = last - 1; i-- > 0;) {
+            at += index % l->dims[i] * l->steps[i];
+            index /= l->dims[i];
         }
-        uint8_t *const y = l->y + line * count;
-        copy_line(l->x + at, l->steps[last], y, count);
+        const size_t lines = rest < l->edge ? rest : l->edge;
+        uint8_t *const y = l->y + (outer * l->dims[last - 1] + first) * count;
+        copy_lines(l->x + at, l->steps[last], l->steps[last - 1], y, lines, count);
         if (l->table)
-            table_apply(l->table, y, y, count);
+            table_apply(l->table, y, y, lines * count);
     }
+}
+
+/* Dimensions that follow one another in X as well become one; there are two at least. */
+static void join(struct lines *l)
+{
+    size_t rank = 0;
+    for (size_t i = 0; i < l->rank; i++) {
+        if (rank && l->steps[rank - 1] == l->steps[i] * l->dims[i]) {
+            l->dims[rank - 1] *= l->dims[i];
+            l->steps[rank - 1] = l->steps[i];
+        } else if (l->dims[i] != 1 || (i + 1 == l->rank && rank == 0)) {
+            l->dims[rank] = l->dims[i];
+            l->steps[rank++] = l->steps[i];
+        }
+    }
+    if (rank == 1) {
+        l->dims[1] = l->dims[0];
+        l->steps[1] = l->steps[0];
+        l->dims[0] = 1;
+        l->steps[0] = 0;
+        rank = 2;
+    }
+    l->rank = rank;
+    l->edge = 4096 / l->dims[rank - 1] + 16;
+    l->tiles = (l->dims[rank - 2] + l->edge - 1) / l->edge;
 }
 
 static OrtStatus *compute_transpose(struct step *s, struct call *c)
@@ -67,6 +105,7 @@ static OrtStatus *compute_transpose(struct step *s, struct call *c)
     const struct transpose *p = s->impl;
     const struct tensor *x = &c->in[X];
     struct lines lines = {.x = x->data, .rank = x->rank};
+    int64_t dims[MAX_RANK];
     struct linear l;
     uint8_t table[256];
     size_t steps[MAX_RANK], step = 1;
@@ -83,18 +122,22 @@ static OrtStatus *compute_transpose(struct step *s, struct call *c)
         if (from < 0 || (size_t)from >= x->rank)
             return fail(c->ort, "%s: expected a permutation of %zu dimensions", s->op->name,
                         x->rank);
-        lines.dims[i] = x->dims[from];
+        dims[i] = x->dims[from];
+        lines.dims[i] = (size_t)dims[i];
         lines.steps[i] = steps[from];
     }
     TRY(linear_of(c, s, &l));
-    TRY(call_output(c, 0, lines.dims, lines.rank, &y));
+    TRY(call_output(c, 0, dims, x->rank, &y));
     lines.y = y;
     if (table_make(&l, -FLT_MAX, FLT_MAX, table))
         lines.table = table;
     if (x->count == 0)
         return NULL;
-    const size_t count = (size_t)lines.dims[lines.rank - 1];
-    return call_share(c, x->count / count, 32768 / count + 1, do_lines, &lines);
+    join(&lines);
+    const size_t tile = lines.edge * lines.dims[lines.rank - 1];
+    const size_t tiles =
+        x->count / (lines.dims[lines.rank - 1] * lines.dims[lines.rank - 2]) * lines.tiles;
+    return call_share(c, tiles, 65536 / tile + 1, do_tiles, &lines);
 }
 
 /* ---- Concat ------------------------------------------------------------------------------------ */
@@ -186,6 +229,6 @@ static void release(struct step *s)
     free(s->impl);
 }
 
-const struct kind transpose_kind = {claims_transpose, compile_transpose, compute_transpose,
-                                    release};
-const struct kind concat_kind = {claims_concat, compile_concat, compute_concat, release};
+const struct kind transpose_kind = {claims_transpose, compile_transpose, compute_transpose, release,
+                                    false};
+const struct kind concat_kind = {claims_concat, compile_concat, compute_concat, release, false};

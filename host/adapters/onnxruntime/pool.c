@@ -10,10 +10,13 @@
 #include <float.h>
 #include <stdlib.h>
 #include <string.h>
+#include "round.h"
 #include "table.h"
 
 /* Columns of the output done at once, and as many of the input as they may need. */
 enum { COLUMNS = 512, SPAN = 4096 };
+
+#define GRAIN 8192 /* outputs that are worth a thread's waking */
 
 struct pool {
     struct window window;
@@ -25,8 +28,8 @@ struct pictures {
     const struct window *window;
     const uint8_t *x;
     uint8_t *y;
-    size_t h, w, oh, ow, top, left;
-    bool count_padding;
+    size_t channels, h, w, oh, ow, top, left;
+    bool count_padding, average;
     struct linear linear;
     const uint8_t *table; /* after the greatest was found; NULL: none */
 };
@@ -46,8 +49,8 @@ static OrtStatus *read_attributes(const struct group *g, struct pool *p, bool *f
     p->ceiling = ceiling != 0;
     p->count_padding = count != 0;
     const int64_t *kernel = p->window.kernel, *dilations = p->window.dilations;
-    *fit = *fit && kernel[0] > 0 && kernel[1] > 0 && !last && kernel[1] * dilations[1] < SPAN / 2 &&
-           p->window.strides[1] < SPAN / 2;
+    *fit = *fit && kernel[0] > 0 && kernel[1] > 0 && (!last || g->channels_last) &&
+           kernel[1] * dilations[1] < SPAN / 2 && p->window.strides[1] < SPAN / 2;
     return NULL;
 }
 
@@ -74,8 +77,8 @@ static OrtStatus *claims_global(const struct group *g, bool *yes)
 {
     int64_t last = 0;
     TRY(node_int(g->ort, g->core, "channels_last", &last));
-    *yes = linear_fits(g) && g->values[X].type == g->out.type && g->values[X_SCALE].info && !last &&
-           g->values[X].rank >= 3;
+    *yes = linear_fits(g) && g->values[X].type == g->out.type && g->values[X_SCALE].info &&
+           (!last || g->channels_last) && g->values[X].rank >= 3;
     return NULL;
 }
 
@@ -194,17 +197,15 @@ static void add_tap(const struct pictures *p, const uint8_t *row, ptrdiff_t left
         add_u8(sum + from, x, to - from, stride, l->x_scale, l->x_zero);
 }
 
-#define LIMIT 1048576.0f
-#define ROUND 0x1.8p23f
-
-static uint8_t quantize_zero_first(float v, const struct linear *l)
+WIDE static void quantize_zero_first(const float *values, uint8_t *y, size_t count,
+                                     const struct linear *l)
 {
     const int32_t least = least_of(l->y_type);
-    v = v / l->y_scale + (float)l->y_zero;
-    v = v > -LIMIT ? v : -LIMIT;
-    v = v < LIMIT ? v : LIMIT;
-    const int32_t i = (int32_t)(v + ROUND - ROUND);
-    return (uint8_t)(i < least ? least : i > least + 255 ? least + 255 : i);
+    const float scale = l->y_scale, zero = (float)l->y_zero;
+    for (size_t i = 0; i < count; i++) {
+        const float v = bound(values[i] / scale + zero, -ROUND_LIMIT, ROUND_LIMIT);
+        y[i] = saturate(round_even(v), least);
+    }
 }
 
 static void average_line(const struct pictures *p, const uint8_t *x, size_t line, size_t first,
@@ -222,7 +223,120 @@ static void average_line(const struct pictures *p, const uint8_t *x, size_t line
         const ptrdiff_t at = left + (ptrdiff_t)i * (ptrdiff_t)v->strides[1];
         const int64_t taps =
             p->count_padding ? v->kernel[0] * v->kernel[1] : rows * inside(at, v->kernel[1], p->w);
-        y[i] = quantize_zero_first(sum[i] / (float)taps, &p->linear);
+        sum[i] /= (float)taps;
+    }
+    quantize_zero_first(sum, y, count, &p->linear);
+}
+
+/* ---- channels last: a pixel of the output, its channels side by side --------------------------- */
+
+enum { BLOCK = 64, TAPS = 64 };
+
+/* Some taps of one pixel that are inside the picture, each its channels. */
+struct taps {
+    const uint8_t *x[TAPS];
+    size_t count;
+    int64_t row, column; /* of the window: the next that was not looked at */
+};
+
+/* A block of channels, in registers; left to itself the compiler goes by taps and through memory. */
+typedef uint8_t block __attribute__((vector_size(BLOCK)));
+
+WIDE static void greatest_of_taps(const struct taps *t, size_t channels, uint8_t flip, uint8_t *y)
+{
+    size_t first = 0;
+    for (; first + BLOCK <= channels; first += BLOCK) {
+        block most, x;
+        memcpy(&most, y + first, BLOCK);
+        for (size_t tap = 0; tap < t->count; tap++) {
+            memcpy(&x, t->x[tap] + first, BLOCK);
+            x ^= flip;
+            const block more = (block)(x > most);
+            most = (x & more) | (most & ~more);
+        }
+        memcpy(y + first, &most, BLOCK);
+    }
+    for (; first < channels; first++)
+        for (size_t tap = 0; tap < t->count; tap++) {
+            const uint8_t x = t->x[tap][first] ^ flip;
+            y[first] = x > y[first] ? x : y[first];
+        }
+}
+
+/* Finds more taps, by rows; false when all were looked at before. */
+static bool find_taps(const struct pictures *p, const uint8_t *x, ptrdiff_t top, ptrdiff_t left,
+                      struct taps *t)
+{
+    const struct window *v = p->window;
+    t->count = 0;
+    if (t->row == v->kernel[0])
+        return false;
+    for (; t->row < v->kernel[0] && t->count < TAPS; t->row++, t->column = 0) {
+        const ptrdiff_t row = top + t->row * v->dilations[0];
+        if (row < 0 || row >= (ptrdiff_t)p->h)
+            continue;
+        for (; t->column < v->kernel[1] && t->count < TAPS; t->column++) {
+            const ptrdiff_t column = left + t->column * v->dilations[1];
+            if (column >= 0 && column < (ptrdiff_t)p->w)
+                t->x[t->count++] = x + ((size_t)row * p->w + (size_t)column) * p->channels;
+        }
+        if (t->column < v->kernel[1])
+            break;
+    }
+    return true;
+}
+
+static void max_pixel(const struct pictures *p, const uint8_t *x, ptrdiff_t top, ptrdiff_t left,
+                      uint8_t *y)
+{
+    const uint8_t flip = least_of(p->linear.x_type) ? 0x80 : 0;
+    struct taps t;
+    t.row = t.column = 0;
+    memset(y, 0, p->channels);
+    while (find_taps(p, x, top, left, &t))
+        greatest_of_taps(&t, p->channels, flip, y);
+    for (size_t i = 0; i < p->channels && flip; i++)
+        y[i] ^= flip;
+    if (p->table)
+        table_apply(p->table, y, y, p->channels);
+}
+
+static void average_pixel(const struct pictures *p, const uint8_t *x, ptrdiff_t top, ptrdiff_t left,
+                          uint8_t *y)
+{
+    const struct linear *l = &p->linear;
+    const size_t all = (size_t)(p->window->kernel[0] * p->window->kernel[1]);
+    for (size_t first = 0; first < p->channels; first += COLUMNS) {
+        const size_t rest = p->channels - first, count = rest < COLUMNS ? rest : COLUMNS;
+        float sum[COLUMNS] = {0};
+        size_t found = 0;
+        struct taps t;
+        t.row = t.column = 0;
+        while (find_taps(p, x + first, top, left, &t)) {
+            found += t.count;
+            for (size_t i = 0; i < t.count; i++)
+                if (least_of(l->x_type))
+                    add_s8(sum, (const int8_t *)t.x[i], count, 1, l->x_scale, l->x_zero);
+                else
+                    add_u8(sum, t.x[i], count, 1, l->x_scale, l->x_zero);
+        }
+        for (size_t i = 0; i < count; i++)
+            sum[i] /= (float)(p->count_padding ? all : found);
+        quantize_zero_first(sum, y + first, count, l);
+    }
+}
+
+static void do_pixels(void *arg, size_t begin, size_t end)
+{
+    const struct pictures *p = arg;
+    for (size_t index = begin; index < end; index++) {
+        const uint8_t *x = p->x + index / (p->oh * p->ow) * p->h * p->w * p->channels;
+        const ptrdiff_t top = first_tap(index / p->ow % p->oh, p->window->strides[0], p->top);
+        const ptrdiff_t left = first_tap(index % p->ow, p->window->strides[1], p->left);
+        if (p->average)
+            average_pixel(p, x, top, left, p->y + index * p->channels);
+        else
+            max_pixel(p, x, top, left, p->y + index * p->channels);
     }
 }
 
@@ -233,8 +347,8 @@ static size_t outputs(const struct pool *p, size_t i, size_t size, size_t before
 {
     const size_t stride = (size_t)p->window.strides[i];
     const size_t span = (size_t)((p->window.kernel[i] - 1) * p->window.dilations[i]) + 1;
-    if (size + before + after < span)
-        return 0;
+    if (size + before + after < span) /* the runtime divides, towards zero, what lacks */
+        return span - size - before - after < stride ? 1 : 0;
     const size_t rest = size + before + after - span;
     size_t count = rest / stride + 1;
     if (p->ceiling && rest % stride && count * stride < size + before)
@@ -242,7 +356,7 @@ static size_t outputs(const struct pool *p, size_t i, size_t size, size_t before
     return count;
 }
 
-static void do_line(const struct pictures *p, size_t index, bool average)
+static void do_line(const struct pictures *p, size_t index)
 {
     const size_t picture = index / p->oh, line = index % p->oh;
     const uint8_t *x = p->x + picture * p->h * p->w;
@@ -252,23 +366,17 @@ static void do_line(const struct pictures *p, size_t index, bool average)
     most = most < COLUMNS ? most : COLUMNS;
     for (size_t first = 0; first < p->ow; first += most) {
         const size_t count = p->ow - first < most ? p->ow - first : most;
-        if (average)
+        if (p->average)
             average_line(p, x, line, first, count, y + first);
         else
             max_line(p, x, line, first, count, y + first);
     }
 }
 
-static void do_max(void *arg, size_t begin, size_t end)
+static void do_lines(void *arg, size_t begin, size_t end)
 {
     for (size_t i = begin; i < end; i++)
-        do_line(arg, i, false);
-}
-
-static void do_average(void *arg, size_t begin, size_t end)
-{
-    for (size_t i = begin; i < end; i++)
-        do_line(arg, i, true);
+        do_line(arg, i);
 }
 
 static OrtStatus *compute_window(struct step *s, struct call *c, bool average)
@@ -277,31 +385,38 @@ static OrtStatus *compute_window(struct step *s, struct call *c, bool average)
     const struct tensor *x = &c->in[X];
     const size_t dimensions = pool->window.dimensions;
     struct pictures p = {
-        .window = &pool->window, .x = x->data, .count_padding = pool->count_padding};
+        .window = &pool->window,
+        .x = x->data,
+        .count_padding = pool->count_padding,
+        .average = average,
+    };
     size_t bottom, right;
     uint8_t table[256];
+    int64_t dims[4];
     void *y;
     if (x->rank != dimensions + 2)
         return fail(c->ort, "%s: expected X of rank %zu, got %zu", s->op->name, dimensions + 2,
                     x->rank);
     TRY(linear_of(c, s, &p.linear));
-    p.h = dimensions == 2 ? (size_t)x->dims[2] : 1;
-    p.w = (size_t)x->dims[x->rank - 1];
+    const int64_t *sizes = x->dims + (s->channels_last ? 1 : 2);
+    p.channels = (size_t)x->dims[s->channels_last ? x->rank - 1 : 1];
+    p.h = dimensions == 2 ? (size_t)sizes[0] : 1;
+    p.w = (size_t)sizes[dimensions - 1];
     window_pads(&pool->window, 0, (int64_t)p.h, pool->window.kernel[0], &p.top, &bottom);
     window_pads(&pool->window, 1, (int64_t)p.w, pool->window.kernel[1], &p.left, &right);
     p.oh = outputs(pool, 0, p.h, p.top, bottom);
     p.ow = outputs(pool, 1, p.w, p.left, right);
-    int64_t dims[4] = {x->dims[0], x->dims[1], (int64_t)p.oh, (int64_t)p.ow};
-    if (dimensions == 1)
-        dims[2] = dims[3];
+    const size_t batch = (size_t)x->dims[0];
+    window_shape(&pool->window, s->channels_last, batch, p.channels, p.oh, p.ow, dims);
     TRY(call_output(c, 0, dims, x->rank, &y));
     p.y = y;
     if (!average && table_make(&p.linear, -FLT_MAX, FLT_MAX, table))
         p.table = table;
-    const size_t lines = (size_t)(dims[0] * dims[1]) * p.oh;
-    if (lines == 0 || p.ow == 0)
+    if (batch * p.channels * p.oh * p.ow == 0)
         return NULL;
-    return call_share(c, lines, 8192 / p.ow + 1, average ? do_average : do_max, &p);
+    if (s->channels_last)
+        return call_share(c, batch * p.oh * p.ow, GRAIN / p.channels + 1, do_pixels, &p);
+    return call_share(c, batch * p.channels * p.oh, GRAIN / p.ow + 1, do_lines, &p);
 }
 
 static OrtStatus *compute_max(struct step *s, struct call *c)
@@ -319,7 +434,7 @@ static OrtStatus *compute_average(struct step *s, struct call *c)
 struct whole {
     const uint8_t *x;
     uint8_t *y;
-    size_t size;
+    size_t channels, size;
     float scale;
     struct linear linear;
 };
@@ -332,20 +447,45 @@ WIDE static uint32_t sum_of(const uint8_t *x, size_t count, uint8_t flip)
     return sum;
 }
 
-static void do_whole(void *arg, size_t begin, size_t end)
+WIDE static void add_pixel(uint32_t *sums, const uint8_t *x, size_t count, uint8_t flip)
+{
+    for (size_t i = 0; i < count; i++)
+        sums[i] += (uint8_t)(x[i] ^ flip);
+}
+
+static void finish_whole(const struct whole *p, const uint32_t *sums, size_t count, uint8_t *y)
+{
+    const struct linear *l = &p->linear;
+    const uint32_t zero = (uint32_t)p->size * (uint32_t)(least_of(l->x_type) - l->x_zero);
+    const float low = (float)(least_of(l->y_type) - l->y_zero), high = low + 255;
+    for (size_t i = 0; i < count; i++) {
+        const float v = (float)(int32_t)(sums[i] + zero) * p->scale;
+        y[i] = (uint8_t)(round_even(bound(v, low, high)) + l->y_zero);
+    }
+}
+
+static void do_planes(void *arg, size_t begin, size_t end)
 {
     const struct whole *p = arg;
-    const struct linear *l = &p->linear;
-    const int32_t least = least_of(l->x_type); /* a flip takes it to zero */
-    const float low = (float)(least_of(l->y_type) - l->y_zero), high = low + 255;
+    const uint8_t flip = least_of(p->linear.x_type) ? 0x80 : 0; /* the least value becomes zero */
     for (size_t i = begin; i < end; i++) {
-        const uint32_t sum = sum_of(p->x + i * p->size, p->size, least ? 0x80 : 0);
-        const int32_t acc = (int32_t)(sum + (uint32_t)p->size * (uint32_t)(least - l->x_zero));
-        float v = (float)acc * p->scale;
-        v = v > low ? v : low;
-        v = v < high ? v : high;
-        p->y[i] = (uint8_t)((int32_t)(v + ROUND - ROUND) + l->y_zero);
+        const uint32_t sum = sum_of(p->x + i * p->size, p->size, flip);
+        finish_whole(p, &sum, 1, p->y + i);
     }
+}
+
+static void do_batch(void *arg, size_t begin, size_t end)
+{
+    const struct whole *p = arg;
+    const uint8_t flip = least_of(p->linear.x_type) ? 0x80 : 0;
+    for (size_t i = begin; i < end; i++)
+        for (size_t first = 0; first < p->channels; first += COLUMNS) {
+            const size_t left = p->channels - first, count = left < COLUMNS ? left : COLUMNS;
+            uint32_t sums[COLUMNS] = {0};
+            for (size_t j = 0; j < p->size; j++)
+                add_pixel(sums, p->x + (i * p->size + j) * p->channels + first, count, flip);
+            finish_whole(p, sums, count, p->y + i * p->channels + first);
+        }
 }
 
 static OrtStatus *compute_global(struct step *s, struct call *c)
@@ -357,19 +497,25 @@ static OrtStatus *compute_global(struct step *s, struct call *c)
     if (x->rank < 3)
         return fail(c->ort, "%s: expected X of rank 3 and more, got %zu", s->op->name, x->rank);
     TRY(linear_of(c, s, &p.linear));
+    const size_t channel = s->channels_last ? x->rank - 1 : 1;
+    p.channels = (size_t)x->dims[channel];
     for (size_t i = 0; i < x->rank; i++) {
-        dims[i] = i < 2 ? x->dims[i] : 1;
-        p.size *= i < 2 ? 1 : (size_t)x->dims[i];
+        dims[i] = i == 0 || i == channel ? x->dims[i] : 1;
+        p.size *= i == 0 || i == channel ? 1 : (size_t)x->dims[i];
     }
     TRY(call_output(c, 0, dims, x->rank, &y));
     p.y = y;
     p.scale = p.linear.x_scale / (p.linear.y_scale * (float)p.size);
-    const size_t pictures = (size_t)(dims[0] * dims[1]);
-    if (x->count == 0)
-        return pictures ? fail(c->ort, "%s: expected a picture of values", s->op->name) : NULL;
-    return call_share(c, pictures, 65536 / p.size + 1, do_whole, &p);
+    const size_t batch = (size_t)x->dims[0];
+    if (batch * p.channels == 0)
+        return NULL;
+    if (p.size == 0)
+        return fail(c->ort, "%s: expected values, got none", s->op->name);
+    if (s->channels_last)
+        return call_share(c, batch, 65536 / (p.size * p.channels) + 1, do_batch, &p);
+    return call_share(c, batch * p.channels, 65536 / p.size + 1, do_planes, &p);
 }
 
-const struct kind pool_kind = {claims_max, compile, compute_max, release};
-const struct kind average_kind = {claims_average, compile, compute_average, release};
-const struct kind global_kind = {claims_global, NULL, compute_global, NULL};
+const struct kind pool_kind = {claims_max, compile, compute_max, release, true};
+const struct kind average_kind = {claims_average, compile, compute_average, release, true};
+const struct kind global_kind = {claims_global, NULL, compute_global, NULL, true};

@@ -262,6 +262,7 @@ static OrtStatus *make_step(struct provider *p, const struct group *g, const Ort
     s->base.ReleaseState = release_state;
     s->provider = p;
     s->op = g->op;
+    s->channels_last = g->channels_last;
     s->slot_count = g->slot_count;
     s->out_type = g->out.type;
     s->in = calloc(s->slot_count, sizeof(*s->in));
@@ -328,6 +329,22 @@ static const char *ORT_API_CALL get_name(const OrtEp *ep) NO_EXCEPTION
 {
     (void)ep;
     return provider_name;
+}
+
+/* Channels last: a pixel is a row of a product. The runtime inserts what transposes are needed. */
+static OrtStatus *ORT_API_CALL get_layout(OrtEp *ep, OrtEpDataLayout *layout) NO_EXCEPTION
+{
+    (void)ep;
+    *layout = OrtEpDataLayout_NHWC;
+    return NULL;
+}
+
+static OrtStatus *ORT_API_CALL converts_layout(OrtEp *ep, const char *domain, const char *name,
+                                               OrtEpDataLayout layout, int *converts) NO_EXCEPTION
+{
+    (void)ep;
+    *converts = layout == OrtEpDataLayout_NHWC && prefers_channels_last(domain, name);
+    return NULL;
 }
 
 /* Options come as entries of the session's: "ep.qdotexecutionprovider.device". */
@@ -412,6 +429,8 @@ OrtStatus *provider_create(const OrtApi *ort, const OrtSessionOptions *options,
     p->base.GetCapability = get_capability;
     p->base.Compile = compile;
     p->base.ReleaseNodeComputeInfos = release_steps;
+    p->base.GetPreferredDataLayout = get_layout;
+    p->base.ShouldConvertDataLayoutForOp = converts_layout;
     p->ort = ort;
     p->ep = ort->GetEpApi();
     OrtStatus *const status = open_device(p, &o);

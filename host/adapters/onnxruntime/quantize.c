@@ -7,6 +7,7 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include "round.h"
 #include "table.h"
 
 /* Elements that are worth a thread's waking. */
@@ -102,22 +103,12 @@ static OrtStatus *spread_of(const struct step *s, const struct tensor *x,
 
 /* ---- lines ------------------------------------------------------------------------------------- */
 
-static float bound(float v, float low, float high)
-{
-    v = v > low ? v : low;
-    return v < high ? v : high;
-}
-
-/* Adding and subtracting this rounds to even what is less than 2^22. */
-#define ROUND 0x1.8p23f
-
 WIDE void quantize_line(const float *x, uint8_t *y, size_t count, float scale, int32_t zero,
                         int32_t least)
 {
     const float low = (float)(least - zero), high = (float)(least + 255 - zero);
     for (size_t i = 0; i < count; i++) {
-        const float rounded = bound(x[i] / scale, low, high) + ROUND - ROUND;
-        y[i] = (uint8_t)((int32_t)rounded + zero);
+        y[i] = (uint8_t)(round_even(bound(x[i] / scale, low, high)) + zero);
     }
 }
 
@@ -230,7 +221,7 @@ static OrtStatus *compute_dynamic(struct step *s, struct call *c)
     TRY(call_output(c, 2, NULL, 0, &zero_out));
     find_range(x->data, x->count, &least, &most);
     const float scale = most == least ? 1.0f : (most - least) / 255.0f;
-    const uint8_t zero = (uint8_t)(int32_t)(bound(0.0f - least / scale, 0, 255) + ROUND - ROUND);
+    const uint8_t zero = (uint8_t)round_even(bound(0.0f - least / scale, 0, 255));
     memcpy(scale_out, &scale, sizeof(scale));
     memcpy(zero_out, &zero, sizeof(zero));
     const struct tensor scales = {.count = 1, .data = &scale};
@@ -245,6 +236,7 @@ static OrtStatus *compute_dynamic(struct step *s, struct call *c)
     return x->count ? call_share(c, x->count, GRAIN, do_part, &job) : NULL;
 }
 
-const struct kind quantize_kind = {claims_quantize, compile, compute_quantize, release};
-const struct kind dequantize_kind = {claims_dequantize, compile, compute_dequantize, release};
-const struct kind dynamic_kind = {claims_dynamic, NULL, compute_dynamic, NULL};
+const struct kind quantize_kind = {claims_quantize, compile, compute_quantize, release, false};
+const struct kind dequantize_kind = {claims_dequantize, compile, compute_dequantize, release,
+                                     false};
+const struct kind dynamic_kind = {claims_dynamic, NULL, compute_dynamic, NULL, false};

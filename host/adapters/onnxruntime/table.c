@@ -175,4 +175,4 @@ static OrtStatus *compute(struct step *s, struct call *c)
     return in[X].count ? call_share(c, in[X].count, GRAIN, do_part, &job) : NULL;
 }
 
-const struct kind table_kind = {claims, compile, compute, release};
+const struct kind table_kind = {claims, compile, compute, release, false};

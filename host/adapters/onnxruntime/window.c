@@ -58,3 +58,16 @@ void window_pads(const struct window *w, size_t i, int64_t size, int64_t kernel,
         *after = total - *before;
     }
 }
+
+void window_shape(const struct window *w, bool channels_last, size_t batch, size_t channels,
+                  size_t height, size_t width, int64_t *dims)
+{
+    *dims++ = (int64_t)batch;
+    if (!channels_last)
+        *dims++ = (int64_t)channels;
+    if (w->dimensions == 2)
+        *dims++ = (int64_t)height;
+    *dims++ = (int64_t)width;
+    if (channels_last)
+        *dims++ = (int64_t)channels;
+}

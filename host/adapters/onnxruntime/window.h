@@ -18,5 +18,8 @@ OrtStatus *window_read(const struct group *g, size_t dimensions, struct window *
 /* Padding before and after in dimension i of an input of this size. */
 void window_pads(const struct window *w, size_t i, int64_t size, int64_t kernel, size_t *before,
                  size_t *after);
+/* The shape of pictures, or lines, in the order that the runtime has them in. */
+void window_shape(const struct window *w, bool channels_last, size_t batch, size_t channels,
+                  size_t height, size_t width, int64_t *dims);
 
 #endif
