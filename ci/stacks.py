@@ -3,7 +3,7 @@
 usage: stacks.py RESULTS MARKDOWN
 
 RESULTS has of each stack NAME.stack (lines "key<TAB>value") and, where it came so far, NAME.json
-(qdot conform) and NAME.devices.json (qdot devices). Text from the line "## Findings" on is kept.
+(qdot conform). Text from the line "## Findings" on is kept.
 """
 import collections
 import datetime
@@ -26,10 +26,6 @@ class Stack:
         report = load(directory, name + ".json")
         self.results = [r for r in report.get("results", []) if r["device"] != "reference"]
         self.qdot = report.get("context", {}).get("qdot", "")
-        self.device = {}
-        for device in load(directory, name + ".devices.json").get("devices", []):
-            if device["name"].startswith(("opencl:", "vulkan:")) and not self.device:
-                self.device = device
 
     def why_not(self):
         if not self.facts:
@@ -79,11 +75,10 @@ def summary(stacks):
             continue
         n = s.counts()
         refused = sum(len(names) for names in s.refused().values())
-        driver = "%s; %s" % (s.device.get("driver", "?"), s.device.get("description", "?"))
-        rows.append([number, s.name, where, driver, len(s.ran()), refused,
+        rows.append([number, s.name, where, s.facts.get("device") or "?", len(s.ran()), refused,
                      sum(r["cases"] for r in s.results), n["pass"], n["fail"],
                      n["crash"] + n["timeout"], s.facts.get("seconds", "")])
-    return table(["#", "stack", "Debian", "driver; device", "rows run", "refused", "cases", "pass", "fail",
+    return table(["#", "stack", "Debian", "device, driver", "rows run", "refused", "cases", "pass", "fail",
                   "crash, timeout", "s"], rows)
 
 
@@ -138,8 +133,6 @@ def refused(stacks):
 def failures(stacks):
     rows = []
     for s in stacks:
-        if s.facts.get("devices", "0") != "0" and not s.why_not():
-            rows.append([s.name, "qdot devices", "", "exit status " + s.facts["devices"]])
         for r in s.results:
             if r["status"] not in WRONG and not r.get("required"):
                 continue
