@@ -60,7 +60,10 @@ fi
 optional=
 unknown=no
 if [ $tests = yes ]; then
-    for package in oclgrind valgrind clang-15 clang-19 libclc-15; do # the last three for ci/codegen.sh
+    # for ci/codegen.sh; for tests/oracles.sh
+    codegen='clang-15 clang-19 libclc-15'
+    oracles='libgemmlowp-dev libdnnl-dev libxnnpack-dev gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user'
+    for package in oclgrind valgrind $codegen $oracles; do
         installed $package || optional="$optional $package"
         installed $package || known $package || unknown=yes
     done

@@ -3,8 +3,8 @@
 
 usage: python3 tests/gemm_numpy.py path/to/qdot [--cases N] [--seed S]
 
-Random products: all sign mixes, zero points (none, scalar, per row, per column), bias, every output,
-clamps, C and Fortran order, B transposed. NumPy computes in int64, wraps to int32, and takes each
+Random products: all sign mixes, zero points (none, scalar, per row, per column), bias, every output and
+rounding, clamps, C and Fortran order, B transposed. NumPy computes in int64, wraps to int32, and takes each
 float step in float32. Then what must be refused: exit status 2, one line on stderr that names the
 argument, no output file. Needs only the command and NumPy. Last line: N passed, N failed, N skipped.
 """
@@ -138,6 +138,18 @@ def refusals(check):
         gemm("--clamp " + bad, "--clamp", "--out", "u8", "--clamp=" + bad)
     gemm("--clamp with f32", "--clamp", "--out", "f32", "--clamp", "1,2")
     gemm("--rounding", "--rounding", "--out", "u8", "--rounding", "up")
+    gemm("--rounding with s32", "--rounding", "--rounding", "mant24-up")
+    gemm("--multiplier without a rounding", "--multiplier", "--out", "u8", "--multiplier", "2000000000")
+    q31 = ["--out", "s8", "--rounding", "q31-double-up"]
+    gemm("--multiplier missing", "--multiplier", *q31, "--shift", "0")
+    gemm("--shift missing", "--shift", *q31, "--multiplier", "2000000000")
+    gemm("--scale with q31", "--scale", *q31, "--scale", "0.5", "--multiplier", "2000000000", "--shift", "0")
+    gemm("--multiplier out of range", "multiplier", *q31, "--multiplier", "1000000000", "--shift", "0")
+    gemm("--shift out of range", "shift", *q31, "--multiplier", "2000000000", "--shift=-32")
+    gemm("--multiplier float32", "float32", *q31, "--multiplier", file["scale"], "--shift", file["bias"])
+    gemm("--multiplier of another length", "--multiplier", *q31, "--multiplier", file["bias6"], "--shift", "0")
+    gemm("--shift of another length", "--shift", *q31, "--multiplier", "2000000000", "--shift", file["bias"])
+    gemm("--scale 0 with mant24", "scale", "--out", "s8", "--rounding", "mant24-up", "--scale", "0")
     gemm("--json is -o", "--json", "--json", "OUT")
     gemm("--json in no directory", "--json", "--json", "/nonexistent/x.json")
     check.refuse("-o in no directory", "-o", ["gemm", a, b, "-o", "/nonexistent/c.npy"])

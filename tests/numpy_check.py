@@ -22,6 +22,21 @@ def wrap(values):
     return (values & 0xFFFFFFFF).astype(np.uint32).view(np.int32)
 
 
+ROUNDINGS = ["rne", "rne-zero-first", "q31-double-away", "q31-double-up", "q31-single-up", "mant24-up"]
+
+
+def double_rounding(acc, multiplier, shift, away):
+    """gemmlowp's two steps, in int64: SaturatingRoundingDoublingHighMul, RoundingDivideByPOT."""
+    right = np.maximum(-shift, 0)
+    product = wrap(acc << np.maximum(shift, 0)).astype(np.int64) * multiplier
+    nudged = product + np.where(product >= 0, 2**30, 1 - 2**30)
+    high = np.sign(nudged) * (np.abs(nudged) >> 31)
+    if not away:
+        return (high + ((1 << right) >> 1)) >> right
+    mask = (1 << right) - 1
+    return (high >> right) + ((high & mask) > (mask >> 1) + (high < 0))
+
+
 class Case:
     """One op: its arguments and files. A subclass sets arguments, expected, report (fields of the
     JSON), and says in spread() which shapes the values beside the operands may have. Columns
@@ -93,12 +108,13 @@ class Case:
         self.arguments += ["--bias", self.save("bias", self.spread(values, False))]
         return values.astype(np.int64)
 
-    def floats(self, option, count, per_row, lo, hi):
-        values = (self.rng.uniform(lo, hi, count) * self.rng.choice([-1, 1], count)).astype(np.float32)
+    def floats(self, option, count, per_row, lo, hi, positive=False):
+        signs = 1 if positive else self.rng.choice([-1, 1], count)
+        values = (self.rng.uniform(lo, hi, count) * signs).astype(np.float32)
         self.arguments += [option, self.save(option[2:], self.spread(values, per_row))]
         return values
 
-    def scale(self, size, columns):
+    def scale(self, size, columns, positive=False):
         kind = self.rng.integers(0, 4)
         if kind == 0:
             return np.float32(1)
@@ -110,7 +126,7 @@ class Case:
             value = np.float32(2.0 ** np.floor(np.log2(size)))
             self.arguments += ["--scale", repr(float(value))]
             return value
-        return self.floats("--scale", columns, False, 0.1 * size, 3 * size)
+        return self.floats("--scale", columns, False, 0.1 * size, 3 * size, positive)
 
     def output(self, acc, rows=None):
         """The stages of qdot.h, each step a float32 operation; rows: that may have a scale each."""
@@ -118,8 +134,8 @@ class Case:
             return acc
         columns = acc.shape[-1]
         size = 100.0 / max(1.0, float(np.abs(acc.astype(np.float64)).mean()))
-        scaled = acc.astype(np.float32) * self.scale(size if self.out != "f32" else 1e-3, columns)
         if self.out == "f32":
+            scaled = acc.astype(np.float32) * self.scale(1e-3, columns)
             if rows and self.rng.random() < 0.5:
                 scaled = scaled * self.floats("--row-scale", rows, True, 0.01, 2).reshape(-1, 1)
             if self.rng.random() < 0.5:
@@ -135,11 +151,47 @@ class Case:
             if lo == 0 and hi == 0:
                 hi = 1
             self.arguments += ["--clamp", "%d,%d" % (lo, hi)]
+        return np.clip(self.rounded(acc, size, zero), lo, hi).astype(DTYPE[self.out])
+
+    def multipliers(self, size, columns):
+        """One for all or one a column: any, the ends of the range, and 0; the scale is about 'size'."""
+        count = columns if self.rng.random() < 0.5 else 1
+        multiplier = self.rng.integers(2**30, 2**31, count)
         if self.rng.random() < 0.3:
-            self.arguments += ["--rounding", "rne"]
+            multiplier = self.rng.choice([0, 2**30, 3 * 2**29, 2**31 - 1], count)
+        shift = int(np.floor(np.log2(size))) + self.rng.integers(-1, 3, count)
+        if self.rng.random() < 0.2:
+            shift = self.rng.integers(-31, 31, count)
+        shift = np.clip(shift, -31, 30)
+        for option, values in (("--multiplier", multiplier), ("--shift", shift)):
+            text = str(values[0])
+            if count > 1 or self.rng.random() < 0.5:
+                text = self.save(option[2:], self.spread(values.astype(np.int32), False))
+            self.arguments += ["%s=%s" % (option, text)]
+        return multiplier.astype(np.int64), shift.astype(np.int64)
+
+    def rounded(self, acc, size, zero):
+        """By one of the roundings of qdot.h; integers in int64."""
+        columns = acc.shape[-1]
+        name = self.rng.choice(ROUNDINGS)
+        if name != "rne" or self.rng.random() < 0.3:
+            self.arguments += ["--rounding", name]
+        wide = acc.astype(np.int64)
+        if name.startswith("q31"):
+            multiplier, shift = self.multipliers(size, columns)
+            if name == "q31-single-up":
+                return ((wide * multiplier + (1 << (30 - shift))) >> (31 - shift)) + zero
+            return double_rounding(wide, multiplier, shift, name == "q31-double-away") + zero
+        if name == "mant24-up":
+            scale = self.scale(min(max(size, 2.0**-30), 64), columns, positive=True)
+            bits = np.asarray(scale, np.float32).view(np.int32).astype(np.int64)
+            mantissa, right = bits & 0x7FFFFF | 0x800000, 150 - (bits >> 23)
+            return ((wide * mantissa + (1 << (right - 1))) >> right) + zero
+        scaled = (acc.astype(np.float32) * self.scale(size, columns)).astype(np.float32)
+        if name == "rne-zero-first":
+            return np.rint((scaled + np.float32(zero)).astype(np.float32))
         # float64 holds every rounded float32 product plus a zero point that does not saturate.
-        rounded = np.rint(scaled.astype(np.float32)).astype(np.float64) + zero
-        return np.clip(rounded, lo, hi).astype(DTYPE[self.out])
+        return np.rint(scaled).astype(np.float64) + zero
 
 
 class Check:

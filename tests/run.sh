@@ -90,6 +90,7 @@ step coop-spirv 60 coop_spirv
 step cache 300 cache
 step gemm-numpy 300 gemm_numpy
 step conv-numpy 300 conv_numpy
+step oracles 300 oracles
 step sanitize 400 sanitize
 step threads 400 thread_sanitizer
 step small-device 60 small_device

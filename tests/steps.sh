@@ -134,6 +134,11 @@ conv_numpy() {
     /usr/bin/python3 "$source/tests/conv_numpy.py" "$build/qdot" --cases 60
 }
 
+# Roundings against those who define them. QDOT_ARM64 is a directory that ci/arm64.sh made.
+oracles() {
+    sh "$source/tests/oracles.sh" "$build" "${QDOT_ARM64:-/}"
+}
+
 # Address and undefined-behaviour sanitizers over the library and the tests, on the CPU.
 sanitize() {
     to=$build-asan
