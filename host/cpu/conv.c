@@ -75,10 +75,9 @@ static struct cpu_output output_of(const struct conv_run *run, const struct part
     return o;
 }
 
-/* Do tiles leave their sums to what comes after them? */
 static bool requantises(const struct conv_run *run)
 {
-    return run->output.rounding != QDOT_ROUND_RNE && requantise_of(run->op->row);
+    return run->impl->keeps_sums;
 }
 
 /* The sums of 'rows' pixels by one panel, to the output. */
@@ -602,8 +601,7 @@ static bool lay_out(struct conv_op *impl, const struct qdot_row *row, const stru
     impl->list_offset = at = round_up(at, 64);
     at += impl->gathers || row->depthwise ? 0 : 2 * pixels * sizeof(ptrdiff_t);
     impl->acc_offset = at = round_up(at, 64);
-    if (impl->gathers || impl->cut_runs < packed->runs ||
-        (p->rounding != QDOT_ROUND_RNE && requantise_of(row)))
+    if (impl->gathers || impl->cut_runs < packed->runs || impl->keeps_sums)
         at += (impl->gathers ? row->mr : pixels) * row->nr * sizeof(int32_t);
     if (row->depthwise && lines > 1 && at - impl->acc_offset > strip_max)
         return false;
@@ -654,7 +652,7 @@ bool cpu_conv_fits(const struct qdot_row *row, const struct qdot_problem *p, siz
                    char *reason, size_t reason_bytes)
 {
     struct qdot_packed packed;
-    struct conv_op impl = {0};
+    struct conv_op impl = {.keeps_sums = p->rounding != QDOT_ROUND_RNE};
     if (!row->depthwise || p->conv.cg != 1 || !qdot_packed_layout(row, p, &packed))
         return true;
     choose_items(&impl, row, p, &packed, l2);
@@ -664,6 +662,15 @@ bool cpu_conv_fits(const struct qdot_row *row, const struct qdot_problem *p, siz
                  "%zu bytes of scratch",
                  p->conv.kh, p->conv.kw, p->conv.dilation_h, p->conv.dilation_w, SCRATCH_MAX);
     return !impl.gathers;
+}
+
+static bool keeps_sums(const struct qdot_op *op)
+{
+    const struct cpu_depthwise_kernel *depthwise = op->row->impl;
+    if (op->p.rounding == QDOT_ROUND_RNE || !requantise_of(op->row))
+        return false;
+    return !op->row->depthwise || !depthwise->rounds ||
+           (qdot_is_fixed(&op->p) && !op->terms.shifts_right);
 }
 
 void cpu_conv_unprepare(struct qdot_op *op)
@@ -685,6 +692,7 @@ int cpu_conv_prepare(struct qdot_op *op, struct qdot_error *err)
     if (!impl)
         return qdot_fail(err, QDOT_NO_MEMORY, "no memory for the op");
     impl->threads = op->device->threads.threads;
+    impl->keeps_sums = keeps_sums(op);
     choose_items(impl, op->row, p, packed, device->l2_bytes);
     const bool padded = g->pad_top || g->pad_left ||
                         points_under(g->oh, g->stride_h, g->kh, g->dilation_h) > g->h ||

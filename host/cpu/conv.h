@@ -11,6 +11,7 @@ struct conv_op {
     bool may_lie;       /* in place is possible, run's pixel distance permitting */
     bool gathers;       /* no strip fits */
     bool trims;         /* taps outside the input are left out */
+    bool keeps_sums;    /* tiles leave theirs to what comes after them */
     bool splits;        /* within runs, each being a line of taps, as well */
     size_t line_pieces; /* of a line of taps, that tap_sums has sums of */
     size_t lines;       /* of output in an item, at most */

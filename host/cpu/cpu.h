@@ -171,7 +171,10 @@ typedef void cpu_depthwise_fn(const struct cpu_depthwise *d);
 
 struct cpu_depthwise_kernel {
     cpu_depthwise_fn *run;
-    cpu_requantise_fn *requantise; /* what run need not do */
+    /* Of sums, for roundings that run need not have: all but QDOT_ROUND_RNE; or, where it 'rounds',
+     * those by integers of which not all shift right. */
+    cpu_requantise_fn *requantise;
+    bool rounds;
     /* Of scratch for a kernel of kh x kw, when 'columns' outputs a line are computed. */
     size_t (*scratch_bytes)(size_t kh, size_t kw, size_t columns);
 };

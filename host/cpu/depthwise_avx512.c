@@ -409,12 +409,15 @@ static TARGET void run_depthwise(const struct cpu_depthwise *d)
     __m512i *terms = (__m512i *)(void *)(scratch + at.terms);
     place_weights(d, &plan, (__m512i *)(void *)scratch);
     reorder_array(o->bias, terms, few);
-    reorder_array(o->scale, terms + 4, few);
-    reorder_array(o->bias_f, terms + 8, few);
+    const bool fixed = o->rounding >= QDOT_ROUND_Q31_DOUBLE_AWAY;
+    reorder_array(fixed ? (const void *)o->multiplier : o->scale, terms + 4, few);
+    reorder_array(fixed ? (const void *)o->shift : o->bias_f, terms + 8, few);
     w.weights = (__m512i *)(void *)scratch;
     w.bias = terms;
     w.scale = (__m512 *)(void *)(terms + 4);
     w.bias_f = (__m512 *)(void *)(terms + 8);
+    w.multiplier = terms + 4;
+    w.shift = terms + 8;
     if (o->b_neg) {
         __m512i *ones = (__m512i *)(void *)(scratch + at.ones);
         place_ones(d->kh, d->kw, &plan, ones);
@@ -453,5 +456,6 @@ static TARGET void run_depthwise(const struct cpu_depthwise *d)
 const struct cpu_depthwise_kernel cpu_depthwise_2x64_avx512vnni = {
     .run = run_depthwise,
     .requantise = cpu_requantise_avx512,
+    .rounds = true,
     .scratch_bytes = scratch_bytes,
 };

@@ -31,6 +31,7 @@ struct depthwise_work {
     const __m512i *ones;    /* likewise: 1 under every tap; when b_neg is wanted */
     const __m512i *bias, *b_neg;
     const __m512 *scale, *bias_f;
+    const __m512i *multiplier, *shift; /* of roundings by integers, in the place of these */
     __mmask64 channels;
 };
 

@@ -5,6 +5,7 @@
  * serves them all, one of a quad one output, or two that lie a point apart.
  */
 #include "depthwise_avx512.h"
+#include "requantise_avx512.h"
 
 /* c += a * b, four products a lane. gcc would rather load b for each product and copy c around. */
 #if defined(__clang__)
@@ -91,6 +92,10 @@ struct narrowing {
     __m512i zero, lo, hi; /* of 16, 8 and 8 bits */
     const __m512 *scale;
     __mmask64 channels;
+    /* Of other roundings than QDOT_ROUND_RNE: bytes are signed, and then XORed with flip. */
+    struct cpu_fixed fixed[4];
+    __m512 zero_first;
+    __m512i flip;
 };
 
 /*
@@ -102,12 +107,18 @@ struct narrowing {
  * conversions round to nearest even, the mode cpu.c sets.
  */
 INLINE __m512i to_words(const struct narrowing *n, const int half, const bool plain,
-                        const __m512i *c)
+                        const enum qdot_rounding rounding, const __m512i *c)
 {
     __m512i v[2];
     UNROLL(2)
     for (int j = 0; j < 2; j++) {
+        if (rounding >= QDOT_ROUND_Q31_DOUBLE_AWAY) {
+            v[j] = rounded(c[j], &n->fixed[2 * half + j], rounding);
+            continue;
+        }
         __m512 x = _mm512_mul_ps(_mm512_cvtepi32_ps(c[j]), n->scale[2 * half + j]);
+        if (rounding == QDOT_ROUND_RNE_ZERO_FIRST)
+            x = _mm512_add_ps(x, n->zero_first);
         if (!plain)
             x = _mm512_min_ps(x, _mm512_set1_ps(65536.0f));
         v[j] = _mm512_cvtps_epi32(x);
@@ -116,8 +127,12 @@ INLINE __m512i to_words(const struct narrowing *n, const int half, const bool pl
 }
 
 INLINE __m512i to_bytes(const struct narrowing *n, const enum qdot_type type, const bool plain,
-                        __m512i a, __m512i b)
+                        const enum qdot_rounding rounding, __m512i a, __m512i b)
 {
+    if (rounding != QDOT_ROUND_RNE) {
+        const __m512i s8 = _mm512_packs_epi16(a, b);
+        return _mm512_xor_si512(_mm512_min_epi8(_mm512_max_epi8(s8, n->lo), n->hi), n->flip);
+    }
     const __m512i bytes = type == QDOT_U8 ? _mm512_packus_epi16(a, b) : _mm512_packs_epi16(a, b);
     if (plain)
         return bytes;
@@ -172,7 +187,8 @@ INLINE void store_wide(const struct depthwise_work *w, const struct depthwise_li
 INLINE void some_outputs(const struct depthwise_work *w, const struct depthwise_line *l,
                          const struct narrowing *n, size_t at, uint8_t *out, size_t count,
                          size_t high, const int shared, const int outputs,
-                         const enum qdot_type type, const bool plain)
+                         const enum qdot_type type, const bool plain,
+                         const enum qdot_rounding rounding)
 {
     __m512i start[OUTPUTS][4], words[OUTPUTS];
     if (w->b_neg) {
@@ -197,57 +213,87 @@ INLINE void some_outputs(const struct depthwise_work *w, const struct depthwise_
         UNROLL(8)
         for (int q = 0; q < outputs; q++, to += l->out_step) {
             if (type != QDOT_S32 && type != QDOT_F32 && half == 0)
-                words[q] = to_words(n, half, plain, c[q]);
+                words[q] = to_words(n, half, plain, rounding, c[q]);
             else if ((size_t)q >= count)
                 break;
             else if (type == QDOT_S32 || type == QDOT_F32)
                 store_wide(w, l, half, type, c[q], to, (size_t)q < high);
             else
                 store_narrow(n, l,
-                             to_bytes(n, type, plain, words[q], to_words(n, half, plain, c[q])), to,
-                             (size_t)q < high);
+                             to_bytes(n, type, plain, rounding, words[q],
+                                      to_words(n, half, plain, rounding, c[q])),
+                             to, (size_t)q < high);
         }
     }
 }
 
-INLINE void whole_line(const struct depthwise_work *w, const struct depthwise_line *l,
-                       const int shared, const enum qdot_type type, const bool plain)
+/* u8 is s8 moved by 128. */
+INLINE void narrow_otherwise(const struct depthwise_work *w, const enum qdot_rounding rounding,
+                             struct narrowing *n)
 {
     const struct cpu_output *o = w->output;
-    const struct narrowing n = {
+    const int32_t moved = o->type == QDOT_U8 ? 128 : 0;
+    const bool first = rounding == QDOT_ROUND_RNE_ZERO_FIRST;
+    n->zero = _mm512_set1_epi16((int16_t)((first ? 0 : o->zero) - moved));
+    n->lo = _mm512_set1_epi8((char)(o->clamp_lo - moved));
+    n->hi = _mm512_set1_epi8((char)(o->clamp_hi - moved));
+    n->flip = _mm512_set1_epi8((char)moved);
+    n->zero_first = _mm512_set1_ps((float)o->zero);
+    UNROLL(4)
+    for (int j = 0; j < 4; j++)
+        n->fixed[j] = fixed_of(w->multiplier[j], w->shift[j]);
+}
+
+INLINE void whole_line(const struct depthwise_work *w, const struct depthwise_line *l,
+                       const int shared, const enum qdot_type type, const bool plain,
+                       const enum qdot_rounding rounding)
+{
+    const struct cpu_output *o = w->output;
+    struct narrowing n = {
         .zero = _mm512_set1_epi16((int16_t)o->zero),
         .lo = _mm512_set1_epi8((char)o->clamp_lo),
         .hi = _mm512_set1_epi8((char)o->clamp_hi),
         .scale = w->scale,
         .channels = w->channels,
     };
+    if (rounding != QDOT_ROUND_RNE)
+        narrow_otherwise(w, rounding, &n);
     const size_t step = (size_t)(OUTPUTS / shared) * QUAD;
     uint8_t *out = l->out;
     size_t at = 0, left = l->count, high = l->count_apart;
     for (; left > 4; at += step, out += OUTPUTS * l->out_step) {
-        some_outputs(w, l, &n, at, out, left, high, shared, OUTPUTS, type, plain);
+        some_outputs(w, l, &n, at, out, left, high, shared, OUTPUTS, type, plain, rounding);
         left -= left < OUTPUTS ? left : OUTPUTS;
         high -= high < OUTPUTS ? high : OUTPUTS;
     }
     if (left > 2)
-        some_outputs(w, l, &n, at, out, left, high, shared, 4, type, plain);
+        some_outputs(w, l, &n, at, out, left, high, shared, 4, type, plain, rounding);
     else if (left)
-        some_outputs(w, l, &n, at, out, left, high, shared, 2, type, plain);
+        some_outputs(w, l, &n, at, out, left, high, shared, 2, type, plain, rounding);
 }
 
-#define LINE(name, shared, type, plain)                                \
+#define LINE(name, shared, type, plain, rounding)                      \
     static TARGET void name##_##shared(const struct depthwise_work *w, \
                                        const struct depthwise_line *l) \
     {                                                                  \
-        whole_line(w, l, shared, type, plain);                         \
+        whole_line(w, l, shared, type, plain, rounding);               \
     }
-#define LINES(name, type, plain) LINE(name, 1, type, plain) LINE(name, 2, type, plain)
+#define LINES(name, type, plain)               \
+    LINE(name, 1, type, plain, QDOT_ROUND_RNE) \
+    LINE(name, 2, type, plain, QDOT_ROUND_RNE)
+#define OTHER_LINES(name, rounding)         \
+    LINE(name, 1, QDOT_S8, false, rounding) \
+    LINE(name, 2, QDOT_S8, false, rounding)
 LINES(line_u8, QDOT_U8, false)
 LINES(line_u8_plain, QDOT_U8, true)
 LINES(line_s8, QDOT_S8, false)
 LINES(line_s8_plain, QDOT_S8, true)
 LINES(line_s32, QDOT_S32, false)
 LINES(line_f32, QDOT_F32, false)
+OTHER_LINES(line_zero_first, QDOT_ROUND_RNE_ZERO_FIRST)
+OTHER_LINES(line_double_away, QDOT_ROUND_Q31_DOUBLE_AWAY)
+OTHER_LINES(line_double_up, QDOT_ROUND_Q31_DOUBLE_UP)
+OTHER_LINES(line_single_up, QDOT_ROUND_Q31_SINGLE_UP)
 
 depthwise_line_fn *cpu_depthwise_line(const struct cpu_output *o, size_t shared)
 {
@@ -256,6 +302,14 @@ depthwise_line_fn *cpu_depthwise_line(const struct cpu_output *o, size_t shared)
         PICK(line_s32);
     if (o->type == QDOT_F32)
         PICK(line_f32);
+    if (o->rounding == QDOT_ROUND_RNE_ZERO_FIRST)
+        PICK(line_zero_first);
+    if (o->rounding == QDOT_ROUND_Q31_DOUBLE_AWAY)
+        PICK(line_double_away);
+    if (o->rounding == QDOT_ROUND_Q31_DOUBLE_UP)
+        PICK(line_double_up);
+    if (o->rounding == QDOT_ROUND_Q31_SINGLE_UP)
+        PICK(line_single_up);
     if (o->type == QDOT_U8 && o->plain)
         PICK(line_u8_plain);
     if (o->type == QDOT_U8)

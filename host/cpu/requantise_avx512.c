@@ -1,17 +1,14 @@
 /*
  * The roundings that tiles do not have, of sums in memory, by AVX-512: four vectors of 16 sums at a
- * time, of one row, or of two or four where there are few columns. requantise_avx2.c, which does the
- * same with half as wide vectors, says why it is right.
+ * time, of one row, or of two or four where there are few columns.
  */
-#include <immintrin.h>
-#include "cpu.h"
-
 #define TARGET __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq")))
 #define INLINE static inline __attribute__((always_inline)) TARGET
+#include "requantise_avx512.h"
 
 /* Of 16 columns. */
 struct terms {
-    __m512i multiplier, multiplier_odd, add, shift;
+    struct cpu_fixed fixed;
     __m512 scale;
     __mmask16 columns;
 };
@@ -19,39 +16,14 @@ struct terms {
 INLINE struct terms terms_of(const struct cpu_sums *s, size_t first, const bool floats)
 {
     const struct cpu_output *o = s->output;
-    const __m512i one = _mm512_set1_epi32(1), zero = _mm512_setzero_si512();
     const size_t column = s->column + first, left = s->columns > first ? s->columns - first : 0;
     struct terms t = {.columns = left >= 16 ? 0xffff : (__mmask16)((1u << left) - 1)};
-    if (floats) {
+    if (floats)
         t.scale = _mm512_maskz_loadu_ps(t.columns, o->scale + column);
-        return t;
-    }
-    const __m512i shift =
-        _mm512_sub_epi32(zero, _mm512_maskz_loadu_epi32(t.columns, o->shift + column));
-    t.multiplier = _mm512_maskz_loadu_epi32(t.columns, o->multiplier + column);
-    t.multiplier_odd = _mm512_srli_epi64(t.multiplier, 32);
-    t.add = _mm512_sllv_epi32(one, _mm512_sub_epi32(shift, _mm512_set1_epi32(2)));
-    t.shift = _mm512_sub_epi32(shift, one);
+    else
+        t.fixed = fixed_of(_mm512_maskz_loadu_epi32(t.columns, o->multiplier + column),
+                           _mm512_maskz_loadu_epi32(t.columns, o->shift + column));
     return t;
-}
-
-INLINE __m512i rounded(__m512i acc, const struct terms *t, const enum qdot_rounding rounding)
-{
-    const __m512i half = _mm512_set1_epi64((int64_t)1 << 30);
-    const __m512i negative = _mm512_set1_epi64((int64_t)1 << 31);
-    const __m512i acc_odd = _mm512_srli_epi64(acc, 32);
-    __m512i even = _mm512_mul_epi32(acc, t->multiplier);
-    __m512i odd = _mm512_mul_epi32(acc_odd, t->multiplier_odd);
-    if (rounding != QDOT_ROUND_Q31_SINGLE_UP) {
-        even = _mm512_add_epi64(even, half);
-        odd = _mm512_add_epi64(odd, half);
-    }
-    if (rounding == QDOT_ROUND_Q31_DOUBLE_AWAY) {
-        even = _mm512_sub_epi64(even, _mm512_and_si512(acc, negative));
-        odd = _mm512_sub_epi64(odd, _mm512_and_si512(acc_odd, negative));
-    }
-    const __m512i high = _mm512_mask_shuffle_epi32(odd, 0x5555, even, _MM_PERM_DDBB);
-    return _mm512_srav_epi32(_mm512_add_epi32(high, t->add), t->shift);
 }
 
 INLINE __m512i zero_first(__m512i acc, const struct terms *t, __m512 zero)
@@ -120,7 +92,8 @@ INLINE void all_rows(const struct cpu_sums *s, const enum qdot_rounding rounding
             const int j = q % vectors;
             const __m512i acc =
                 _mm512_maskz_loadu_epi32(terms[j].columns, all.sum + r * all.step + (size_t)j * 16);
-            v[q] = floats ? zero_first(acc, &terms[j], zero_f) : rounded(acc, &terms[j], rounding);
+            v[q] = floats ? zero_first(acc, &terms[j], zero_f)
+                          : rounded(acc, &terms[j].fixed, rounding);
         }
         store_rows(all.out, all.out_rows + i, left, mask, to_bytes(v, u8, zero, lo, hi), at_once);
     }
