@@ -29,7 +29,11 @@ static void answer(const struct test *t, size_t i, size_t j)
     for (size_t k = 0; k < t->k; k++)
         sum += a[k] * b[k];
     const uint32_t acc = (uint32_t)t->bias[j] + (uint32_t)sum;
-    uint8_t *want = t->want + (i * t->n + j) * (d->out_type == QDOT_F32 ? 4 : 1);
+    uint8_t *want = t->want + (i * t->n + j) * (d->out_type == QDOT_U8 ? 1 : 4);
+    if (d->out_type == QDOT_S32) {
+        memcpy(want, &acc, 4);
+        return;
+    }
     volatile float real = (float)(int32_t)acc; /* volatile: each step rounds, none is fused */
     real = real * t->scale[j];
     if (d->out_type == QDOT_F32) {
@@ -78,6 +82,7 @@ static int run_test(struct qdot_device *device, const struct qdot_row *row, stru
     struct qdot_problem p;
     struct qdot_error err = {0};
     struct qdot_op *op;
+    static const char *const names[] = {[QDOT_U8] = "u8", [QDOT_S32] = "s32", [QDOT_F32] = "f32"};
     const bool floating = t->desc.out_type == QDOT_F32;
     t->desc.m = t->m;
     t->desc.n = t->n;
@@ -91,7 +96,8 @@ static int run_test(struct qdot_device *device, const struct qdot_row *row, stru
     t->desc.row_scale = floating;
     t->desc.bias_f = floating ? t->bias_f : NULL;
     fill(t);
-    const size_t bytes = t->m * t->n * (floating ? 4 : 1);
+    int status = checked(device, row, &t->desc, &p, &err);
+    const size_t bytes = t->m * t->n * (t->desc.out_type == QDOT_U8 ? 1 : 4);
     memset(t->out, 0xaa, bytes);
     for (size_t i = 0; i < t->m; i++)
         for (size_t j = 0; j < t->n; j++)
@@ -99,9 +105,8 @@ static int run_test(struct qdot_device *device, const struct qdot_row *row, stru
     struct qdot_run run = {.a = {.host = t->a}, .out = {.host = t->out}};
     if (t->desc.a_zero_per_row)
         run.a_zero.host = t->a_zero;
-    if (floating)
+    if (t->desc.row_scale)
         run.row_scale.host = t->row_scale;
-    int status = qdot_check_desc(&t->desc, &p, &err);
     if (status == QDOT_OK)
         status = qdot_op_build(device, row, &t->desc, &p, &op, &err);
     if (status == QDOT_OK) {
@@ -116,7 +121,7 @@ static int run_test(struct qdot_device *device, const struct qdot_row *row, stru
         if (t->out[i] != t->want[i]) {
             snprintf(reason, reason_bytes,
                      "self-test: %s output, byte %zu is 0x%02x, expected 0x%02x",
-                     floating ? "f32" : "u8", i, t->out[i], t->want[i]);
+                     names[t->desc.out_type], i, t->out[i], t->want[i]);
             return QDOT_UNSUPPORTED;
         }
     }

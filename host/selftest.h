@@ -24,4 +24,20 @@ static inline int32_t value(uint8_t byte, enum qdot_type type)
     return type == QDOT_U8 ? byte : (int8_t)byte;
 }
 
+/* A row that a device takes for sums only (it does not round floats as it must) is tested on those. */
+static inline int checked(struct qdot_device *device, const struct qdot_row *row,
+                          struct qdot_op_desc *desc, struct qdot_problem *p, struct qdot_error *err)
+{
+    char reason[192];
+    const int status = qdot_check_desc(desc, p, err);
+    if (status != QDOT_OK || device->backend->fits(device, row, p, reason, sizeof(reason)))
+        return status;
+    desc->out_type = QDOT_S32;
+    desc->scale = desc->bias_f = NULL;
+    desc->scale_count = 0;
+    desc->row_scale = 0;
+    desc->out_zero = desc->clamp_lo = desc->clamp_hi = 0;
+    return qdot_check_desc(desc, p, err);
+}
+
 #endif

@@ -62,7 +62,9 @@ static void answer(const struct test *t)
                 add_tap(t, y, x, i, j, oy, ox);
         }
     }
-    for (size_t i = 0; i < pixels * c->out_channels; i++) {
+    if (d->out_type == QDOT_S32)
+        memcpy(t->want, t->acc, pixels * c->out_channels * 4);
+    for (size_t i = 0; i < pixels * c->out_channels && d->out_type == QDOT_U8; i++) {
         volatile float real = (float)t->acc[i]; /* volatile: each step rounds, none is fused */
         real = real * t->scale[i % c->out_channels];
         double rounded = nearbyint((double)real) + d->out_zero;
@@ -87,7 +89,6 @@ static int run_test(struct qdot_device *device, const struct qdot_row *row, stru
     t->desc.scale = t->scale;
     t->desc.b_zero_count = t->desc.scale_count = c->out_channels;
     int status = qdot_conv_output(c, &t->oh, &t->ow, &err);
-    const size_t bytes = t->oh * t->ow * c->out_channels;
     const size_t weights = c->out_channels * c->kernel_h * c->kernel_w * (c->channels / c->groups);
     for (size_t i = 0; i < c->height * c->width * c->channels; i++)
         t->x[i] = byte(&state);
@@ -99,11 +100,12 @@ static int run_test(struct qdot_device *device, const struct qdot_row *row, stru
         t->scale[i] = i % 2 ? 0x1p-17f : -1.7e-5f; /* powers of two give ties */
     }
     if (status == QDOT_OK)
-        status = qdot_check_desc(&t->desc, &p, &err);
+        status = checked(device, row, &t->desc, &p, &err);
     if (status != QDOT_OK) {
         snprintf(reason, reason_bytes, "self-test: %.160s", err.text);
         return status;
     }
+    const size_t bytes = t->oh * t->ow * c->out_channels * (t->desc.out_type == QDOT_U8 ? 1 : 4);
     answer(t);
     memset(t->out, 0xaa, bytes);
     const struct qdot_run run = {.a = {.host = t->x}, .out = {.host = t->out}};
@@ -139,7 +141,8 @@ int qdot_selftest_conv(struct qdot_device *device, const struct qdot_row *row, c
     const size_t words = outs * (3 + OUTPUTS_MAX);
     struct test t = {0};
     fenv_t callers; /* the answers need round-to-nearest and subnormals, whatever the thread has */
-    int32_t *memory = qdot_alloc(device, words * 4 + 2 * outs * OUTPUTS_MAX + x_bytes + w_bytes);
+    int32_t *memory =
+        qdot_alloc(device, words * 4 + 2 * outs * OUTPUTS_MAX * 4 + x_bytes + w_bytes);
     if (!memory) {
         snprintf(reason, reason_bytes, "self-test: no memory");
         return QDOT_NO_MEMORY;
@@ -151,8 +154,8 @@ int qdot_selftest_conv(struct qdot_device *device, const struct qdot_row *row, c
     t.scale = (float *)(void *)(t.bias + outs);
     t.acc = (int32_t *)(void *)(t.scale + outs);
     t.out = (uint8_t *)(t.acc + outs * OUTPUTS_MAX);
-    t.want = t.out + outs * OUTPUTS_MAX;
-    t.x = t.want + outs * OUTPUTS_MAX;
+    t.want = t.out + outs * OUTPUTS_MAX * 4;
+    t.x = t.want + outs * OUTPUTS_MAX * 4;
     t.weights = t.x + x_bytes;
     t.desc = (struct qdot_op_desc){.kind = QDOT_CONV,
                                    .conv = {.height = H,

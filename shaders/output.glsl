@@ -1,10 +1,15 @@
 // The output stage: the terms of host/internal.h added to accumulators, then the output type.
 //
-// Devices may flush subnormal operands and results to zero, and Vulkan 1.1 cannot forbid it. Floats
-// that may be subnormal therefore travel as bits, and steps near the subnormals are done by integer
+// Float steps are rounded to nearest, infinities and zeros' signs kept: pipeline.c leaves these demands
+// out where a device cannot meet them, and then only S32 is asked of it. Devices may flush subnormal
+// operands and results to zero, and few can be forbidden to. Floats that may be subnormal therefore travel as bits, and steps near the subnormals are done by integer
 // arithmetic. (float)acc * scale is none of them: scale is 0 or at least 2^-126.
 //
 // The push constants of a shader that includes this begin with OUTPUT_ARGUMENTS (interface.glsl).
+
+#extension GL_EXT_spirv_intrinsics : require
+spirv_execution_mode(extensions = ["SPV_KHR_float_controls"], capabilities = [4467], 4462, 32);
+spirv_execution_mode(extensions = ["SPV_KHR_float_controls"], capabilities = [4466], 4461, 32);
 
 #define U8 1
 #define S8 2

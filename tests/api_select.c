@@ -241,6 +241,43 @@ static void test_forced_impossible(void **state)
     qdot_close(device);
 }
 
+/* A device that may round floats otherwise gives sums, and says why nothing else. */
+static void test_unpinned_floats(void **state)
+{
+    (void)state;
+    static const enum qdot_type outs[] = {QDOT_S32, QDOT_F32, QDOT_U8, QDOT_S8};
+    struct qdot_error err = {0};
+    struct qdot_device_info info = {.size = sizeof(info)};
+    struct qdot_device *device = open_without(NULL);
+    assert_int_equal(qdot_device_info(device, &info, &err), QDOT_OK);
+    qdot_close(device);
+    if (!has_word(info.features, "float_controls"))
+        skip();
+    device = open_without("float_controls");
+    for (enum shape shape = GEMM; shape < SHAPES; shape++) {
+        struct qdot_row_info rows[ROWS];
+        struct qdot_op *op;
+        const char *last = NULL;
+        for (size_t i = 0, count = rows_of(device, shape, rows); i < count; i++)
+            if ((shape == DEPTHWISE) == (rows[i].depthwise != 0) && !rows[i].features[0])
+                last = rows[i].name;
+        for (size_t i = 0; i < sizeof(outs) / sizeof(outs[0]); i++) {
+            struct qdot_op_desc desc = op_desc(shape, last);
+            const float scale = 1;
+            desc.out_type = outs[i];
+            desc.scale = outs[i] == QDOT_S32 ? NULL : &scale;
+            desc.scale_count = outs[i] != QDOT_S32;
+            const int status = qdot_op_create(device, &desc, &op, &err);
+            if (outs[i] == QDOT_S32 && status != QDOT_OK)
+                fail_msg("%s", err.text);
+            if (outs[i] != QDOT_S32)
+                api_expect(last, status, QDOT_UNSUPPORTED, &err, "float_controls");
+            qdot_op_destroy(op);
+        }
+    }
+    qdot_close(device);
+}
+
 static void check_explained(struct qdot_device *device, enum shape shape,
                             const struct qdot_op_desc *desc)
 {
@@ -408,6 +445,7 @@ int main(void)
         cmocka_unit_test(test_forced),
         cmocka_unit_test(test_forced_for_another_kind),
         cmocka_unit_test(test_forced_impossible),
+        cmocka_unit_test(test_unpinned_floats),
         cmocka_unit_test(test_explain),
         cmocka_unit_test(test_auto),
         cmocka_unit_test(test_auto_m_without_bound),

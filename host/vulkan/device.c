@@ -401,6 +401,7 @@ static const struct qdot_feature features[] = {
     {VK_GPU, "gpu"},
     {VK_CPU, "cpu"},
     {VK_INT_DOT, "int_dot"},
+    {VK_FLOAT_CONTROLS, "float_controls"},
     {0, NULL},
 };
 

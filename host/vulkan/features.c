@@ -23,7 +23,8 @@ static void query(const struct vk_device *vkd, void *features, void *properties)
                                      .pNext = features};
     VkPhysicalDeviceProperties2 more = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2,
                                         .pNext = properties};
-    vkd->vk.vkGetPhysicalDeviceFeatures2(vkd->physical, &all);
+    if (features)
+        vkd->vk.vkGetPhysicalDeviceFeatures2(vkd->physical, &all);
     if (properties)
         vkd->vk.vkGetPhysicalDeviceProperties2(vkd->physical, &more);
 }
@@ -53,6 +54,16 @@ static uint32_t want_dot(const struct vk_device *vkd, struct vk_wanted *wanted)
     return VK_INT_DOT | (fast.integerDotProduct4x8BitPackedSignedAccelerated ? VK_SIGNED_DOT : 0u) |
            (fast.integerDotProduct4x8BitPackedUnsignedAccelerated ? VK_UNSIGNED_DOT : 0u) |
            (fast.integerDotProduct4x8BitPackedMixedSignednessAccelerated ? VK_MIXED_DOT : 0u);
+}
+
+/* ---- floats ---------------------------------------------------------------------------------- */
+
+static bool pins_floats(const struct vk_device *vkd)
+{
+    VkPhysicalDeviceFloatControlsProperties floats = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FLOAT_CONTROLS_PROPERTIES};
+    query(vkd, NULL, &floats);
+    return floats.shaderRoundingModeRTEFloat32 && floats.shaderSignedZeroInfNanPreserveFloat32;
 }
 
 /* ---- matrix units ---------------------------------------------------------------------------- */
@@ -169,6 +180,13 @@ int vk_want(struct qdot_device *device, struct vk_wanted *wanted, struct qdot_er
                       "vkEnumerateDeviceExtensionProperties", err);
     if (status == QDOT_OK && lists(list, count, VK_KHR_SHADER_INTEGER_DOT_PRODUCT_EXTENSION_NAME))
         device->features |= want_dot(vkd, wanted);
+    const bool listed = lists(list, count, VK_KHR_SHADER_FLOAT_CONTROLS_EXTENSION_NAME);
+    if (status == QDOT_OK && (listed || properties.apiVersion >= VK_API_VERSION_1_2) &&
+        pins_floats(vkd)) {
+        device->features |= VK_FLOAT_CONTROLS;
+        if (listed) /* before version 1.2 */
+            wanted->names[wanted->name_count++] = VK_KHR_SHADER_FLOAT_CONTROLS_EXTENSION_NAME;
+    }
     /* The memory model and bytes in shaders are of version 1.2. */
     if (status == QDOT_OK && properties.apiVersion >= VK_API_VERSION_1_2 &&
         lists(list, count, VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME) &&

@@ -72,14 +72,49 @@ VkShaderModuleCreateInfo vk_shader_code(enum vk_shader shader)
     return info;
 }
 
+/* The code less what it demands of floats, which a device that cannot meet it must not see: a copy. */
+static uint32_t *without_float_controls(const struct qdot_device *device,
+                                        VkShaderModuleCreateInfo *info)
+{
+    enum { HEADER = 5, EXTENSION = 10, EXECUTION_MODE = 16, CAPABILITY = 17 };
+    enum { KEEP_INFINITIES = 4461, ROUND_TO_NEAREST = 4462, OF_KEEP = 4466, OF_ROUND = 4467 };
+    static const char name[] = "SPV_KHR_float_controls";
+    const uint32_t *code = info->pCode;
+    const size_t words = info->codeSize / 4;
+    uint32_t *copy = qdot_alloc(device, info->codeSize);
+    size_t used = HEADER;
+    if (!copy)
+        return NULL;
+    memcpy(copy, code, HEADER * 4);
+    for (size_t at = HEADER, length; at < words; at += length) {
+        const uint32_t operation = code[at] & 0xffff, *operands = code + at + 1;
+        length = code[at] >> 16;
+        if ((operation == CAPABILITY && (operands[0] == OF_KEEP || operands[0] == OF_ROUND)) ||
+            (operation == EXECUTION_MODE &&
+             (operands[1] == KEEP_INFINITIES || operands[1] == ROUND_TO_NEAREST)) ||
+            (operation == EXTENSION && memcmp(operands, name, sizeof(name)) == 0))
+            continue;
+        memcpy(copy + used, code + at, length * 4);
+        used += length;
+    }
+    info->pCode = copy;
+    info->codeSize = used * 4;
+    return copy;
+}
+
 static int build(struct qdot_device *device, const struct vk_pipeline *entry, VkPipeline *pipeline,
                  struct qdot_error *err)
 {
     const struct vk_device *vkd = device->impl;
-    const VkShaderModuleCreateInfo module_create = vk_shader_code(entry->shader);
+    VkShaderModuleCreateInfo module_create = vk_shader_code(entry->shader);
     VkShaderModule module;
+    uint32_t *copy = NULL;
+    if (!(device->features & VK_FLOAT_CONTROLS) &&
+        !(copy = without_float_controls(device, &module_create)))
+        return qdot_fail(err, QDOT_NO_MEMORY, "no memory for a copy of the shader");
     int status = vk_check(vkd->vk.vkCreateShaderModule(vkd->device, &module_create, NULL, &module),
                           "vkCreateShaderModule", err);
+    qdot_release(device, copy);
     if (status != QDOT_OK)
         return status;
     VkSpecializationMapEntry map[VK_CONSTANTS]; /* a shader need not have all of them */

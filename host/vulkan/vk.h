@@ -131,6 +131,8 @@ enum {
     VK_SIGNED_DOT = 8,
     VK_UNSIGNED_DOT = 16,
     VK_MIXED_DOT = 32,
+    /* Floats are rounded to nearest, infinities and zeros' signs kept. */
+    VK_FLOAT_CONTROLS = 128,
     VK_COOP = 64 /* matrix units multiply s8 by s8, in a shape that rows are made for */
 };
 
