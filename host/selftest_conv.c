@@ -180,7 +180,9 @@ int qdot_selftest_conv(struct qdot_device *device, const struct qdot_row *row, c
                                    .out_zero = 3,
                                    .clamp_lo = 1,
                                    .clamp_hi = 250};
+    const struct qdot_op_desc plain = t.desc;
     int status = run_test(device, row, &t, reason, reason_bytes);
+    t.desc = plain;
     /* Whole groups of channels, which kernels may read otherwise. */
     if (!row->depthwise && row->pass)
         t.desc.conv.channels = row->pass;

@@ -62,5 +62,5 @@ void main()
     for (uint i = gl_LocalInvocationID.x; i < TALL; i += gl_WorkGroupSize.x)
         windows[i] = (window_at(min(tile + i, pixels - 1)) + part * part_words) / 4;
     barrier();
-    multiply_tile(kernel_h * kernel_w * part_words / 4);
+    multiply_tile(0, kernel_h * kernel_w * part_words / 4);
 }

@@ -52,7 +52,7 @@ void main()
     for (uint i = gl_LocalInvocationID.x; i < SIDE; i += gl_WorkGroupSize.x)
         windows[i] = window_at(min(tile + i, pixels - 1)) + part * part_words;
     barrier();
-    sum_up(kernel_h * kernel_w * part_words, x, y);
+    sum_up(0, kernel_h * kernel_w * part_words, x, y);
     FOR(j, BLOCKS) {
         const uint column = columns + (j * ACROSS + x) * 4;
         if (column >= part_quads * 4)

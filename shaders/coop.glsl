@@ -74,8 +74,8 @@ void fill()
     barrier();
 }
 
-// The sums over all groups, and where they go.
-void multiply_tile(uint groups)
+// The sums over groups [begin, end), and where they go.
+void multiply_tile(uint begin, uint end)
 {
     const uint down = gl_SubgroupID / ACROSS, across = gl_SubgroupID % ACROSS;
     const uint first_a = down * (TALL / DOWN) * LINE;
@@ -83,8 +83,8 @@ void multiply_tile(uint groups)
     coopmat<int, gl_ScopeSubgroup, M, N, gl_MatrixUseAccumulator> acc[ROWS * COLUMNS];
     FOR(i, ROWS * COLUMNS)
         acc[i] = coopmat<int, gl_ScopeSubgroup, M, N, gl_MatrixUseAccumulator>(0);
-    fetch(0);
-    for (uint g = 0; g < groups; g += DEPTH) {
+    fetch(begin);
+    for (uint g = begin; g < end; g += DEPTH) {
         fill();
         fetch(g + DEPTH);
         for (uint turn = 0; turn < TURNS; turn++) {

@@ -50,5 +50,6 @@ void store_strip(uint strip)
 
 void main()
 {
-    multiply_tile(groups);
+    const uint begin = gl_WorkGroupID.z * slice;
+    multiply_tile(begin, min(begin + slice, groups));
 }

@@ -51,6 +51,7 @@ void store(uint x, uint y)
 void main()
 {
     const uint x = gl_LocalInvocationID.x % ACROSS, y = gl_LocalInvocationID.x / ACROSS;
-    sum_up(groups, x, y);
+    const uint begin = gl_WorkGroupID.z * slice;
+    sum_up(begin, min(begin + slice, groups), x, y);
     store(x, y);
 }

@@ -15,6 +15,7 @@ spirv_execution_mode(extensions = ["SPV_KHR_float_controls"], capabilities = [44
 #define S8 2
 #define S32 3
 #define F32 4
+#define PARTIAL 5 // of a slice of k, for reduce.comp: no terms yet
 layout(constant_id = 2) const uint OUT = S32;
 
 #define RNE 0
@@ -189,7 +190,7 @@ void store_run(uint at, uint count, uint low, uint high)
 // Elements [at, at + count) of the output.
 void store4(uint at, uint count, uvec4 value)
 {
-    if (OUT == S32 || OUT == F32) {
+    if (OUT == S32 || OUT == F32 || OUT == PARTIAL) {
         words[at] = value.x;
         if (count > 1)
             words[at + 1] = value.y;
@@ -254,18 +255,21 @@ struct columns4 {
 columns4 load_columns(uint column)
 {
     const uvec4 none = uvec4(0);
-    return columns4(load_terms(TERM_BIAS, column),
+    return columns4(OUT != PARTIAL ? load_terms(TERM_BIAS, column) : none,
                     (with & WITH_A_ZERO) != 0 ? load_terms(TERM_COL_SUM, column) : none,
                     (with & WITH_ROW_SUM) != 0 ? load_terms(TERM_B_NEG, column) : none,
-                    OUT != S32 ? load_terms(TERM_SCALE, column) : none,
-                    OUT == F32 || ROUNDING >= Q31_DOUBLE_AWAY ? load_terms(TERM_BIAS_F, column)
-                                                              : none);
+                    OUT != S32 && OUT != PARTIAL ? load_terms(TERM_SCALE, column) : none,
+                    OUT == F32 || OUT != PARTIAL && ROUNDING >= Q31_DOUBLE_AWAY
+                        ? load_terms(TERM_BIAS_F, column)
+                        : none);
 }
 
 // Sums of 4 columns to outputs, in the lowest byte where they are of 8 bits: with the terms of the
 // columns, and row_sum, a_zero and row_scale of their row where 'with' says that they are there.
 uvec4 finish4(uvec4 acc, columns4 columns, uint row_sum, uint a_zero, uint row_scale)
 {
+    if (OUT == PARTIAL)
+        return acc;
     acc += columns.bias - a_zero * columns.col_sum + row_sum * columns.b_neg;
     if (OUT == S32)
         return acc;

@@ -82,8 +82,8 @@ void fold()
 #endif
 }
 
-// The sums over all groups of the invocation that is x-th of its line and y-th of its column.
-void sum_up(uint groups, uint x, uint y)
+// The sums over groups [begin, end) of the invocation that is x-th of its line and y-th of its column.
+void sum_up(uint begin, uint end, uint x, uint y)
 {
     FOR(j, BLOCKS) {
         FOR(i, EDGE) {
@@ -93,8 +93,8 @@ void sum_up(uint groups, uint x, uint y)
 #endif
         }
     }
-    fetch(0);
-    for (uint g = 0; g < groups; g += DEPTH) {
+    fetch(begin);
+    for (uint g = begin; g < end; g += DEPTH) {
         fill();
         fetch(g + DEPTH);
         for (uint d = 0; d < DEPTH; d += 2) {

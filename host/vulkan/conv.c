@@ -98,7 +98,7 @@ static void copy_input(const struct qdot_op *op, const struct vk_place *a, size_
     };
     vk_op_barrier(op);
     vk_dispatch(op, VK_PACK_A, VK_SET_A, &arguments, sizeof(arguments),
-                vk_divide_up(copy->image_words / copy->lines, VK_LOCAL), images * copy->lines);
+                vk_divide_up(copy->image_words / copy->lines, VK_LOCAL), images * copy->lines, 1);
 }
 
 /* One invocation for each window and part, in as many lines of work-groups as the device needs. */
@@ -109,7 +109,7 @@ static void sum_windows(const struct qdot_op *op, const struct conv_arguments *a
     const size_t groups = vk_divide_up(sums, VK_LOCAL); /* at most 2^31 / 64 */
     vk_op_barrier(op);
     vk_dispatch(op, VK_SUMS_A, VK_SET_A, arguments, sizeof(*arguments), groups,
-                vk_divide_up(groups, vkd->limits.maxComputeWorkGroupCount[0]));
+                vk_divide_up(groups, vkd->limits.maxComputeWorkGroupCount[0]), 1);
 }
 
 static void multiply(const struct qdot_op *op, const struct vk_place *out, size_t begin,

@@ -22,6 +22,7 @@ struct gemm_arguments {
     uint32_t first_tile;
     uint32_t ldo;
     uint32_t store_n;
+    uint32_t slice;
 };
 _Static_assert(sizeof(struct gemm_arguments) <= VK_PUSH_BYTES, "the layout has room for them");
 
@@ -44,6 +45,7 @@ void vk_gemm_steps(struct qdot_op *op, struct vk_step_pipeline *steps)
     const struct qdot_problem *p = &op->p;
     const uint32_t mr = op->row->mr, nr = op->row->nr, group = op->row->kr / 4u;
     const uint32_t local = vk_local(op->device, op->row);
+    const bool sliced = impl->plan.slices > 1;
     /* Without a size of its own, a work-group is one tile of rows, whose words of A all its
      * invocations share; or four tiles, where there are too few columns for all of them. */
     const bool wide = local || p->n > 128 || p->m <= mr;
@@ -63,11 +65,14 @@ void vk_gemm_steps(struct qdot_op *op, struct vk_step_pipeline *steps)
     steps[VK_SUMS_B] = (struct vk_step_pipeline){
         VK_SHADER_SUMS, {VK_LOCAL, 1, nr, b_form, [CONSTANT_GROUP] = group}, p->b_at_run};
     steps[VK_FOLD] = (struct vk_step_pipeline){VK_SHADER_FOLD, {VK_LOCAL, 1}, p->b_at_run};
-    steps[VK_MULTIPLY] = (struct vk_step_pipeline){
-        row->shader,
-        {x, y, p->out_type, form_of(op->row->a_form, op->row->b_form), mr, row->depth},
-        true};
+    steps[VK_MULTIPLY] =
+        (struct vk_step_pipeline){row->shader,
+                                  {x, y, sliced ? OUT_PARTIAL : p->out_type,
+                                   form_of(op->row->a_form, op->row->b_form), mr, row->depth},
+                                  true};
     vk_coop_constants(op, steps[VK_MULTIPLY].constants);
+    steps[VK_REDUCE] =
+        (struct vk_step_pipeline){VK_SHADER_REDUCE, {VK_LOCAL, 1, p->out_type}, sliced};
 }
 
 /* An array by row into the terms. */
@@ -101,7 +106,7 @@ static void pack_a(const struct qdot_op *op, const struct vk_place *a, size_t m)
                                              .flip = qdot_flip(p->a_type, op->row->a_form) *
                                                      0x01010101u};
     vk_dispatch(op, VK_PACK_A, VK_SET_A, &arguments, sizeof(arguments),
-                vk_divide_up(words, VK_LOCAL), rows_pad);
+                vk_divide_up(words, VK_LOCAL), rows_pad, 1);
 }
 
 static void pack_b(const struct qdot_op *op, const struct vk_place *b)
@@ -120,7 +125,7 @@ static void pack_b(const struct qdot_op *op, const struct vk_place *b)
                                                      0x01010101u};
     vk_dispatch(op, VK_PACK_B, VK_SET_B, &arguments, sizeof(arguments),
                 t ? vk_divide_up(words, VK_LOCAL) : words,
-                t ? n_pad : vk_divide_up(n_pad, VK_LOCAL));
+                t ? n_pad : vk_divide_up(n_pad, VK_LOCAL), 1);
 }
 
 static void sums(const struct qdot_op *op, enum vk_step step, enum vk_set set, size_t rows,
@@ -129,7 +134,7 @@ static void sums(const struct qdot_op *op, enum vk_step step, enum vk_set set, s
     const struct sums_arguments arguments = {(uint32_t)rows, (uint32_t)row_words(op),
                                              (uint32_t)target};
     vk_op_barrier(op);
-    vk_dispatch(op, step, set, &arguments, sizeof(arguments), rows, 1);
+    vk_dispatch(op, step, set, &arguments, sizeof(arguments), rows, 1, 1);
 }
 
 static void fold(const struct qdot_op *op)
@@ -141,22 +146,35 @@ static void fold(const struct qdot_op *op)
         (uint32_t)(p->a_zero + qdot_shift(p->a_type, op->row->a_form))};
     vk_op_barrier(op);
     vk_dispatch(op, VK_FOLD, VK_SET_B, &arguments, sizeof(arguments), vk_divide_up(p->n, VK_LOCAL),
-                1);
+                1, 1);
 }
 
 static void multiply(const struct qdot_op *op, const struct vk_place *out, size_t m, size_t store_n)
 {
     const struct qdot_problem *p = &op->p;
+    const struct vk_plan *plan = &((const struct vk_op *)op->impl)->plan;
+    const size_t quads = vk_divide_up(p->n, 4);
     struct gemm_arguments arguments = {.output = vk_output_arguments(op),
                                        .m = (uint32_t)m,
                                        .n = (uint32_t)p->n,
                                        .k = (uint32_t)p->k,
                                        .groups = (uint32_t)op->packed.k_groups,
                                        .ldo = (uint32_t)out->ld,
-                                       .store_n = (uint32_t)store_n};
+                                       .store_n = (uint32_t)store_n,
+                                       .slice = (uint32_t)plan->slice};
     arguments.output.out_offset = (uint32_t)(out->offset / p->out_bytes);
-    vk_multiply(op, &arguments, sizeof(arguments), &arguments.first_tile,
-                vk_divide_up(m, op->row->mr), vk_divide_up(p->n, 4));
+    struct gemm_arguments parts = arguments;
+    if (plan->slices > 1) {
+        parts.output.with = parts.output.out_offset = 0;
+        parts.ldo = parts.store_n = (uint32_t)quads * 4;
+    }
+    vk_multiply(op, &parts, sizeof(parts), &parts.first_tile, vk_divide_up(m, op->row->mr), quads);
+    if (plan->slices == 1)
+        return;
+    arguments.groups = (uint32_t)plan->slices;
+    vk_op_barrier(op);
+    vk_dispatch(op, VK_REDUCE, VK_SET_REDUCE, &arguments, sizeof(arguments),
+                vk_divide_up(quads, VK_LOCAL), m, 1);
 }
 
 void vk_gemm_record(const struct qdot_op *op, const struct qdot_run *run, const struct vk_place *a,

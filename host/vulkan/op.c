@@ -22,6 +22,7 @@ static int make_pipelines(struct qdot_op *op, struct qdot_error *err)
     else
         vk_gemm_steps(op, steps);
     steps[VK_MULTIPLY].constants[CONSTANT_ROUNDING] = (uint32_t)op->p.rounding;
+    steps[VK_REDUCE].constants[CONSTANT_ROUNDING] = (uint32_t)op->p.rounding;
     for (size_t i = 0; i < VK_STEPS && status == QDOT_OK; i++)
         if (steps[i].needed)
             status = vk_pipeline(op->device, &steps[i], &impl->pipelines[i], err);
@@ -45,7 +46,7 @@ static int make_sets(struct qdot_op *op, struct qdot_error *err)
         return status;
     impl->pool = pool;
     const VkDescriptorSetLayout layouts[VK_SETS] = {vkd->set_layout, vkd->set_layout,
-                                                    vkd->set_layout};
+                                                    vkd->set_layout, vkd->set_layout};
     const VkDescriptorSetAllocateInfo info = {.sType =
                                                   VK_STRUCTURE_TYPE_DESCRIPTOR_SET_ALLOCATE_INFO,
                                               .descriptorPool = pool,
@@ -203,17 +204,19 @@ static void update_sets(const struct qdot_op *op, const struct vk_place *a,
     const struct vk_device *vkd = device_of(op);
     const struct vk_op *impl = op->impl;
     const VkDescriptorBufferInfo packed_a = whole(impl, VK_A), packed_b = whole(impl, VK_B);
-    const VkDescriptorBufferInfo terms = whole(impl, VK_TERMS);
+    const VkDescriptorBufferInfo terms = whole(impl, VK_TERMS), parts = whole(impl, VK_PARTS);
+    const bool sliced = impl->plan.slices > 1;
     /* Bindings that a shader does not have are given the terms. */
     const VkDescriptorBufferInfo windows[VK_SETS][VK_BINDINGS] = {
         [VK_SET_A] = {a->window, packed_a, terms, terms},
         [VK_SET_B] = {b->window, packed_b, terms, terms},
-        [VK_SET_MULTIPLY] = {packed_a, packed_b, terms, out->window},
+        [VK_SET_MULTIPLY] = {packed_a, packed_b, terms, sliced ? parts : out->window},
+        [VK_SET_REDUCE] = {parts, packed_b, terms, out->window},
     };
     VkWriteDescriptorSet writes[VK_SETS];
     uint32_t count = 0;
     for (size_t i = 0; i < VK_SETS; i++) {
-        if (i == VK_SET_B && !op->p.b_at_run)
+        if ((i == VK_SET_B && !op->p.b_at_run) || (i == VK_SET_REDUCE && !sliced))
             continue;
         writes[count++] =
             (VkWriteDescriptorSet){.sType = VK_STRUCTURE_TYPE_WRITE_DESCRIPTOR_SET,
@@ -231,7 +234,7 @@ static uint32_t at_most(size_t count, uint32_t limit)
 }
 
 void vk_dispatch(const struct qdot_op *op, enum vk_step step, enum vk_set set,
-                 const void *arguments, size_t bytes, size_t x, size_t y)
+                 const void *arguments, size_t bytes, size_t x, size_t y, size_t z)
 {
     const struct vk_device *vkd = device_of(op);
     const struct vk_op *impl = op->impl;
@@ -242,7 +245,8 @@ void vk_dispatch(const struct qdot_op *op, enum vk_step step, enum vk_set set,
                                     &impl->sets[set], 0, NULL);
     vkd->vk.vkCmdPushConstants(buffer, vkd->layout, VK_SHADER_STAGE_COMPUTE_BIT, 0, (uint32_t)bytes,
                                arguments);
-    vkd->vk.vkCmdDispatch(buffer, at_most(x, limits[0]), at_most(y, limits[1]), 1);
+    vkd->vk.vkCmdDispatch(buffer, at_most(x, limits[0]), at_most(y, limits[1]),
+                          at_most(z, limits[2]));
 }
 
 void vk_op_barrier(const struct qdot_op *op)
@@ -262,7 +266,8 @@ void vk_multiply(const struct qdot_op *op, void *arguments, size_t bytes, uint32
         *first_tile = (uint32_t)first;
         vk_op_barrier(op);
         vk_dispatch(op, VK_MULTIPLY, VK_SET_MULTIPLY, arguments, bytes,
-                    vk_divide_up(quads, impl->group_quads), vk_divide_up(count, impl->group_tiles));
+                    vk_divide_up(quads, impl->group_quads), vk_divide_up(count, impl->group_tiles),
+                    impl->plan.slices);
     }
 }
 

@@ -17,6 +17,7 @@ EMBEDDED(qdot_vk_gemv_dot);
 EMBEDDED(qdot_vk_pack);
 EMBEDDED(qdot_vk_sums);
 EMBEDDED(qdot_vk_fold);
+EMBEDDED(qdot_vk_reduce);
 EMBEDDED(qdot_vk_conv);
 EMBEDDED(qdot_vk_conv_int_dot);
 EMBEDDED(qdot_vk_conv_tiled);
@@ -56,6 +57,7 @@ VkShaderModuleCreateInfo vk_shader_code(enum vk_shader shader)
         CASE(VK_SHADER_PACK, qdot_vk_pack)
         CASE(VK_SHADER_SUMS, qdot_vk_sums)
         CASE(VK_SHADER_FOLD, qdot_vk_fold)
+        CASE(VK_SHADER_REDUCE, qdot_vk_reduce)
         CASE(VK_SHADER_CONV, qdot_vk_conv)
         CASE(VK_SHADER_CONV_INT_DOT, qdot_vk_conv_int_dot)
         CASE(VK_SHADER_CONV_TILED, qdot_vk_conv_tiled)

@@ -30,6 +30,19 @@ static bool tiles(const struct qdot_problem *p, size_t side, size_t least)
     return down >= least || across >= least || down * across >= least;
 }
 
+/* Where tiles are too few for that, k is cut into so many slices of at least SLICE. */
+#define ENOUGH_TILES ((size_t)64)
+#define SLICE ((size_t)512)
+static size_t slices(const struct qdot_problem *p, size_t mr, size_t nr)
+{
+    const size_t down = (p->m + mr - 1) / mr, across = (p->n + nr - 1) / nr, most = p->k / SLICE;
+    if (down >= ENOUGH_TILES || across >= ENOUGH_TILES || down * across >= ENOUGH_TILES ||
+        most <= 1)
+        return 1;
+    const size_t wanted = (ENOUGH_TILES + down * across - 1) / (down * across);
+    return wanted < most ? wanted : most;
+}
+
 static bool tiles_128(const struct qdot_problem *p)
 {
     return p->m > 64 && p->n > 64 && tiles(p, 128, 96);
@@ -37,7 +50,7 @@ static bool tiles_128(const struct qdot_problem *p)
 
 static bool tiles_64(const struct qdot_problem *p)
 {
-    return p->m > 32 && p->n > 32 && tiles(p, 64, 48);
+    return p->m > 32 && p->n > 32 && (tiles(p, 64, 48) || slices(p, 64, 64) > 1);
 }
 
 static bool tiles_32(const struct qdot_problem *p)
@@ -229,6 +242,13 @@ static bool gemm_plan(const struct qdot_row *row, const struct qdot_problem *p,
     plan->b_ld = p->b_transposed ? words : round_up(p->n, 4);
     plan->out_ld = p->out_bytes == 1 ? round_up(p->n, 4) : p->n;
 
+    /* Slices are whole fills of shared memory: 128 k are, of every row. */
+    if (((const struct vk_row *)row->impl)->depth > 0) {
+        const size_t each = round_up(vk_divide_up(p->k, slices(p, row->mr, row->nr)), 128);
+        plan->slices = vk_divide_up(p->k, each);
+        plan->slice = each / row->kr;
+        bytes[VK_PARTS] = plan->slices > 1 ? plan->slices * p->m * round_up(p->n, 4) * 4 : 0;
+    }
     bytes[VK_TERMS] = (plan->terms_ld * TERMS + p->m * ROW_ARRAYS) * 4;
     bytes[VK_ROWS_IN] = p->a_zero_per_row || p->row_scale ? p->m * 2 * 4 : 0;
     return qdot_mul_size(round_up(p->m, row->mr), k_pad, &bytes[VK_A]) &&
@@ -279,7 +299,7 @@ static bool conv_plan(const struct qdot_row *row, const struct qdot_problem *p,
 bool vk_plan(const struct qdot_row *row, const struct qdot_problem *p, struct vk_plan *plan,
              char *reason, size_t reason_bytes)
 {
-    *plan = (struct vk_plan){0};
+    *plan = (struct vk_plan){.slices = 1};
     if (p->m <= MAX_SIZE && p->n <= MAX_SIZE && p->k <= MAX_SIZE &&
         (p->op == QDOT_CONV ? conv_plan(row, p, plan) : gemm_plan(row, p, plan)))
         return true;
@@ -416,6 +436,7 @@ bool vk_fits(struct qdot_device *device, const struct qdot_row *row, const struc
         p && p->op == QDOT_CONV ? "the padded input" : "packed A",
         "packed B",
         "terms",
+        "sums of slices",
         "A",
         "B",
         "zero points and factors of rows",

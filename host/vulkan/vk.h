@@ -261,6 +261,7 @@ enum vk_shader {
     VK_SHADER_PACK,
     VK_SHADER_SUMS,
     VK_SHADER_FOLD,
+    VK_SHADER_REDUCE,
     VK_SHADER_CONV,
     VK_SHADER_CONV_INT_DOT,
     VK_SHADER_CONV_TILED,
@@ -321,6 +322,7 @@ enum vk_buffer {
     VK_A, /* packed; of a convolution the copy of its input (shaders/interface.glsl) */
     VK_B, /* packed */
     VK_TERMS,
+    VK_PARTS, /* sums of slices of k */
     VK_FIRST_HOST,
     VK_A_IN = VK_FIRST_HOST, /* operands of a run given as host memory */
     VK_B_IN,
@@ -331,6 +333,7 @@ enum vk_buffer {
 
 /* Arrays of VK_TERMS: shaders/interface.glsl. A convolution has one array by row for each part. */
 enum { TERM_BIAS, TERM_B_NEG, TERM_COL_SUM, TERM_SCALE, TERM_BIAS_F, TERM_BIAS_GIVEN, TERMS };
+#define OUT_PARTIAL 5 /* beside the values of enum qdot_type: shaders/output.glsl */
 enum { FORM_SS, FORM_US, FORM_UU };
 enum { ROW_SUM, ROW_A_ZERO, ROW_SCALE, ROW_ARRAYS };
 
@@ -347,6 +350,7 @@ struct vk_plan {
     size_t terms_ld, rows_ld;  /* entries of an array by column, by row */
     size_t a_ld, b_ld, out_ld; /* in VK_A_IN, VK_B_IN, VK_OUT */
     struct vk_copy copy;
+    size_t slices, slice; /* of k, where tiles are few: how many, groups of k in each */
     size_t bytes[VK_BUFFERS];
 };
 
@@ -368,8 +372,17 @@ void vk_coop_constants(const struct qdot_op *op, uint32_t *constants);
 #define VK_LOCAL 64 /* invocations of every work-group */
 
 /* Pipelines of an op; PACK_A and SUMS_A make the copy of a convolution and the sums over it. */
-enum vk_step { VK_PACK_A, VK_PACK_B, VK_SUMS_A, VK_SUMS_B, VK_FOLD, VK_MULTIPLY, VK_STEPS };
-enum vk_set { VK_SET_A, VK_SET_B, VK_SET_MULTIPLY, VK_SETS };
+enum vk_step {
+    VK_PACK_A,
+    VK_PACK_B,
+    VK_SUMS_A,
+    VK_SUMS_B,
+    VK_FOLD,
+    VK_MULTIPLY,
+    VK_REDUCE,
+    VK_STEPS
+};
+enum vk_set { VK_SET_A, VK_SET_B, VK_SET_MULTIPLY, VK_SET_REDUCE, VK_SETS };
 
 struct vk_op {
     struct vk_plan plan;
@@ -414,7 +427,7 @@ uint8_t *vk_mapped(const struct qdot_op *op, enum vk_buffer buffer);
 void vk_op_barrier(const struct qdot_op *op);
 /* Work-groups beyond the device's limit are left out: shaders or callers go on from there. */
 void vk_dispatch(const struct qdot_op *op, enum vk_step step, enum vk_set set,
-                 const void *arguments, size_t bytes, size_t x, size_t y);
+                 const void *arguments, size_t bytes, size_t x, size_t y, size_t z);
 /* The first tile of rows of each dispatch of VK_MULTIPLY is written to *first_tile, which is among
  * the arguments; quads are 4 columns. */
 void vk_multiply(const struct qdot_op *op, void *arguments, size_t bytes, uint32_t *first_tile,
