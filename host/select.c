@@ -84,19 +84,41 @@ static int row_info(struct qdot_device *device, const struct qdot_row *row,
     return QDOT_OK;
 }
 
+/* The index-th row and its device; NULL past the last. */
+static const struct qdot_row *find_row(struct qdot_device *device, size_t index,
+                                       struct qdot_device **owner)
+{
+    for (size_t i = 0; (*owner = qdot_device_child(device, i)) != NULL; i++) {
+        if (index < (*owner)->backend->row_count)
+            return &(*owner)->backend->rows[index];
+        index -= (*owner)->backend->row_count;
+    }
+    return NULL;
+}
+
 int qdot_device_row(struct qdot_device *device, size_t index, struct qdot_row_info *info,
                     struct qdot_error *err)
 {
+    struct qdot_device *owner;
     if (!device || !info)
         return qdot_fail(err, QDOT_INVALID, "%s: expected a pointer, got NULL",
                          device ? "info" : "device");
-    struct qdot_device *child;
-    for (size_t i = 0; (child = qdot_device_child(device, i)) != NULL; i++) {
-        if (index < child->backend->row_count)
-            return row_info(child, &child->backend->rows[index], info);
-        index -= child->backend->row_count;
-    }
-    return QDOT_END;
+    const struct qdot_row *row = find_row(device, index, &owner);
+    return row ? row_info(owner, row, info) : QDOT_END;
+}
+
+int qdot_device_row_name(struct qdot_device *device, size_t index, char name[64],
+                         struct qdot_error *err)
+{
+    struct qdot_device *owner;
+    if (!device || !name)
+        return qdot_fail(err, QDOT_INVALID, "%s: expected a pointer, got NULL",
+                         device ? "name" : "device");
+    const struct qdot_row *row = find_row(device, index, &owner);
+    if (!row)
+        return QDOT_END;
+    snprintf(name, 64, "%s/%s", owner->backend->name, row->name);
+    return QDOT_OK;
 }
 
 /* ---- measurement ----------------------------------------------------------------------------- */

@@ -282,6 +282,9 @@ QDOT_API int qdot_device_info(const struct qdot_device *device, struct qdot_devi
  * self-test, which on a GPU compiles it. On "auto" the children's rows follow one another. */
 QDOT_API int qdot_device_row(struct qdot_device *device, size_t index, struct qdot_row_info *info,
                              struct qdot_error *err);
+/* Only its name, as in row_info, and no self-test. */
+QDOT_API int qdot_device_row_name(struct qdot_device *device, size_t index, char name[64],
+                                  struct qdot_error *err);
 
 /* Every candidate for this op with its time or the reason it was refused; measures as
  * qdot_op_create would. Stores at most 'capacity', sets *count to how many there are. */

@@ -64,7 +64,8 @@ static int child_main(const struct options *o)
     if (strcmp(o->child, "devices") == 0)
         return conform_child_devices(CONFORM_FD);
     if (strcmp(o->child, "rows") == 0 && o->device)
-        return conform_child_rows(o->device, o->from ? strtoul(o->from, NULL, 10) : 0, CONFORM_FD);
+        return conform_child_rows(o->device, o->kernel, o->from ? strtoul(o->from, NULL, 10) : 0,
+                                  CONFORM_FD);
     if (strcmp(o->child, "cases") == 0 && o->device && o->kernel && o->geometry.mr)
         return conform_child_cases(&child);
     return options_usage("--child", o->child, "nothing: it is for conform's own use");
@@ -183,6 +184,10 @@ static void find_rows(struct session *s, const struct device *d)
         arguments_add(&a, "%s", d->name);
         arguments_add(&a, "--from");
         arguments_add(&a, "%zu", from);
+        if (s->options.kernel) {
+            arguments_add(&a, "--kernel");
+            arguments_add(&a, "%s", s->options.kernel);
+        }
         s->next = SIZE_MAX;
         enum process_end end = process_run(&a, process_now() + (double)s->options.timeout, take_row,
                                            s, reason, sizeof(reason));

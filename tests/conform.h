@@ -220,7 +220,7 @@ struct child_options {
  *   end                                          nothing is missing
  */
 int conform_child_devices(int fd);
-int conform_child_rows(const char *device, size_t from, int fd);
+int conform_child_rows(const char *device, const char *kernel, size_t from, int fd);
 int conform_child_cases(const struct child_options *options);
 bool group_selected(const char *list, const char *name);
 

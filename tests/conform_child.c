@@ -1,4 +1,5 @@
 /* Inside a child process: whatever may crash or hang, with a line written before each step. */
+#include <fnmatch.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -117,7 +118,7 @@ static int open_device(const char *name, size_t threads, bool tasks, struct qdot
     return qdot_open(&desc, device, &err) ? complain("qdot_open", &err) : 0;
 }
 
-int conform_child_rows(const char *name, size_t from, int fd)
+int conform_child_rows(const char *name, const char *kernel, size_t from, int fd)
 {
     struct qdot_device *device = NULL;
     struct qdot_error err = {0};
@@ -126,7 +127,11 @@ int conform_child_rows(const char *name, size_t from, int fd)
     for (size_t i = from;; i++) {
         struct qdot_row_info info = {.size = sizeof(info)};
         line(fd, "begin\t%zu", i);
-        int status = qdot_device_row(device, i, &info, &err);
+        int status = qdot_device_row_name(device, i, info.name, &err);
+        if (status == QDOT_OK && kernel && fnmatch(kernel, info.name, 0) != 0)
+            continue; /* its self-test may take a while */
+        if (status == QDOT_OK)
+            status = qdot_device_row(device, i, &info, &err);
         if (status == QDOT_END)
             break;
         if (status) {

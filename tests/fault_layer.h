@@ -26,7 +26,7 @@ enum fault_kind {
     FAULT_LOSE,    /* it, and all after it */
     FAULT_HANG,    /* the n-th call does not return */
     FAULT_CORRUPT, /* of the n-th result that comes back one bit is wrong */
-    FAULT_DROP     /* the n-th launch of a kernel does nothing, and says that it did */
+    FAULT_DROP /* the n-th launch of a kernel and all after it do nothing, and say that they did */
 };
 
 /* Counts from 1 again, with nothing to go wrong until then. */

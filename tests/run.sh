@@ -96,6 +96,8 @@ step threads 400 thread_sanitizer
 step small-device 60 small_device
 step oclgrind 300 oclgrind_races
 step validation 300 validation
+step faults 300 driver_faults
+step fuzz 600 fuzz
 step consumer 120 consumer
 step bench 120 bench_smoke
 step mutants 900 mutants

@@ -275,6 +275,43 @@ consumer() {
     echo "3 passed, 0 failed, 0 skipped"
 }
 
+# Driver calls that fail, hang, lie and answer wrongly. QDOT_FAULTS=--every: each call, for minutes.
+driver_faults() {
+    sh "$source/tests/faults.sh" "$build"
+}
+
+# QDOT_FUZZ_SECONDS for each target.
+fuzz() {
+    command -v clang >/dev/null || {
+        echo "skip: no clang"
+        echo "0 passed, 0 failed, 1 skipped"
+        return 0
+    }
+    to=$build-fuzz passed=0 failed=0
+    targets="op packed npy cache cli"
+    # shellcheck disable=SC2046,SC2086 # words
+    CC=clang configure "$to" -DCMAKE_BUILD_TYPE=RelWithDebInfo -DQDOT_SANITIZE=address,undefined \
+        -DQDOT_FUZZ=ON -DQDOT_OPENCL=OFF -DQDOT_VULKAN=OFF -DQDOT_TESTS=OFF &&
+        cmake --build "$to" -j "$jobs" --target $(printf 'fuzz_%s ' $targets) || return 1
+    export ASAN_OPTIONS=allocator_may_return_null=1:max_allocation_size_mb=512
+    for name in $targets; do
+        words=$source/tests/fuzz_words/$name
+        mkdir -p "$to/corpus/$name" "$to/findings"
+        if "$to/fuzz_$name" -max_total_time="${QDOT_FUZZ_SECONDS:-20}" -timeout=60 -max_len=512 \
+            -close_fd_mask=3 -malloc_limit_mb=100000000 -artifact_prefix="$to/findings/$name-" \
+            $([ -f "$words" ] && echo "-dict=$words") "$to/corpus/$name" >"$to/$name.log" 2>&1; then
+            passed=$((passed + 1))
+            grep '^Done' "$to/$name.log" | sed "s/^/fuzz_$name: /"
+        else
+            failed=$((failed + 1))
+            echo "FAIL fuzz_$name: see $to/$name.log, the input is in $to/findings"
+            grep -v -E 'NEW|REDUCE|pulse' "$to/$name.log" | tail -n 25
+        fi
+    done
+    echo "$passed passed, $failed failed, 0 skipped"
+    [ "$failed" -eq 0 ]
+}
+
 bench_smoke() {
     "$build/qdot" bench --device cpu --suite smoke,small,tiny --min-time 0.01 --peer all --setup \
         --cache-percent 100,50 --json "$build/bench.json" &&

@@ -1,0 +1,124 @@
+#!/bin/sh
+# Drivers that fail (tests/faults.c), and what 'qdot conform' makes of drivers that answer wrongly,
+# hang, go away or lie about their limits (tests/fault_layer.h).
+# usage: faults.sh BUILD; QDOT_FAULTS=--every: each call fails, not one of each place.
+# Prints a line a check and "N passed, N failed, N skipped".
+set -u
+build=$1
+tmp=$(mktemp -d) || exit 2
+trap 'rm -rf "$tmp"' EXIT
+passed=0 failed=0 skipped=0
+layer=$build/fault_layer/libvulkan.so.1
+if ! [ -f "$layer" ]; then
+    echo "skip: no fault layer: it needs the headers of OpenCL and Vulkan, and libvulkan.so"
+    echo "0 passed, 0 failed, 1 skipped"
+    exit 0
+fi
+
+bad() {
+    echo "FAIL $*"
+    failed=$((failed + 1))
+}
+
+# ---- every call fails once -----------------------------------------------------------------------
+
+every_call() { # every_call DEVICE
+    # shellcheck disable=SC2086 # words, or none
+    "$build/faults" "$1" ${QDOT_FAULTS:-} >"$tmp/$1" 2>&1
+    echo $? >"$tmp/$1.status"
+}
+count_calls() {
+    grep -v ' skipped$' "$tmp/$1"
+    counts=$(tail -n 1 "$tmp/$1" | sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed, 0 skipped$/\1 \2/p')
+    # shellcheck disable=SC2086 # two words
+    set -- "$1" ${counts:-0 1}
+    passed=$((passed + $2)) failed=$((failed + $3))
+    [ "$(cat "$tmp/$1.status")" -eq 0 ] || [ "$3" -gt 0 ] || bad "faults $1 left with a failure"
+}
+
+# ---- what conform says ---------------------------------------------------------------------------
+
+# says WHAT STATUS PATTERN DEVICE KERNEL [VARIABLE...]: exit status and a line of the output
+says() {
+    what=$1 status=$2 pattern=$3 device=$4 kernel=$5
+    shift 5
+    env "$@" LD_PRELOAD="$layer" "$build/qdot" conform --device "$device" --kernel "$kernel" \
+        --require "$kernel" --group edge,buffers --cases 4 --timeout "${limit:-60}" \
+        >"$tmp/out" 2>"$tmp/err"
+    got=$?
+    if [ $got -eq "$status" ] && grep -q -E "$pattern" "$tmp/out"; then
+        echo "ok   $device: $what"
+        passed=$((passed + 1))
+    else
+        bad "$device: $what: exit status $got, expected $status and '$pattern'"
+        head -n 6 "$tmp/out" "$tmp/err"
+    fi
+}
+right='^[1-9][0-9]* passed, 0 failed'
+
+# conform opens devices and tests rows in the same children as cases: early faults meet the self-test
+check_device() { # check_device DEVICE KERNEL
+    says 'nothing planted' 0 "$right" "$1" "$2" QDOT_FAULT_LIES=
+    says 'a result with a wrong bit' 1 "^fail .*$2 .*a wrong value at run" "$1" "$2" QDOT_FAULT="corrupt:$3"
+    says 'a kernel that does not run' 1 "^fail .*$2 .*a wrong value at run|self-test: .* expected" "$1" "$2" \
+        QDOT_FAULT="drop:$4"
+    says 'a device that is lost' 1 "^(fail|not_run) .*$2 " "$1" "$2" QDOT_FAULT="lose:$5:$6"
+    limit=3 says 'a call that hangs' 1 '^timeout ' "$1" "$2" QDOT_FAULT="hang:$5"
+}
+
+limits_of_opencl() {
+    says 'small work-groups' 0 "$right" opencl:0 'opencl/gemm_8x16k4' QDOT_FAULT_LIES=group=4,item=2
+    says 'work-groups smaller than a row needs' 1 'needs work-groups of' opencl:0 'opencl/gemm_64x64k4' \
+        QDOT_FAULT_LIES=group=64
+    says 'kernels with smaller work-groups than the device' 1 'in work-groups of' opencl:0 \
+        'opencl/gemm_64x64k4' QDOT_FAULT_LIES=kernel_group=64
+    says 'little memory' 1 'allocates at most' opencl:0 'opencl/gemm_8x16k4' QDOT_FAULT_LIES=alloc=2000
+    says 'flushed subnormals' 0 "$right" opencl:0 'opencl/gemm_8x16k4' QDOT_FAULT_LIES=floats=6
+    says 'an extension that is not there' 1 'self-test: clBuildProgram' opencl:0 \
+        'opencl/gemm_8x16k4_khrdot' QDOT_FAULT_LIES=extension=cl_khr_integer_dot_product,dot=3
+    says 'one that is listed, and answers no question' 1 'needs khr_dot' opencl:0 \
+        'opencl/gemm_8x16k4_khrdot' QDOT_FAULT_LIES=extension=cl_khr_integer_dot_product,dot=0
+}
+
+limits_of_vulkan() {
+    says 'memory that must be flushed and invalidated' 0 "$right" vulkan:0 'vulkan/gemm_8x16k4' \
+        QDOT_FAULT_LIES=shadow=1
+    says 'few work-groups a dispatch' 0 "$right" vulkan:0 'vulkan/gemm_8x16k4' QDOT_FAULT_LIES=groups_down=1
+    says 'the same of a convolution' 0 "$right" vulkan:0 'vulkan/conv_8x16k4' QDOT_FAULT_LIES=groups_down=1
+    says 'buffers that begin every 256 bytes' 0 "$right" vulkan:0 'vulkan/gemm_8x16k4' QDOT_FAULT_LIES=align=256
+    says 'little shared memory' 1 'bytes of shared memory, the device has 1024' vulkan:0 \
+        'vulkan/gemm_64x64k64_float' QDOT_FAULT_LIES=shared=1024
+    says 'small work-groups' 1 'a work-group of .* the device has at most 32' vulkan:0 \
+        'vulkan/gemm_64x64k64_float' QDOT_FAULT_LIES=invocations=32
+    says 'little memory' 1 'the device allocates at most 4096' vulkan:0 'vulkan/gemm_8x16k4' \
+        QDOT_FAULT_LIES=alloc=4096
+    says 'buffers of which shaders see little' 1 'a shader sees at most 256' vulkan:0 'vulkan/gemm_8x16k4' \
+        QDOT_FAULT_LIES=range=256
+    says 'a dot product that is not there' 1 'needs int_dot' vulkan:0 'vulkan/gemm_8x16k4_dot' \
+        QDOT_FAULT_LIES=dot=0
+}
+
+"$build/qdot" conform --list >"$tmp/list"
+have() {
+    grep -q "^row  *$1 .*admitted" "$tmp/list" && return 0
+    echo "skip: no $1"
+    skipped=$((skipped + 1))
+    return 1
+}
+have opencl:0 && opencl=yes || opencl=no
+have vulkan:0 && vulkan=yes || vulkan=no
+[ $opencl = no ] || every_call opencl:0 &
+[ $vulkan = no ] || every_call vulkan:0 &
+wait
+if [ $opencl = yes ]; then
+    count_calls opencl:0
+    check_device opencl:0 'opencl/gemm_8x16k4' 4 9 400 -36
+    limits_of_opencl
+fi
+if [ $vulkan = yes ]; then
+    count_calls vulkan:0
+    check_device vulkan:0 'vulkan/gemm_8x16k4' 23 12 150 -4
+    limits_of_vulkan
+fi
+echo "$passed passed, $failed failed, $skipped skipped"
+[ "$failed" -eq 0 ] && [ $((passed + skipped)) -gt 0 ]
