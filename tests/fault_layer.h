@@ -25,8 +25,8 @@ enum fault_kind {
     FAULT_FAIL,    /* the n-th call returns the code and does nothing */
     FAULT_LOSE,    /* it, and all after it */
     FAULT_HANG,    /* the n-th call does not return */
-    FAULT_CORRUPT, /* of the n-th result that comes back one bit is wrong */
-    FAULT_DROP /* the n-th launch of a kernel and all after it do nothing, and say that they did */
+    FAULT_CORRUPT, /* from the n-th on a bit is wrong in each result that comes back */
+    FAULT_DROP     /* from the n-th on no kernel runs, and each launch says that it did */
 };
 
 /* Counts from 1 again, with nothing to go wrong until then. */
