@@ -20,6 +20,23 @@ bad() {
     failed=$((failed + 1))
 }
 
+# ---- is every function there? --------------------------------------------------------------------
+
+# Those of Vulkan that return nothing cannot fail.
+here=$(dirname "$0")
+void='vkGet(Physical|Device|Buffer).*|vkCmd.*|vkUpdateDescriptorSets'
+missing=$(sed -n 's/^ *X(\(\(cl\|vk\)[A-Za-z]*\)).*/\1/p' "$here/../host/opencl/opencl.h" "$here/../host/vulkan/vk.h" |
+    grep -v -x -E "$void" | while read -r name; do
+    kind=${name#vkCreate} kind=${kind#vkDestroy}
+    grep -q -E "\($name[,)]|MAKER\($kind," "$here"/fault_opencl.c "$here"/fault_vulkan.c || echo "$name"
+done)
+if [ -z "$missing" ]; then
+    echo "ok   each function that the library calls is in the layer"
+    passed=$((passed + 1))
+else
+    bad "not in the layer:" $missing
+fi
+
 # ---- every call fails once -----------------------------------------------------------------------
 
 every_call() { # every_call DEVICE

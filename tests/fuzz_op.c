@@ -128,6 +128,35 @@ static void take_conv(struct input *in, struct qdot_conv *c)
         c->width = c->pad_left = SIZE_MAX - take(b, 2);
 }
 
+static bool is_q31(enum qdot_rounding rounding)
+{
+    return rounding == QDOT_ROUND_Q31_DOUBLE_AWAY || rounding == QDOT_ROUND_Q31_DOUBLE_UP ||
+           rounding == QDOT_ROUND_Q31_SINGLE_UP;
+}
+
+/* Of narrow outputs: instead of scales the Q31 roundings take multipliers and shifts. */
+static void take_rounding(struct input *in, size_t n)
+{
+    struct qdot_op_desc *d = &in->d;
+    const bool narrow = d->out_type == QDOT_U8 || d->out_type == QDOT_S8;
+    if (narrow || take(&in->from, 1) == 3)
+        d->rounding = (enum qdot_rounding)(take(&in->from, 1) % 7);
+    if (!is_q31(d->rounding) || take(&in->from, 1) == 3)
+        return;
+    d->scale_count = take(&in->from, 1) == 3;
+    d->multiplier_count = count_of(in, n);
+    int32_t *multipliers = keep(in, d->multiplier_count * 4);
+    int32_t *shifts = keep(in, d->multiplier_count * 4);
+    for (size_t i = 0; i < d->multiplier_count; i++) {
+        const uint32_t bits = take(&in->from, 2);
+        multipliers[i] =
+            bits == 7 ? (int32_t)take(&in->from, 4) : (int32_t)(0x40000000 | bits << 14);
+        shifts[i] = (int32_t)(bits % 50) - 31 + (bits == 9 ? 99 : 0);
+    }
+    d->multiplier = d->multiplier_count ? multipliers : NULL;
+    d->shift = d->multiplier_count ? shifts : NULL;
+}
+
 static void take_desc(struct input *in)
 {
     struct bytes *b = &in->from;
@@ -171,6 +200,7 @@ static void take_desc(struct input *in)
         d->out_type >= QDOT_F32 || d->out_type == QDOT_U8 || d->out_type == QDOT_S8;
     if (floating || take(b, 1) == 3)
         d->scale_count = count_of(in, n);
+    take_rounding(in, n);
     float *scales = d->scale_count ? keep(in, d->scale_count * 4) : NULL;
     for (size_t i = 0; i < d->scale_count; i++)
         scales[i] = scale_of(in);
@@ -215,6 +245,10 @@ static struct ref_problem reference_of(const struct qdot_op_desc *d, struct qdot
                             .scale = d->scale,
                             .scale_count = d->scale_count,
                             .bias_f = d->bias_f,
+                            .rounding = d->rounding,
+                            .multiplier = d->multiplier,
+                            .shift = d->shift,
+                            .multiplier_count = d->multiplier_count,
                             .out_zero = d->out_zero,
                             .clamp_lo = d->clamp_lo,
                             .clamp_hi = d->clamp_hi};

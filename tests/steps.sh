@@ -280,17 +280,27 @@ driver_faults() {
     sh "$source/tests/faults.sh" "$build"
 }
 
+# The newest clang that has libFuzzer.
+find_fuzzer() {
+    for compiler in clang clang-19 clang-15; do
+        echo 'int LLVMFuzzerTestOneInput(const char *d, long n) { return d && n < 0; }' |
+            "$compiler" -x c - -fsanitize=fuzzer,address -o "$build/fuzzer" 2>"$build/fuzzer.err" &&
+            return 0
+    done
+    return 1
+}
+
 # QDOT_FUZZ_SECONDS for each target.
 fuzz() {
-    command -v clang >/dev/null || {
-        echo "skip: no clang"
+    find_fuzzer || {
+        echo "skip: no clang with libFuzzer"
         echo "0 passed, 0 failed, 1 skipped"
         return 0
     }
     to=$build-fuzz passed=0 failed=0
     targets="op packed npy cache cli"
     # shellcheck disable=SC2046,SC2086 # words
-    CC=clang configure "$to" -DCMAKE_BUILD_TYPE=RelWithDebInfo -DQDOT_SANITIZE=address,undefined \
+    CC=$compiler configure "$to" -DCMAKE_BUILD_TYPE=RelWithDebInfo -DQDOT_SANITIZE=address,undefined \
         -DQDOT_FUZZ=ON -DQDOT_OPENCL=OFF -DQDOT_VULKAN=OFF -DQDOT_TESTS=OFF &&
         cmake --build "$to" -j "$jobs" --target $(printf 'fuzz_%s ' $targets) || return 1
     export ASAN_OPTIONS=allocator_may_return_null=1:max_allocation_size_mb=512
