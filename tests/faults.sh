@@ -28,13 +28,13 @@ void='vkGet(Physical|Device|Buffer).*|vkCmd.*|vkUpdateDescriptorSets'
 missing=$(sed -n 's/^ *X(\(\(cl\|vk\)[A-Za-z]*\)).*/\1/p' "$here/../host/opencl/opencl.h" "$here/../host/vulkan/vk.h" |
     grep -v -x -E "$void" | while read -r name; do
     kind=${name#vkCreate} kind=${kind#vkDestroy}
-    grep -q -E "\($name[,)]|MAKER\($kind," "$here"/fault_opencl.c "$here"/fault_vulkan.c || echo "$name"
+    grep -q -E "\(${name}[,)]|MAKER\(${kind}," "$here"/fault_opencl.c "$here"/fault_vulkan.c || echo "$name"
 done)
 if [ -z "$missing" ]; then
     echo "ok   each function that the library calls is in the layer"
     passed=$((passed + 1))
 else
-    bad "not in the layer:" $missing
+    bad "not in the layer: $missing"
 fi
 
 # ---- every call fails once -----------------------------------------------------------------------
@@ -124,8 +124,8 @@ have() {
 }
 have opencl:0 && opencl=yes || opencl=no
 have vulkan:0 && vulkan=yes || vulkan=no
-[ $opencl = no ] || every_call opencl:0 &
-[ $vulkan = no ] || every_call vulkan:0 &
+[ "$opencl" = no ] || every_call opencl:0 &
+[ "$vulkan" = no ] || every_call vulkan:0 &
 wait
 if [ $opencl = yes ]; then
     count_calls opencl:0
