@@ -1,24 +1,17 @@
 /* qdot bench: throughput on every device, each result verified before it is timed. */
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "options.h"
+#include "request.h"
 #include "rounding.h"
-#include "runner.h"
-#include "save.h"
-
-#define DEFAULT_SUITES \
-    "resnet50,mobilenet_v2,mobilenet_v1,efficientnet_lite0,yolov8n,bert_base,llama2_7b"
-
-enum { MAX_DEVICES = 64, MAX_THREADS = 16, MAX_SHAPES = 256 };
 
 struct options {
     const char *suite, *shape, *conv, *types, *out, *rounding, *threads, *caches, *device, *kernel,
-        *peer, *json, *csv;
+        *tuning, *peer, *json, *csv;
     double min_time, budget;
     int64_t repeat;
-    bool all_rows, setup, b_at_run;
+    bool all_rows, untuned, setup, b_at_run;
 };
 
 #define AT(field) offsetof(struct options, field)
@@ -54,6 +47,10 @@ static const struct opt options[] = {
      "Only this row, as 'qdot devices' prints it, on the devices that have it. Default: the\n"
      "dispatcher's row for each shape and device."},
     {"--all-rows", NULL, OPT_FLAG, AT(all_rows), 0, 0, "Every row that is admitted."},
+    {"--tuning", "FILE", OPT_TEXT, AT(tuning), 0, 0,
+     "Times and overrides, as 'qdot tune' writes them, for the dispatcher's choice."},
+    {"--untuned", NULL, OPT_FLAG, AT(untuned), 0, 0,
+     "With --tuning: also the dispatcher's row without it, in turns with the other."},
     {"--peer", "P[,P]|all", OPT_TEXT, AT(peer), 0, 0,
      "Other libraries on the same layers and devices: clblast (float, OpenCL; products and 1x1\n"
      "convolutions, s32), onednn (CPU; products and convolutions; s32, u8, s8), onnxruntime (CPU;\n"
@@ -72,7 +69,9 @@ static const struct opt options[] = {
      "outputs; of peers, oneDNN's gemm call."},
     {"--setup", NULL, OPT_FLAG, AT(setup), 0, 0,
      "Also the least times of: creating the op from B, from B as [n,k], from packed B; its first\n"
-     "run. And the packed bytes, as a multiple of B's. Of a peer, what its first time took."},
+     "run. And the packed bytes, as a multiple of B's. Of a peer, what its first time took. Once\n"
+     "for each OpenCL and Vulkan row: creation by a device just opened, compiling it, and again\n"
+     "with what the cache then has."},
     {"--json", "FILE", OPT_TEXT, AT(json), 0, 0, "Write Google Benchmark's JSON."},
     {"--csv", "FILE", OPT_TEXT, AT(csv), 0, 0, "Write the lines as CSV."},
     {0},
@@ -122,144 +121,6 @@ static const struct opt_page page = {
     "qdot bench --suite llama2_7b --types s8s8 --out s32,s8 --json llama.json",
 };
 
-/* What the options amount to, with the memory behind the plan. */
-struct request {
-    struct bench_plan plan;
-    struct bench_net custom;
-    struct bench_layer shapes[MAX_SHAPES];
-    char shape_names[MAX_SHAPES][SHAPE_TEXT];
-    struct qdot_device_info devices[MAX_DEVICES];
-    size_t device_count;
-    size_t threads[MAX_THREADS];
-    size_t thread_count;
-};
-
-/* The next item of a list separated by commas, into 'item'; false at its end. */
-static bool next_item(const char **list, char *item, size_t bytes)
-{
-    if (!*list)
-        return false;
-    const size_t length = strcspn(*list, ",");
-    snprintf(item, bytes, "%.*s", (int)(length < bytes ? length : bytes - 1), *list);
-    *list = (*list)[length] ? *list + length + 1 : NULL;
-    return true;
-}
-
-static int unknown_suite(const char *item)
-{
-    char names[512] = "";
-    for (size_t i = 0, at = 0; i < bench_net_count && at < sizeof(names); i++)
-        if (i == 0 || strcmp(bench_nets[i].suite, bench_nets[i - 1].suite) != 0)
-            at += (size_t)snprintf(names + at, sizeof(names) - at, "%s%s", at ? ", " : "",
-                                   bench_nets[i].suite);
-    return opt_error("bench", "--suite %s: expected one of %s, or a network or class of theirs",
-                     item, names);
-}
-
-static int parse_suites(const struct options *o, struct request *r)
-{
-    const char *list = o->suite ? o->suite : o->shape || o->conv ? NULL : DEFAULT_SUITES;
-    char item[64];
-    while (next_item(&list, item, sizeof(item))) {
-        bool found = false;
-        for (size_t i = 0; i < bench_net_count; i++) {
-            if (strcmp(bench_nets[i].suite, item) != 0 && strcmp(bench_nets[i].name, item) != 0)
-                continue;
-            found = true;
-            if (r->plan.net_count == PLAN_NETS)
-                return opt_error("bench", "--suite: more than %d networks", PLAN_NETS);
-            r->plan.nets[r->plan.net_count++] = &bench_nets[i];
-        }
-        if (!found)
-            return unknown_suite(item);
-    }
-    return EXIT_OK;
-}
-
-static int add_shape(struct request *r, const char *option, const char *item, struct shape *shape)
-{
-    const size_t i = r->custom.count;
-    char reason[256];
-    if (!shape_complete(shape, reason, sizeof(reason)))
-        return opt_error("bench", "%s %s: %s", option, item, reason);
-    if (i == MAX_SHAPES)
-        return opt_error("bench", "--shape, --conv: more than %d", MAX_SHAPES);
-    snprintf(r->shape_names[i], sizeof(r->shape_names[i]), "%s", item);
-    r->shapes[i] = (struct bench_layer){.name = r->shape_names[i], .count = 1, .shape = *shape};
-    r->custom.count++;
-    return EXIT_OK;
-}
-
-static int parse_shapes(const struct options *o, struct request *r)
-{
-    const char *list = o->shape;
-    char item[SHAPE_TEXT];
-    int status = EXIT_OK;
-    while (status == EXIT_OK && next_item(&list, item, sizeof(item))) {
-        struct shape shape = {.kind = QDOT_GEMM};
-        size_t mnk[3];
-        if (!opt_shape(item, mnk))
-            return opt_error("bench", "--shape %s: expected MxNxK, each at least 1", item);
-        shape.m = mnk[0];
-        shape.n = mnk[1];
-        shape.k = mnk[2];
-        status = add_shape(r, "--shape", item, &shape);
-    }
-    list = o->conv;
-    while (status == EXIT_OK && next_item(&list, item, sizeof(item))) {
-        struct shape shape;
-        if (!shape_parse_conv(item, &shape))
-            return opt_error("bench",
-                             "--conv %s: expected BxHxWxC OxKHxKW and perhaps s, p, d, g, as in "
-                             "\"1x56x56x64 64x3x3 s1 p1 g1\"",
-                             item);
-        status = add_shape(r, "--conv", item, &shape);
-    }
-    if (status != EXIT_OK)
-        return status;
-    if (r->custom.count) {
-        r->custom.suite = r->custom.name = "shape";
-        r->custom.layers = r->shapes;
-        if (r->plan.net_count == PLAN_NETS)
-            return opt_error("bench", "--suite: more than %d networks", PLAN_NETS - 1);
-        r->plan.nets[r->plan.net_count++] = &r->custom;
-    }
-    return EXIT_OK;
-}
-
-static int parse_types(const struct options *o, struct bench_plan *plan)
-{
-    static const struct {
-        const char *name;
-        enum qdot_type a, b;
-    } pairs[] = {{"u8s8", QDOT_U8, QDOT_S8},
-                 {"s8s8", QDOT_S8, QDOT_S8},
-                 {"u8u8", QDOT_U8, QDOT_U8},
-                 {"s8u8", QDOT_S8, QDOT_U8}};
-    static const enum qdot_type outs[] = {QDOT_S32, QDOT_S8, QDOT_U8, QDOT_F32};
-    const char *list = o->types;
-    char item[32];
-    while (next_item(&list, item, sizeof(item))) {
-        size_t i = 0;
-        while (i < 4 && strcmp(pairs[i].name, item) != 0)
-            i++;
-        if (i == 4 || plan->type_count == PLAN_TYPES)
-            return opt_error("bench", "--types %s: expected u8s8, s8s8, u8u8 or s8u8", item);
-        plan->types[plan->type_count][0] = pairs[i].a;
-        plan->types[plan->type_count++][1] = pairs[i].b;
-    }
-    list = o->out;
-    while (next_item(&list, item, sizeof(item))) {
-        size_t i = 0;
-        while (i < 4 && strcmp(type_text(outs[i]), item) != 0)
-            i++;
-        if (i == 4 || plan->out_count == PLAN_OUTS)
-            return opt_error("bench", "--out %s: expected s32, s8, u8 or f32", item);
-        plan->outs[plan->out_count++] = outs[i];
-    }
-    return EXIT_OK;
-}
-
 static int parse_rounding(const struct options *o, struct bench_plan *plan)
 {
     bool narrow = plan->out_count > 0;
@@ -287,26 +148,6 @@ static int parse_caches(const struct options *o, struct bench_plan *plan)
     return EXIT_OK;
 }
 
-static int parse_threads(const struct options *o, struct request *r)
-{
-    const char *list = o->threads;
-    char item[32];
-    cpu_set_t set;
-    while (next_item(&list, item, sizeof(item))) {
-        int64_t value;
-        if (!opt_integer(item, 1, 4096, &value))
-            return opt_error("bench", "--threads %s: expected a number from 1 to 4096", item);
-        if (r->thread_count == MAX_THREADS)
-            return opt_error("bench", "--threads: more than %d numbers", MAX_THREADS);
-        r->threads[r->thread_count++] = (size_t)value;
-    }
-    if (r->thread_count == 0) {
-        const bool known = sched_getaffinity(0, sizeof(set), &set) == 0 && CPU_COUNT(&set) > 0;
-        r->threads[r->thread_count++] = known ? (size_t)CPU_COUNT(&set) : 1;
-    }
-    return EXIT_OK;
-}
-
 static int unknown_peer(const char *item)
 {
     char names[256] = "";
@@ -326,7 +167,7 @@ static int parse_peers(const struct options *o, struct bench_plan *plan)
         else
             printf("no peer %s: %s\n", peers[i]->name, reason);
     }
-    while (!all && next_item(&list, item, sizeof(item))) {
+    while (!all && request_item(&list, item, sizeof(item))) {
         const struct peer *peer = peer_named(item, strlen(item));
         if (!peer || plan->peer_count == PLAN_PEERS)
             return unknown_peer(item);
@@ -373,59 +214,6 @@ static int parse_b_at_run(const struct options *o, struct bench_plan *plan)
     return EXIT_OK;
 }
 
-static bool named_device(const struct qdot_device_info *info, const char *name)
-{
-    const char *colon = strchr(info->name, ':');
-    return strcmp(info->name, name) == 0 ||
-           (strcmp(info->backend, name) == 0 && (!colon || strcmp(colon, ":0") == 0));
-}
-
-static int parse_devices(const struct options *o, struct request *r)
-{
-    struct qdot_device_info found[MAX_DEVICES];
-    struct qdot_error err = {0};
-    size_t count = 0;
-    const char *list = o->device;
-    char item[64];
-    for (size_t i = 0; i < MAX_DEVICES; i++)
-        found[i] = (struct qdot_device_info){.size = sizeof(found[i])};
-    if (qdot_devices(found, MAX_DEVICES, &count, &err) != QDOT_OK)
-        return opt_failed("bench", &err);
-    if (count > MAX_DEVICES)
-        count = MAX_DEVICES;
-    if (!list || strcmp(list, "auto") == 0) {
-        for (size_t i = 0; i < count; i++)
-            if (found[i].available)
-                r->devices[r->device_count++] = found[i];
-            else
-                printf("no %s device: %s\n", found[i].backend, found[i].reason);
-        return EXIT_OK;
-    }
-    while (next_item(&list, item, sizeof(item))) {
-        size_t i = 0;
-        while (i < count && !named_device(&found[i], item))
-            i++;
-        if (i == count)
-            return opt_error("bench", "--device %s: no such device; 'qdot devices' lists them",
-                             item);
-        if (!found[i].available)
-            return opt_error("bench", "--device %s: %s", item, found[i].reason);
-        if (r->device_count == MAX_DEVICES)
-            return opt_error("bench", "--device: more than %d devices", MAX_DEVICES);
-        r->devices[r->device_count++] = found[i];
-    }
-    return EXIT_OK;
-}
-
-/* A file that cannot be written should say so before the minutes of measuring. */
-static bool writable(const char *option, const char *path)
-{
-    struct save save = {0};
-    const bool good = !path || save_bytes(&save, "bench", option, path, NULL, 0, NULL, 0);
-    save_discard(&save);
-    return good;
-}
-
 /* Each peer needs a device that it can be compared on. */
 static int match_peers(const struct options *o, struct request *r)
 {
@@ -445,29 +233,37 @@ static int match_peers(const struct options *o, struct request *r)
 
 static int plan_request(const struct options *o, struct request *r)
 {
-    int status = parse_suites(o, r);
+    int status = request_suites(r, o->suite, o->shape, o->conv);
     if (status == EXIT_OK)
-        status = parse_shapes(o, r);
-    if (status == EXIT_OK)
-        status = parse_types(o, &r->plan);
+        status = request_types(r, o->types, o->out);
     if (status == EXIT_OK)
         status = parse_rounding(o, &r->plan);
     if (status == EXIT_OK)
-        status = parse_threads(o, r);
+        status = request_threads(r, o->threads);
     if (status == EXIT_OK)
         status = parse_caches(o, &r->plan);
     if (status == EXIT_OK && o->kernel && o->all_rows)
         status = opt_error("bench", "--all-rows: expected without --kernel");
-    if (status == EXIT_OK && (!writable("--json", o->json) || !writable("--csv", o->csv)))
+    if (status == EXIT_OK && o->untuned && (!o->tuning || o->kernel || o->all_rows))
+        status = opt_error("bench", "--untuned: expected %s",
+                           !o->tuning  ? "with --tuning"
+                           : o->kernel ? "without --kernel"
+                                       : "without --all-rows");
+    if (status == EXIT_OK && (!request_writable("bench", "--json", o->json) ||
+                              !request_writable("bench", "--csv", o->csv)))
         status = EXIT_USAGE;
     if (status == EXIT_OK)
         status = parse_peers(o, &r->plan);
     if (status == EXIT_OK && o->b_at_run)
         status = parse_b_at_run(o, &r->plan);
     if (status == EXIT_OK)
-        status = parse_devices(o, r);
+        status = request_tuning(r, o->tuning);
+    if (status == EXIT_OK)
+        status = request_devices(r, o->device);
     if (status == EXIT_OK)
         status = match_peers(o, r);
+    r->plan.tuning = o->tuning;
+    r->plan.untuned = o->untuned;
     r->plan.kernel = o->kernel;
     r->plan.all_rows = o->all_rows;
     r->plan.setup = o->setup;
@@ -475,20 +271,6 @@ static int plan_request(const struct options *o, struct request *r)
     r->plan.repeat = (size_t)o->repeat;
     r->plan.budget = o->budget;
     return status;
-}
-
-static size_t widest_shape(const struct bench_plan *plan)
-{
-    size_t width = 16;
-    for (size_t i = 0; i < plan->net_count; i++)
-        for (size_t j = 0; j < plan->nets[i]->count; j++) {
-            struct shape shape = plan->nets[i]->layers[j].shape;
-            char text[SHAPE_TEXT] = "";
-            if (shape_complete(&shape, text, sizeof(text)))
-                shape_text(&shape, text, sizeof(text));
-            width = strlen(text) > width ? strlen(text) : width;
-        }
-    return width;
 }
 
 /* Every device, the CPU once for each number of threads. */
@@ -555,12 +337,13 @@ int bench_main(int argc, char **argv)
         fprintf(stderr, "qdot bench: no memory\n");
         return EXIT_WRONG;
     }
+    r->verb = "bench";
     int result = plan_request(&o, r);
     report.repeat = r->plan.repeat;
     report.b_at_run = r->plan.b_at_run;
     report.rounding = r->plan.rounding;
     if (result == EXIT_OK) {
-        report.shape_width = widest_shape(&r->plan);
+        report.shape_width = request_widest(&r->plan);
         bench_report_table_head(&report);
         result = run_devices(r, &report);
         if (result != EXIT_USAGE) {

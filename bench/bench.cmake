@@ -22,6 +22,8 @@ elseif(QDOT_COMMAND)
         bench/conv.c
         bench/explain.c
         bench/bench.c
+        bench/tune.c
+        bench/request.c
         bench/runner.c
         bench/subject.c
         bench/measure.c

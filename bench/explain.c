@@ -10,7 +10,7 @@
 #include "shape.h"
 
 struct options {
-    const char *shape, *conv, *layout, *output_pad, *types, *out, *device, *kernel, *json;
+    const char *shape, *conv, *layout, *output_pad, *types, *out, *device, *kernel, *tuning, *json;
     int64_t budget;
     bool transposed, b_transposed, one_shot;
 };
@@ -42,6 +42,8 @@ static const struct opt options[] = {
      "cpu, opencl:N, vulkan:N, a backend's name (its first device), or auto (default)."},
     {"--kernel", "ROW", OPT_TEXT, AT(kernel), 0, 0,
      "Only this row, as 'qdot devices' prints it. Default: all."},
+    {"--tuning", "FILE", OPT_TEXT, AT(tuning), 0, 0,
+     "Times and overrides that come before what is measured, as 'qdot tune' writes them."},
     {"--budget", "MS", OPT_INT, AT(budget), 1, 3600000,
      "Time that measuring may take, in milliseconds, 1 to 3600000. Default: 300."},
     {"--json", "FILE", OPT_TEXT, AT(json), 0, 0, "Write the same as JSON."},
@@ -54,15 +56,22 @@ static const struct opt_page page = {
     "what the dispatcher would choose for one op, and why not the others",
     "--shape MxNxK | --conv SPEC [options]",
     "Asks the dispatcher for every candidate, device and row, for an op of this shape, and\n"
-    "measures as creating the op would. With --device auto the fastest is chosen and remembered\n"
-    "in the tuning file, for this device, driver and version; a later call shows what was\n"
-    "remembered. On one device the first admitted row that fits the shape is chosen.",
+    "measures as creating the op would: with --device auto the op itself, on one OpenCL or Vulkan\n"
+    "device its class of shapes. Times are kept in the cache, for this device, driver and "
+    "version;\n"
+    "a later call shows what was kept. On the CPU alone the first admitted row that suits the\n"
+    "shape is chosen, unless it has times.",
     options,
-    "A line a candidate: '*' marks the chosen one; device, row, time of a run with copies to\n"
-    "and from the device ('-': not measured), and why it was refused or how it was chosen.\n"
+    "The op as a tuning file calls it, then a line a candidate: '*' marks the chosen one; device,\n"
+    "row, time of a run ('-': not measured) and of what it is, then why it was refused or how it\n"
+    "was chosen. 'exact': of this op, its data on the device; 'copies': of this op, with copies "
+    "to\n"
+    "and from the device; 'class': of the first op of its class; 'override': a tuning file names "
+    "it.\n"
     "JSON: {qdot, shape, types, out, b_transposed, one_shot (of a product), layout, transposed,\n"
-    "output_pad (of a convolution), candidates: [{device, kernel, chosen, seconds (absent when\n"
-    "not measured), reason}]}.",
+    "output_pad (of a convolution), problem, candidates: [{device, kernel, chosen, seconds "
+    "(absent\n"
+    "when not measured), basis, reason}]}.",
     "0  one candidate was chosen\n"
     "1  none serves this op, or a device failed\n"
     "2  bad usage; one line on stderr names the argument and what was expected",
@@ -189,8 +198,8 @@ static int describe(const struct options *o, struct shape *shape, struct qdot_op
 static struct qdot_candidate *find_candidates(const struct options *o, const struct qdot_op_desc *d,
                                               size_t *count, int *status)
 {
-    const struct qdot_device_desc device_desc = {.device = o->device,
-                                                 .budget_us = (uint64_t)o->budget * 1000};
+    const struct qdot_device_desc device_desc = {
+        .device = o->device, .budget_us = (uint64_t)o->budget * 1000, .tuning_file = o->tuning};
     struct qdot_error error = {0};
     struct qdot_device *device = NULL;
     struct qdot_candidate *candidates = NULL;
@@ -230,6 +239,12 @@ static struct qdot_candidate *find_candidates(const struct options *o, const str
     return NULL;
 }
 
+static const char *basis_text(enum qdot_basis basis)
+{
+    static const char *const texts[] = {"table", "class", "copies", "exact", "override"};
+    return texts[basis];
+}
+
 static void print_candidates(const struct qdot_candidate *candidates, size_t count)
 {
     size_t device_width = 6, row_width = 3;
@@ -238,19 +253,20 @@ static void print_candidates(const struct qdot_candidate *candidates, size_t cou
         device_width = device > device_width ? device : device_width;
         row_width = row > row_width ? row : row_width;
     }
-    printf("  %-*s  %-*s  %12s  %s\n", (int)device_width, "device", (int)row_width, "row", "time",
-           "reason");
+    printf("  %-*s  %-*s  %12s  %-8s  %s\n", (int)device_width, "device", (int)row_width, "row",
+           "time", "of", "reason");
     for (size_t i = 0; i < count; i++) {
         const struct qdot_candidate *c = &candidates[i];
         char time[24] = "-";
         if (c->time_ns)
             snprintf(time, sizeof(time), "%.1f us", (double)c->time_ns / 1e3);
-        printf("%c %-*s  %-*s  %12s%s%s\n", c->chosen ? '*' : ' ', (int)device_width, c->device,
-               (int)row_width, c->row, time, c->reason[0] ? "  " : "", c->reason);
+        printf("%c %-*s  %-*s  %12s  %-8s  %s\n", c->chosen ? '*' : ' ', (int)device_width,
+               c->device, (int)row_width, c->row, time,
+               c->basis == QDOT_BY_TABLE ? "-" : basis_text(c->basis), c->reason);
     }
 }
 
-static cJSON *to_json(const struct options *o, const struct shape *shape,
+static cJSON *to_json(const struct options *o, const struct shape *shape, const char *problem,
                       const struct qdot_candidate *candidates, size_t count)
 {
     const struct qdot_conv *conv = &shape->conv;
@@ -271,6 +287,7 @@ static cJSON *to_json(const struct options *o, const struct shape *shape,
         cJSON_AddBoolToObject(root, "b_transposed", o->b_transposed);
         cJSON_AddBoolToObject(root, "one_shot", o->one_shot);
     }
+    cJSON_AddStringToObject(root, "problem", problem);
     cJSON *list = cJSON_AddArrayToObject(root, "candidates");
     for (size_t i = 0; i < count; i++) {
         const struct qdot_candidate *c = &candidates[i];
@@ -280,17 +297,19 @@ static cJSON *to_json(const struct options *o, const struct shape *shape,
         cJSON_AddBoolToObject(entry, "chosen", c->chosen);
         if (c->time_ns)
             cJSON_AddNumberToObject(entry, "seconds", (double)c->time_ns * 1e-9);
+        cJSON_AddStringToObject(entry, "basis", basis_text(c->basis));
         cJSON_AddStringToObject(entry, "reason", c->reason);
         cJSON_AddItemToArray(list, entry);
     }
     return root;
 }
 
-static int save(const struct options *o, const struct shape *shape,
+static int save(const struct options *o, const struct shape *shape, const char *problem,
                 const struct qdot_candidate *candidates, size_t count)
 {
     struct save file;
-    if (!save_json(&file, "explain", "--json", o->json, to_json(o, shape, candidates, count)))
+    if (!save_json(&file, "explain", "--json", o->json,
+                   to_json(o, shape, problem, candidates, count)))
         return EXIT_USAGE;
     const bool good = save_commit(&file, "explain", "--json");
     save_discard(&file);
@@ -313,15 +332,18 @@ int explain_main(int argc, char **argv)
     struct progress *progress = progress_start("explain", "measuring");
     struct qdot_candidate *candidates = find_candidates(&o, &d, &count, &status);
     progress_stop(progress);
+    char problem[192] = "";
+    qdot_problem_text(&d, problem, sizeof(problem), NULL);
     free(b);
     if (!candidates)
         return status;
+    printf("%s\n", problem);
     print_candidates(candidates, count);
     bool chosen = false;
     for (size_t i = 0; i < count; i++)
         chosen |= candidates[i].chosen != 0;
     if (o.json)
-        status = save(&o, &shape, candidates, count);
+        status = save(&o, &shape, problem, candidates, count);
     free(candidates);
     if (status == EXIT_OK && !chosen) {
         opt_error("explain", "%s %s: no row of '%s' serves it", o.conv ? "--conv" : "--shape",

@@ -413,7 +413,8 @@ int files_compute(struct files *f, void (*add)(const struct files *f, cJSON *roo
 {
     const char *verb = f->names->verb;
     struct qdot_device_desc device_desc = {.device = f->options->device,
-                                           .thread_count = (size_t)f->options->threads};
+                                           .thread_count = (size_t)f->options->threads,
+                                           .tuning_file = f->options->tuning};
     struct qdot_device *device = NULL;
     struct qdot_op *op = NULL;
     struct qdot_error error = {0};

@@ -18,7 +18,7 @@ struct file_options {
     const char *output, *device, *kernel, *a_zero, *b_zero, *bias, *out, *scale, *row_scale,
         *bias_f;
     const char *multiplier, *shift;
-    const char *clamp, *rounding, *json;
+    const char *clamp, *rounding, *tuning, *json;
     int64_t threads, out_zero;
 };
 
@@ -47,6 +47,8 @@ struct file_options {
     {"--kernel", "ROW", OPT_TEXT, FILE_OPTION(kernel), 0, 0,                                      \
      "A row as 'qdot devices' prints it. It runs or it is an error; it is never replaced.\n"      \
      "Default: what the dispatcher chooses."},                                                    \
+    {"--tuning", "FILE", OPT_TEXT, FILE_OPTION(tuning), 0, 0,                                     \
+     "Times and overrides for that choice, as 'qdot tune' writes them."},                         \
     {"--threads", "N", OPT_INT, FILE_OPTION(threads), 1, 1024,                                    \
      "CPU threads, 1 to 1024. Default: one a processor. The result never depends on it."},        \
     {"--json", "FILE", OPT_TEXT, FILE_OPTION(json), 0, 0,                                         \

@@ -15,6 +15,7 @@ static const struct {
     {"conv", conv_main, "one convolution on real data, .npy in and out"},
     {"bench", bench_main, "throughput on every device, each result verified before it is timed"},
     {"conform", conform_main, "the device conformance run: is every row of every device right?"},
+    {"tune", tune_main, "the fastest row for each shape, verified; kept, or in a file to share"},
     {"explain", explain_main, "what the dispatcher would choose for one op, and why"},
 };
 enum { VERBS = sizeof(verbs) / sizeof(verbs[0]) };
@@ -48,7 +49,9 @@ static void print_help(void)
         "\n"
         "FILES\n"
         "    Compiled GPU programs and measured times are kept in $XDG_CACHE_HOME/qdot, or\n"
-        "    ~/.cache/qdot. They may be removed at any time.\n"
+        "    ~/.cache/qdot. They may be removed at any time. 'qdot tune' writes tuning files, "
+        "which\n"
+        "    --tuning reads.\n"
         "\n"
         "EXIT STATUS\n"
         "    0  success\n"
@@ -67,9 +70,10 @@ static int run_verb(const char *name, int argc, char **argv)
     for (size_t i = 0; i < VERBS; i++)
         if (strcmp(verbs[i].name, name) == 0)
             return verbs[i].run(argc, argv);
-    fprintf(stderr,
-            "qdot: verb '%s': expected devices, gemm, conv, bench, conform, explain or help\n",
-            name);
+    fprintf(
+        stderr,
+        "qdot: verb '%s': expected devices, gemm, conv, bench, conform, tune, explain or help\n",
+        name);
     return EXIT_USAGE;
 }
 
@@ -91,8 +95,9 @@ int main(int argc, char **argv)
     int status;
     signal(SIGXFSZ, SIG_IGN); /* past a file size limit: a failed write, not a half file */
     if (argc < 2) {
-        fprintf(stderr,
-                "qdot: no verb: expected devices, gemm, conv, bench, conform, explain or help\n");
+        fprintf(
+            stderr,
+            "qdot: no verb: expected devices, gemm, conv, bench, conform, tune, explain or help\n");
         return EXIT_USAGE;
     }
     if (strcmp(argv[1], "--version") == 0) {

@@ -24,7 +24,11 @@ int opt_error(const char *verb, const char *format, ...)
 
 int opt_failed(const char *verb, const struct qdot_error *error)
 {
-    opt_error(verb, "%s", error->text[0] ? error->text : qdot_status_text(error->status));
+    static const char field[] = "tuning_file: "; /* of the descriptor: here it is an option */
+    const bool tuning = strncmp(error->text, field, strlen(field)) == 0;
+    const char *text = tuning ? error->text + strlen(field) : error->text;
+    opt_error(verb, "%s%s", tuning ? "--tuning " : "",
+              text[0] ? text : qdot_status_text(error->status));
     return error->status == QDOT_DEVICE_FAILED || error->status == QDOT_NO_MEMORY ? EXIT_WRONG
                                                                                   : EXIT_USAGE;
 }

@@ -72,5 +72,6 @@ int conv_main(int argc, char **argv);
 int devices_main(int argc, char **argv);
 int explain_main(int argc, char **argv);
 int gemm_main(int argc, char **argv);
+int tune_main(int argc, char **argv);
 
 #endif

@@ -98,6 +98,8 @@ static void print_setup(const struct report_line *line)
     if (s->packed_bytes)
         printf(", packed to %.2fx", (double)s->packed_bytes / weights);
     print_cost(", first run ", s->first_run, 0);
+    print_cost("; by a device just opened: compiled in ", s->cold, 0);
+    print_cost(", from the cache in ", s->warm, 0);
     putchar('\n');
 }
 
@@ -324,6 +326,10 @@ static cJSON *json_setup(const struct setup *s)
     if (s->packed_bytes)
         cJSON_AddNumberToObject(entry, "packed_bytes", (double)s->packed_bytes);
     cJSON_AddNumberToObject(entry, "first_run", s->first_run);
+    if (s->cold > 0) {
+        cJSON_AddNumberToObject(entry, "create_cold", s->cold);
+        cJSON_AddNumberToObject(entry, "create_warm", s->warm);
+    }
     return entry;
 }
 

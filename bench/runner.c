@@ -30,10 +30,13 @@ struct target {
     size_t index; /* in the report */
     struct qdot_device *device;
     struct qdot_device *cached[PLAN_CACHES]; /* the same with other caches */
+    struct qdot_device *untuned;             /* the same without the tuning file */
     const char *backend;
     size_t threads;
     struct competing_row rows[MAX_ROWS];
     size_t row_count;
+    char compiled[MAX_ROWS][64]; /* rows whose compilation was timed */
+    size_t compiled_count;
     struct open_peer peers[PLAN_PEERS];
     size_t peer_count;
     double gops; /* of the slowest contestant of the last layer, for the budget; 0: unknown */
@@ -91,6 +94,20 @@ static bool row_takes(const struct competing_row *row, const struct shape *s)
     return row->kind == s->kind && (!row->depthwise || s->conv.groups == s->conv.channels);
 }
 
+/* Once for each row: of a GPU, what compiling it costs. */
+static int time_compiling(struct layer_run *run, const char *row, struct setup *setup,
+                          struct qdot_error *err)
+{
+    struct target *t = run->target;
+    for (size_t i = 0; i < t->compiled_count; i++)
+        if (strcmp(t->compiled[i], row) == 0)
+            return QDOT_OK;
+    if (t->threads || t->compiled_count == MAX_ROWS)
+        return QDOT_OK;
+    snprintf(t->compiled[t->compiled_count++], sizeof(t->compiled[0]), "%s", row);
+    return setup_compile(t->report->targets[t->index].info.name, &run->product, row, setup, err);
+}
+
 static void add_row(struct layer_run *run, const struct competing_row *competing)
 {
     struct slot *slot = add_slot(run);
@@ -123,6 +140,8 @@ static void add_row(struct layer_run *run, const struct competing_row *competing
     status = subject_verify(&slot->subject, &run->product, &good, reason, sizeof(reason), &err);
     if (status == QDOT_OK && good && setup)
         status = setup_measure(competing->device, &run->product, slot->line.kernel, setup, &err);
+    if (status == QDOT_OK && good && setup)
+        status = time_compiling(run, slot->line.kernel, setup, &err);
     if (status != QDOT_OK)
         failed(slot, LINE_FAILED, err.text);
     else if (!good)
@@ -495,8 +514,14 @@ static int find_competitors(struct target *t, const struct qdot_device_desc *des
 {
     const struct bench_plan *plan = t->plan;
     int status = QDOT_OK;
-    if (!t->threads || plan->cache_count == 0)
-        return find_rows(t, t->device, 0, err);
+    if (!t->threads || plan->cache_count == 0) {
+        status = find_rows(t, t->device, 0, err);
+        struct qdot_device_desc without = *desc;
+        without.tuning_file = NULL;
+        if (status == QDOT_OK && plan->untuned)
+            status = qdot_open(&without, &t->untuned, err);
+        return status == QDOT_OK && t->untuned ? find_rows(t, t->untuned, 0, err) : status;
+    }
     for (size_t i = 0; status == QDOT_OK && i < plan->cache_count; i++) {
         struct qdot_device_desc cached = *desc;
         cached.cache_percent = plan->caches[i];
@@ -569,8 +594,10 @@ static void open_peers(struct target *t, const char *name)
 int runner_run(const struct bench_plan *plan, struct report *report, const char *device,
                size_t threads, struct qdot_error *err)
 {
-    const struct qdot_device_desc desc = {
-        .size = sizeof(desc), .device = device, .thread_count = threads};
+    const struct qdot_device_desc desc = {.size = sizeof(desc),
+                                          .device = device,
+                                          .thread_count = threads,
+                                          .tuning_file = plan->tuning};
     struct report_target target = {.info = {.size = sizeof(target.info)}, .threads = threads};
     struct target *t = calloc(1, sizeof(*t));
     if (!t)
@@ -605,6 +632,7 @@ int runner_run(const struct bench_plan *plan, struct report *report, const char 
         t->peers[i].peer->close(t->peers[i].state);
     for (size_t i = 0; i < plan->cache_count; i++)
         qdot_close(t->cached[i]);
+    qdot_close(t->untuned);
     qdot_close(t->device);
     free(t);
     return status;

@@ -21,6 +21,8 @@ struct bench_plan {
     size_t peer_count;
     size_t caches[PLAN_CACHES]; /* percents, each with lines of its own on the CPU; else as it is */
     size_t cache_count;
+    const char *tuning; /* a file; NULL: none */
+    bool untuned;       /* also the dispatcher's rows without it */
     const char *kernel; /* NULL: the dispatcher's */
     bool all_rows;
     bool setup;      /* measure that too */

@@ -1,5 +1,8 @@
+#include <dirent.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include "peak.h"
 #include "setup.h"
 #include "subject.h"
@@ -89,5 +92,49 @@ int setup_measure(struct qdot_device *device, const struct product *p, const cha
             status = time_first_run(device, p, row, &setup->first_run, err);
     }
     free(memory);
+    return status;
+}
+
+/* Creates the op on a device that is opened for it, as a new process would. */
+static int create_anew(const struct qdot_device_desc *open, const struct qdot_op_desc *desc,
+                       double *ns, struct qdot_error *err)
+{
+    struct qdot_device *device;
+    int status = qdot_open(open, &device, err);
+    if (status != QDOT_OK)
+        return status;
+    status = time_create(device, desc, ns, err);
+    qdot_close(device); /* which may write to the cache */
+    return status;
+}
+
+static void remove_directory(const char *path)
+{
+    char name[512];
+    const struct dirent *entry;
+    DIR *directory = opendir(path);
+    while (directory && (entry = readdir(directory)) != NULL) {
+        snprintf(name, sizeof(name), "%s/%s", path, entry->d_name);
+        unlink(name); /* not '.' and '..' */
+    }
+    if (directory)
+        closedir(directory);
+    rmdir(path);
+}
+
+int setup_compile(const char *device, const struct product *p, const char *row, struct setup *setup,
+                  struct qdot_error *err)
+{
+    char cache[] = "/tmp/qdot_setup_XXXXXX";
+    const struct qdot_device_desc open = {.device = device, .cache_dir = cache};
+    struct qdot_op_desc desc;
+    product_describe(p, false, &desc);
+    desc.kernel = row;
+    if (!mkdtemp(cache))
+        return bench_fail(err, QDOT_DEVICE_FAILED, "no directory for a cache in /tmp");
+    int status = create_anew(&open, &desc, &setup->cold, err);
+    if (status == QDOT_OK)
+        status = create_anew(&open, &desc, &setup->warm, err);
+    remove_directory(cache);
     return status;
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 #include "internal.h"
 
@@ -140,24 +141,79 @@ static bool write_all(int fd, const void *memory, size_t bytes)
     return true;
 }
 
-bool qdot_cache_write(const struct qdot_device *device, const char *key, const void *data,
-                      size_t bytes)
+/* Aside, then renamed, so that two processes at once each see a whole file. */
+static bool write_file(const char *path, const struct iovec *parts, size_t count)
 {
-    char path[4096], aside[4096 + 8];
-    const size_t key_bytes = strlen(key);
-    struct head head = {MAGIC, key_bytes, bytes, checksum(key, key_bytes, data, bytes)};
-    if (!file_name(device, key, path, sizeof(path)))
-        return false;
-    make_directories(path);
-    snprintf(aside, sizeof(aside), "%s.XXXXXX", path);
+    char target[4096], aside[4096 + 8];
+    snprintf(target, sizeof(target), "%s", path);
+    make_directories(target);
+    snprintf(aside, sizeof(aside), "%s.XXXXXX", target);
     const int fd = mkstemp(aside);
     if (fd < 0)
         return false;
-    bool good = write_all(fd, &head, sizeof(head)) && write_all(fd, key, key_bytes) &&
-                write_all(fd, data, bytes);
+    bool good = true;
+    for (size_t i = 0; good && i < count; i++)
+        good = write_all(fd, parts[i].iov_base, parts[i].iov_len);
     good = close(fd) == 0 && good;
-    good = good && rename(aside, path) == 0;
+    good = good && rename(aside, target) == 0;
     if (!good)
         unlink(aside);
     return good;
+}
+
+bool qdot_cache_write(const struct qdot_device *device, const char *key, const void *data,
+                      size_t bytes)
+{
+    char path[4096];
+    const size_t key_bytes = strlen(key);
+    struct head head = {MAGIC, key_bytes, bytes, checksum(key, key_bytes, data, bytes)};
+    const struct iovec parts[] = {{&head, sizeof(head)},
+                                  {(void *)(uintptr_t)key, key_bytes},
+                                  {(void *)(uintptr_t)data, bytes}};
+    return file_name(device, key, path, sizeof(path)) && write_file(path, parts, 3);
+}
+
+/* ---- whole files ----------------------------------------------------------------------------- */
+
+int qdot_file_read(const struct qdot_device *device, const char *path, size_t most, void **data,
+                   size_t *bytes, struct qdot_error *err)
+{
+    FILE *file = fopen(path, "rb");
+    struct stat status;
+    if (!file)
+        return qdot_fail(err, QDOT_INVALID, "%s: cannot be read: %s", path, strerror(errno));
+    size_t room = 65536; /* of what has no size, such as a pipe */
+    if (fstat(fileno(file), &status) == 0 && S_ISREG(status.st_mode))
+        room = status.st_size < (off_t)most ? (size_t)status.st_size + 1 : most + 1;
+    char *content = qdot_alloc_raw(device, room);
+    size_t used = content ? fread(content, 1, room, file) : 0;
+    while (content && used == room && room <= most) {
+        char *more = qdot_alloc_raw(device, 2 * room);
+        if (more)
+            memcpy(more, content, used);
+        qdot_release(device, content);
+        content = more;
+        used += more ? fread(more + used, 1, room, file) : 0;
+        room *= 2;
+    }
+    const bool failed = ferror(file);
+    const int reason = errno;
+    fclose(file);
+    if (content && !failed && used <= most) {
+        *data = content;
+        *bytes = used;
+        return QDOT_OK;
+    }
+    qdot_release(device, content);
+    if (!content)
+        return qdot_fail(err, QDOT_NO_MEMORY, "%s: no memory for it", path);
+    if (failed)
+        return qdot_fail(err, QDOT_INVALID, "%s: cannot be read: %s", path, strerror(reason));
+    return qdot_fail(err, QDOT_INVALID, "%s: expected at most %zu bytes", path, most);
+}
+
+bool qdot_file_write(const char *path, const void *data, size_t bytes)
+{
+    const struct iovec part = {(void *)(uintptr_t)data, bytes};
+    return strlen(path) < 4096 && write_file(path, &part, 1);
 }

@@ -219,8 +219,12 @@ static struct qdot_device *device_new(const struct qdot_device_desc *desc,
         qdot_release(device, device);
         return NULL;
     }
+    if (pthread_mutex_init(&device->measuring, NULL)) {
+        pthread_mutex_destroy(&device->lock);
+        qdot_release(device, device);
+        return NULL;
+    }
     device->cache_dir = qdot_cache_dir(device, desc->cache_dir);
-    device->tuning = qdot_tuning_load(device);
     return device;
 }
 
@@ -311,6 +315,7 @@ static int open_auto(const struct qdot_device_desc *desc, const struct qdot_allo
             /* A device that does not open is one that is not there, but memory is the caller's. */
             status = open_one(desc, allocator, &info, b, i, &child, err);
             if (status == QDOT_OK) {
+                child->parent = device;
                 device->children[device->child_count++] = child;
             } else if (status == QDOT_NO_MEMORY) {
                 qdot_close(device);
@@ -354,9 +359,15 @@ int qdot_open(const struct qdot_device_desc *desc, struct qdot_device **device,
     if (status != QDOT_OK)
         return status;
     const char *name = desc->device && *desc->device ? desc->device : "auto";
-    if (strcmp(name, "auto") == 0)
-        return open_auto(desc, allocator, device, err);
-    return open_named(desc, allocator, name, device, err);
+    status = strcmp(name, "auto") == 0 ? open_auto(desc, allocator, device, err)
+                                       : open_named(desc, allocator, name, device, err);
+    if (status == QDOT_OK)
+        status = qdot_tuning_open(*device, desc->tuning_file, err);
+    if (status != QDOT_OK) {
+        qdot_close(*device);
+        *device = NULL;
+    }
+    return status;
 }
 
 void qdot_close(struct qdot_device *device)
@@ -369,10 +380,11 @@ void qdot_close(struct qdot_device *device)
     if (device->backend)
         device->backend->close(device);
     qdot_threads_close(device);
-    qdot_tuning_free(device, device->tuning);
+    qdot_tuning_close(device);
     qdot_release(device, device->row_state);
     qdot_release(device, device->cache_dir);
     pthread_mutex_destroy(&device->lock);
+    pthread_mutex_destroy(&device->measuring);
     struct qdot_allocator allocator = device->allocator;
     allocator.release(allocator.ctx, device);
 }

@@ -5,7 +5,7 @@
  *   op.c       create: check the descriptor -> struct qdot_problem -> select.c -> pack.c -> backend
  *              run: check the run -> backend
  *   conv.c     the geometry of a convolution, and its weights put in one order
- *   select.c   which row (and, on "auto", which device): admission, self-test, tuning, measurement
+ *   select.c   which row (and, on "auto", which device): admission, self-test, tune.c, measure.c
  *   pack.c     the only file that knows the packed layout of B and the folding of zero points
  *   cpu/ opencl/ vulkan/   one table of rows each, and how to launch them
  *
@@ -46,10 +46,11 @@ struct qdot_problem;
 /* ---- rows ------------------------------------------------------------------------------------ */
 
 /* A row that can do every problem but is worth it for some only, or on some devices. For others it
- * is taken when asked for by name or when the tuning file has its time, and not measured. */
+ * is taken when asked for by name or when the tuning has its time, and not measured. */
 struct qdot_niche {
     bool (*suits)(const struct qdot_problem *p); /* NULL: none */
     uint32_t with;    /* features without which the row runs but does not pay */
+    uint32_t hint;    /* likewise, but as a device advertises itself: a measurement knows better */
     const char *text; /* "for n <= 8" */
 };
 
@@ -188,6 +189,7 @@ struct qdot_tuning;
 
 struct qdot_device {
     const struct qdot_backend *backend; /* NULL: this is "auto", which only has children */
+    struct qdot_device *parent;         /* "auto", of a child */
     struct qdot_device **children;
     size_t child_count;
     struct qdot_device_info info;
@@ -198,9 +200,11 @@ struct qdot_device {
     char *cache_dir; /* NULL: no files */
     uint64_t budget_ns;
     size_t cache_percent;
-    pthread_mutex_t lock;             /* row_state and tuning */
+    pthread_mutex_t lock;             /* row_state, named, measured */
+    pthread_mutex_t measuring;        /* one op at a time measures */
     struct qdot_row_state *row_state; /* one a row of the backend */
-    struct qdot_tuning *tuning;       /* NULL: none */
+    struct qdot_tuning *named;        /* the caller's tuning; NULL where there is a parent */
+    struct qdot_tuning *measured;     /* the library's own, and the cache's; likewise */
     void *impl;                       /* the backend's */
 };
 
@@ -223,6 +227,7 @@ struct qdot_backend {
     const struct qdot_row *rows; /* best first; the last needs nothing */
     size_t row_count;
     const struct qdot_feature *features; /* newest first, ends with a NULL name */
+    bool measures; /* ops of one such device get the fastest measured row, not the table's first */
 
     /* The index-th device, QDOT_END past the last. When a backend has no device at all, index 0
      * gives an entry with available = 0 and the reason. Opens nothing that lasts. */
@@ -308,6 +313,27 @@ int qdot_check_conv(const struct qdot_conv *conv, struct qdot_geometry *g, struc
 bool qdot_weights_in_order(const struct qdot_geometry *g); /* OHWI as they are given? */
 void qdot_order_weights(const struct qdot_geometry *g, const uint8_t *weights, uint8_t *ordered);
 
+/* ---- measure.c ------------------------------------------------------------------------------- */
+
+/* Operands of measured runs: host memory, or in memory of one device where 'resident' is it. */
+struct qdot_trial {
+    struct qdot_device *resident;
+    size_t m;
+    void *a, *out, *a_zero, *row_scale, *b;
+    struct qdot_buffer *buffers[3];
+};
+
+uint64_t qdot_now_ns(void);
+/* False without memory; free it either way. A zeroed one may be freed. */
+bool qdot_trial_make(struct qdot_device *device, bool resident, const struct qdot_problem *p,
+                     struct qdot_trial *trial);
+void qdot_trial_free(struct qdot_device *device, struct qdot_trial *trial);
+/* Time of one run of the whole problem, or 0. 'best': of the fastest known, or 0; what is clearly
+ * slower is told early, by extrapolation. */
+uint64_t qdot_measure(struct qdot_device *device, const struct qdot_row *row,
+                      const struct qdot_op_desc *desc, const struct qdot_problem *p,
+                      const struct qdot_trial *trial, uint64_t best, struct qdot_error *err);
+
 /* ---- select.c, selftest*.c ------------------------------------------------------------------- */
 
 int qdot_select(struct qdot_device *device, const struct qdot_op_desc *desc,
@@ -321,7 +347,8 @@ int qdot_selftest(struct qdot_device *device, const struct qdot_row *row, char *
                   size_t reason_bytes);
 int qdot_selftest_conv(struct qdot_device *device, const struct qdot_row *row, char *reason,
                        size_t reason_bytes);
-uint64_t qdot_now_ns(void);
+/* "gemm_..." or "cpu/gemm_..."; NULL: none */
+const struct qdot_row *qdot_row_named(const struct qdot_device *device, const char *name);
 
 /* ---- pack.c ---------------------------------------------------------------------------------- */
 
@@ -385,15 +412,28 @@ bool qdot_cache_read(const struct qdot_device *device, const char *key, void **d
 bool qdot_cache_write(const struct qdot_device *device, const char *key, const void *data,
                       size_t bytes);
 
-/* ---- tune.c ---------------------------------------------------------------------------------- */
+/* Whole files. Reading: at most so many bytes; the text of an error begins with the path. */
+int qdot_file_read(const struct qdot_device *device, const char *path, size_t most, void **data,
+                   size_t *bytes, struct qdot_error *err);
+bool qdot_file_write(const char *path, const void *data, size_t bytes);
 
-struct qdot_tuning *qdot_tuning_load(const struct qdot_device *device);
-void qdot_tuning_free(const struct qdot_device *device, struct qdot_tuning *tuning);
-/* Time of (device, row) for this problem; 0 = never measured. */
-uint64_t qdot_tuning_get(struct qdot_device *root, const struct qdot_device *device,
-                         const struct qdot_row *row, const struct qdot_problem *p);
-void qdot_tuning_put(struct qdot_device *root, const struct qdot_device *device,
-                     const struct qdot_row *row, const struct qdot_problem *p, uint64_t time_ns);
-void qdot_tuning_save(struct qdot_device *root);
+/* ---- tune.c, tune_json.c --------------------------------------------------------------------- */
+
+#define QDOT_PROBLEM_BYTES 192
+
+/* The problem as a tuning file has it, and its class: sizes to the nearest power of four. */
+void qdot_problem_name(const struct qdot_problem *p, char text[QDOT_PROBLEM_BYTES]);
+void qdot_problem_class(const struct qdot_problem *p, char text[QDOT_PROBLEM_BYTES]);
+/* Of a device that was opened: its own table, the cache's, and the file (NULL: none). */
+int qdot_tuning_open(struct qdot_device *device, const char *file, struct qdot_error *err);
+void qdot_tuning_close(struct qdot_device *device);
+/* Time of a row for a problem (QDOT_BY_CLASS: a class); 0: none. */
+uint64_t qdot_tuning_get(struct qdot_device *device, const struct qdot_row *row,
+                         enum qdot_basis basis, const char *problem);
+void qdot_tuning_put(struct qdot_device *device, const struct qdot_row *row, enum qdot_basis basis,
+                     const char *problem, uint64_t time_ns);
+/* The next override for this problem and device from the *i-th on, of which *i is then behind. */
+bool qdot_tuning_override(struct qdot_device *device, const char *problem, size_t *i, char row[64]);
+bool qdot_tuning_save(struct qdot_device *device); /* to the cache; false: not written */
 
 #endif

@@ -2,30 +2,43 @@
  * The dispatcher: which device and row an op gets, and why not the others.
  *
  * Every (device, row) is a candidate. A candidate is refused for a missing feature, a limit, a
- * failed self-test, another name asked for, or another packed layout. On one device the fastest
- * measured candidate wins if the tuning file has any for this problem, else the first in the table.
- * On "auto" candidates without a time are measured first, within the budget.
+ * failed self-test, another name asked for, or another packed layout. Of the others an override of
+ * the tuning decides; else the fastest by times for this problem; else the fastest by times for its
+ * class; else the first in the table that the problem suits. Who has no time of the best kind that
+ * there is, loses to those who have.
+ *
+ * Times are measured within the budget where they are not known: on "auto" those of the problem,
+ * with copies to and from each device; on one device of a backend that measures, those of the class,
+ * once. The first problem of a class is what the others' times are of: rows that join later are
+ * measured beside the fastest known, and their times brought to scale.
  */
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include "internal.h"
 
 struct candidate {
     struct qdot_device *device;
     const struct qdot_row *row;
     bool eligible;
-    int refusal;      /* why not eligible, where that is not QDOT_UNSUPPORTED */
-    uint64_t time_ns; /* 0: none */
+    bool suits;            /* the problem is in its niche: the table's order may take it */
+    bool may_suit;         /* so but for what the device advertises: to be measured */
+    size_t override;       /* 1 + which names it; 0: none */
+    enum qdot_basis basis; /* of what time_ns is */
+    int refusal;           /* why not eligible, where that is not QDOT_UNSUPPORTED */
+    uint64_t time_ns;      /* 0: none */
     char reason[192];
 };
 
-uint64_t qdot_now_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
+/* What is selected for. */
+struct request {
+    struct qdot_device *root; /* as the caller has it: one device or "auto" */
+    const struct qdot_op_desc *desc;
+    const struct qdot_problem *p;
+    char problem[QDOT_PROBLEM_BYTES], class[QDOT_PROBLEM_BYTES];
+    struct candidate *list;
+    size_t count;
+    char missed[64]; /* a row that an override names and no device has; "": none */
+};
 
 /* ---- admission ------------------------------------------------------------------------------- */
 
@@ -121,123 +134,6 @@ int qdot_device_row_name(struct qdot_device *device, size_t index, char name[64]
     return QDOT_OK;
 }
 
-/* ---- measurement ----------------------------------------------------------------------------- */
-
-/* Operands of a measured run. Their values do not matter to the time; zeros are valid everywhere.
- * The declared M may be far more than any run has, and memory for it more than there is: only so
- * many rows are measured, and of a convolution images. */
-#define TRIAL_BYTES ((size_t)128 << 20)
-#define TRIAL_ROWS_MIN ((size_t)32)
-
-static size_t trial_least(const struct qdot_problem *p)
-{
-    return p->op == QDOT_CONV ? 1 : TRIAL_ROWS_MIN;
-}
-
-struct trial {
-    size_t m;
-    void *a, *out, *a_zero, *row_scale, *b;
-};
-
-static void trial_free(const struct qdot_device *device, struct trial *t)
-{
-    qdot_release(device, t->a);
-    qdot_release(device, t->out);
-    qdot_release(device, t->a_zero);
-    qdot_release(device, t->row_scale);
-    qdot_release(device, t->b);
-    memset(t, 0, sizeof(*t));
-}
-
-static bool trial_make(const struct qdot_device *device, const struct qdot_problem *p,
-                       struct trial *t)
-{
-    const size_t out_bytes = p->unit_rows * p->n * p->out_bytes;
-    memset(t, 0, sizeof(*t));
-    /* a_bytes and out_bytes are below 2^63 each: no overflow */
-    t->m = TRIAL_BYTES / (p->a_bytes + out_bytes + 8);
-    t->m = t->m < trial_least(p) ? trial_least(p) : t->m;
-    t->m = t->m > p->units ? p->units : t->m;
-    t->a = qdot_alloc(device, t->m * p->a_bytes);
-    t->out = qdot_alloc(device, t->m * out_bytes);
-    t->a_zero = qdot_alloc(device, t->m * 4);
-    t->row_scale = qdot_alloc(device, t->m * 4);
-    t->b = p->b_at_run ? qdot_alloc(device, p->ldb * (p->b_transposed ? p->n : p->k)) : NULL;
-    return t->a && t->out && t->a_zero && t->row_scale && (t->b || !p->b_at_run);
-}
-
-static uint64_t time_run(struct qdot_op *op, const struct trial *t, size_t m,
-                         struct qdot_error *err)
-{
-    struct qdot_run run = {.m = m, .a = {.host = t->a}, .out = {.host = t->out}};
-    if (op->p.a_zero_per_row)
-        run.a_zero.host = t->a_zero;
-    if (op->p.row_scale)
-        run.row_scale.host = t->row_scale;
-    run.b.host = t->b;
-    const uint64_t start = qdot_now_ns();
-    if (qdot_op_run(op, &run, err) != QDOT_OK)
-        return 0;
-    return qdot_now_ns() - start + 1;
-}
-
-/* The time of 'all' rows from that of m and of fewer before (0: none). What does not grow with the
- * rows (a launch, waking threads) is most of a short run: only the difference is proportional. */
-static uint64_t extrapolate(uint64_t once, size_t m, uint64_t before, size_t m_before, size_t all)
-{
-    const double slope = before && once > before ? (double)(once - before) / (double)(m - m_before)
-                                                 : (double)once / (double)m;
-    const double time = (double)once + slope * (double)(all - m);
-    return m == all ? once : time < 0x1p63 ? (uint64_t)time : UINT64_MAX / 2;
-}
-
-/* The least of a few runs: the machine is shared, and no run is faster than the row is. */
-static uint64_t least_time(struct qdot_op *op, const struct trial *t, size_t m, int runs,
-                           struct qdot_error *err)
-{
-    const uint64_t start = qdot_now_ns();
-    uint64_t least = 0;
-    for (int i = 0; i < runs && (i == 0 || qdot_now_ns() - start < 50000000); i++) {
-        const uint64_t once = time_run(op, t, m, err);
-        if (once == 0)
-            return 0;
-        if (least == 0 || once < least)
-            least = once;
-    }
-    return least;
-}
-
-/* Time of one run of the whole problem, or 0. A slow device never runs all of it: M grows from 32
- * rows or one image, and a candidate already three times slower than the best stops there, by
- * extrapolation. */
-static uint64_t measure(struct candidate *c, const struct qdot_op_desc *desc,
-                        const struct qdot_problem *p, const struct trial *t, uint64_t best,
-                        struct qdot_error *err)
-{
-    struct qdot_op *op;
-    if (qdot_op_build(c->device, c->row, desc, p, &op, err) != QDOT_OK)
-        return 0;
-    size_t m = t->m < trial_least(p) ? t->m : trial_least(p);
-    uint64_t once = 0, before = 0, estimate = 0;
-    if (time_run(op, t, m, err) == 0) /* the first run warms caches, pools and pipelines */
-        goto done;
-    for (size_t m_before = 0;; before = once, m_before = m, m = m > t->m / 8 ? t->m : m * 8) {
-        once = least_time(op, t, m, 3, err);
-        estimate = once ? extrapolate(once, m, before, m_before, p->units) : 0;
-        const bool hopeless = best && once > 200000 && (before ? estimate : once) / 3 > best;
-        if (once == 0 || m == t->m || hopeless || once > 50000000)
-            break;
-    }
-    if (once && m == t->m) {
-        once = least_time(op, t, m, 10, err);
-        const uint64_t time = once ? extrapolate(once, m, 0, 0, p->units) : 0;
-        estimate = time < estimate ? time : estimate;
-    }
-done:
-    qdot_op_destroy(op);
-    return estimate;
-}
-
 /* ---- judging --------------------------------------------------------------------------------- */
 
 static bool name_matches(const struct qdot_device *device, const struct qdot_row *row,
@@ -249,162 +145,312 @@ static bool name_matches(const struct qdot_device *device, const struct qdot_row
     return strcmp(name, row->name) == 0;
 }
 
-static bool in_niche(const struct qdot_device *device, const struct qdot_niche *niche,
-                     const struct qdot_problem *p)
+const struct qdot_row *qdot_row_named(const struct qdot_device *device, const char *name)
 {
-    return niche->suits && niche->suits(p) && (niche->with & ~device->features) == 0;
+    for (size_t r = 0; r < device->backend->row_count; r++)
+        if (name_matches(device, &device->backend->rows[r], name))
+            return &device->backend->rows[r];
+    return NULL;
+}
+
+static bool in_niche(const struct candidate *c, const struct qdot_problem *p, bool as_advertised)
+{
+    const struct qdot_niche *niche = c->row->niche;
+    if (!niche)
+        return true;
+    const uint32_t needed = niche->with | (as_advertised ? niche->hint : 0);
+    return niche->suits && niche->suits(p) && (needed & ~c->device->features) == 0;
+}
+
+/* Its best time: on "auto" only one with copies, which the CPU has none of. */
+static void find_time(const struct request *r, struct candidate *c)
+{
+    const bool several = !r->root->backend, measures = c->device->backend->measures;
+    c->basis = several ? QDOT_BY_COPIES : QDOT_BY_TIME;
+    c->time_ns =
+        several && measures ? 0 : qdot_tuning_get(c->device, c->row, QDOT_BY_TIME, r->problem);
+    if (!c->time_ns) {
+        c->basis = QDOT_BY_COPIES;
+        c->time_ns = qdot_tuning_get(c->device, c->row, QDOT_BY_COPIES, r->problem);
+    }
+    if (!c->time_ns && !several && measures) {
+        c->basis = QDOT_BY_CLASS;
+        c->time_ns = qdot_tuning_get(c->device, c->row, QDOT_BY_CLASS, r->class);
+    }
+    if (!c->time_ns)
+        c->basis = QDOT_BY_TABLE;
 }
 
 /* Is this candidate able and allowed to take the op, self-test aside? Fills reason when not. Rows
  * with a niche need something that speaks for them elsewhere: their name, or a time. */
-static bool judge(struct qdot_device *root, struct candidate *c, const struct qdot_op_desc *desc,
-                  const struct qdot_problem *p)
+static bool judge(const struct request *r, struct candidate *c)
 {
+    const struct qdot_op_desc *desc = r->desc;
     if (desc->kernel && !name_matches(c->device, c->row, desc->kernel)) {
         snprintf(c->reason, sizeof(c->reason), "another row was asked for by name");
         return false;
     }
-    if (c->row->depthwise && p->conv.cg != 1) {
+    if (c->row->depthwise && r->p->conv.cg != 1) {
         snprintf(c->reason, sizeof(c->reason), "for groups of one input channel only");
         return false;
     }
     if (!has_features(c->device, c->row->needs, c->reason, sizeof(c->reason)) ||
-        !c->device->backend->fits(c->device, c->row, p, c->reason, sizeof(c->reason)))
+        !c->device->backend->fits(c->device, c->row, r->p, c->reason, sizeof(c->reason)))
         return false;
     if (desc->packed && !qdot_packed_is_for(c->row, desc->packed, desc->packed_bytes)) {
         snprintf(c->reason, sizeof(c->reason), "the packed B given has another layout");
         c->refusal = QDOT_BAD_PACKED;
         return false;
     }
-    c->time_ns = qdot_tuning_get(root, c->device, c->row, p);
-    const struct qdot_niche *niche = c->row->niche;
-    if (niche && !desc->kernel && !c->time_ns && !in_niche(c->device, niche, p)) {
-        snprintf(c->reason, sizeof(c->reason), "%s; else taken by name", niche->text);
+    find_time(r, c);
+    c->suits = desc->kernel || in_niche(c, r->p, true);
+    c->may_suit = c->suits || in_niche(c, r->p, false);
+    const bool measured = c->may_suit && r->root->backend && c->device->backend->measures;
+    if (!c->suits && !c->time_ns && !c->override && !measured) {
+        snprintf(c->reason, sizeof(c->reason), "%s; else taken by name", c->row->niche->text);
         return false;
     }
     c->reason[0] = '\0'; /* a backend may have written its limits there */
     return true;
 }
 
-/* The fastest with a time, else the first eligible; 'count' when there is none. */
+/* Does 'a' go before 'b'? Overrides in their order, better times, shorter ones; else as listed. */
+static bool better(const struct candidate *a, const struct candidate *b)
+{
+    if (a->override || b->override)
+        return a->override && (!b->override || a->override < b->override);
+    if (a->basis != b->basis)
+        return a->basis > b->basis;
+    return a->time_ns < b->time_ns;
+}
+
+/* The one to take; 'count' when there is none. */
 static size_t choose(const struct candidate *list, size_t count)
 {
-    size_t first = count, fastest = count;
+    size_t best = count;
     for (size_t i = 0; i < count; i++) {
-        if (!list[i].eligible)
-            continue;
-        if (first == count)
-            first = i;
-        if (list[i].time_ns && (fastest == count || list[i].time_ns < list[fastest].time_ns))
-            fastest = i;
+        const struct candidate *c = &list[i];
+        if (c->eligible && (c->override || c->time_ns || c->suits) &&
+            (best == count || better(c, &list[best])))
+            best = i;
     }
-    return fastest < count ? fastest : first;
+    return best;
+}
+
+/* ---- measuring ------------------------------------------------------------------------------- */
+
+struct ranking {
+    struct request *r;
+    enum qdot_basis basis;
+    const char *problem; /* or the class, under which times are kept */
+    struct qdot_trial trial;
+    uint64_t begin, longest; /* of one candidate so far */
+    uint64_t best;           /* the shortest time */
+    double scale;            /* from times here to those kept */
+    bool ready, measured;
+};
+
+/* Of one device the last word is the table's: what would not fit is not begun. */
+static bool spent(const struct ranking *k)
+{
+    const struct qdot_device *root = k->r->root;
+    const uint64_t next = root->backend ? k->longest : 0;
+    return qdot_now_ns() - k->begin + next > root->budget_ns;
+}
+
+/* The candidate's time on this problem, or 0 with the reason in it. Of one device it need not be
+ * admitted yet: a self-test compiles more than the op does, and only who would win has to pass it. */
+static uint64_t measure_one(struct ranking *k, struct candidate *c)
+{
+    struct request *r = k->r;
+    struct qdot_error err = {0};
+    const uint64_t begin = qdot_now_ns();
+    if (spent(k)) {
+        snprintf(c->reason, sizeof(c->reason), "not measured: the budget of %llu ms was spent",
+                 (unsigned long long)(r->root->budget_ns / 1000000));
+        return 0;
+    }
+    if (!k->ready &&
+        !(k->ready = qdot_trial_make(r->root, k->basis == QDOT_BY_CLASS, r->p, &k->trial))) {
+        snprintf(c->reason, sizeof(c->reason), "not measured: no memory for its operands");
+        qdot_trial_free(r->root, &k->trial); /* what there was; the next candidate tries again */
+        return 0;
+    }
+    const uint64_t time = qdot_measure(c->device, c->row, r->desc, r->p, &k->trial, k->best, &err);
+    if (!time) {
+        snprintf(c->reason, sizeof(c->reason), "measuring failed: %.150s", err.text);
+        c->refusal = err.status;
+        c->eligible = false;
+    }
+    const uint64_t took = qdot_now_ns() - begin;
+    k->longest = took > k->longest ? took : k->longest;
+    return time;
+}
+
+static void keep_time(struct ranking *k, struct candidate *c, uint64_t time)
+{
+    const double scaled = (double)time * k->scale;
+    k->best = k->best && k->best < time ? k->best : time;
+    k->measured = true;
+    c->basis = k->basis;
+    c->time_ns = scaled < 1 ? 1 : scaled < 0x1p62 ? (uint64_t)scaled : (uint64_t)1 << 62;
+    qdot_tuning_put(c->device, c->row, k->basis, k->problem, c->time_ns);
+}
+
+/* Those without a time of this kind: first those that suit, best of the table first, then those that
+ * only do not advertise it. */
+static void measure_rest(struct ranking *k)
+{
+    for (int last = 0; last < 2; last++)
+        for (size_t i = 0; i < k->r->count; i++) {
+            struct candidate *c = &k->r->list[i];
+            if (!c->eligible || c->basis >= k->basis || c->suits == (last == 1) ||
+                (k->basis == QDOT_BY_CLASS && !c->may_suit))
+                continue;
+            const uint64_t time = measure_one(k, c);
+            if (time)
+                keep_time(k, c, time);
+        }
 }
 
 /* Rows of a device are listed best first. Where one further down was faster, something may have run
  * beside the first one: it gets a second chance before the times are kept. */
-static void measure_again(struct qdot_device *root, struct candidate *list, size_t count,
-                          const struct qdot_op_desc *desc, const struct qdot_problem *p,
-                          const struct trial *trial)
+static void measure_again(struct ranking *k)
 {
-    const size_t fastest = choose(list, count);
-    for (size_t i = 0; i < fastest && fastest < count; i++) {
+    struct candidate *list = k->r->list;
+    const size_t fastest = choose(list, k->r->count);
+    for (size_t i = 0; i < fastest && fastest < k->r->count; i++) {
         struct candidate *c = &list[i];
         struct qdot_error err = {0};
-        if (c->device != list[fastest].device || !c->eligible || !c->time_ns)
+        if (c->device != list[fastest].device || !c->eligible || c->basis != k->basis)
             continue;
-        const uint64_t time = measure(c, desc, p, trial, list[fastest].time_ns, &err);
-        if (time && time < c->time_ns) {
-            c->time_ns = time;
-            qdot_tuning_put(root, c->device, c->row, p, time);
-        }
+        const uint64_t time =
+            qdot_measure(c->device, c->row, k->r->desc, k->r->p, &k->trial, k->best, &err);
+        if (time && (double)time * k->scale < (double)c->time_ns)
+            keep_time(k, c, time);
         return;
     }
 }
 
-/* Times of the eligible candidates of "auto" that have none yet. */
-static void measure_all(struct qdot_device *root, struct candidate *list, size_t count,
-                        const struct qdot_op_desc *desc, const struct qdot_problem *p)
+/* Candidates that may be chosen and have no time of this kind, while there is a choice at all. Among
+ * those with one, the fastest is in *known. */
+static size_t unmeasured(const struct ranking *k, struct candidate **known)
 {
-    struct trial trial = {0};
-    const uint64_t start = qdot_now_ns();
-    size_t eligible = 0;
-    uint64_t best = 0;
-    bool ready = false, measured = false;
-    for (size_t i = 0; i < count; i++) {
-        eligible += list[i].eligible;
-        if (list[i].eligible && list[i].time_ns && (!best || list[i].time_ns < best))
-            best = list[i].time_ns;
+    size_t eligible = 0, missing = 0;
+    *known = NULL;
+    for (size_t i = 0; i < k->r->count; i++) {
+        struct candidate *c = &k->r->list[i];
+        if (!c->eligible)
+            continue;
+        if (c->override || c->basis > k->basis)
+            return 0; /* something better decides */
+        eligible++;
+        if (c->basis == k->basis)
+            *known = !*known || c->time_ns < (*known)->time_ns ? c : *known;
+        else
+            missing += k->basis != QDOT_BY_CLASS || c->may_suit;
     }
-    for (size_t i = 0; i < count && eligible > 1; i++) {
-        struct candidate *c = &list[i];
-        struct qdot_error err = {0};
-        if (!c->eligible || c->time_ns)
-            continue;
-        if (qdot_now_ns() - start > root->budget_ns) {
-            snprintf(c->reason, sizeof(c->reason), "not measured: the budget of %llu ms was spent",
-                     (unsigned long long)(root->budget_ns / 1000000));
-            continue;
-        }
-        if (!ready && !(ready = trial_make(root, p, &trial))) {
-            snprintf(c->reason, sizeof(c->reason), "not measured: no memory for its operands");
-            trial_free(root, &trial); /* what there was of it; the next candidate tries again */
-            continue;
-        }
-        c->time_ns = measure(c, desc, p, &trial, best, &err);
-        if (!c->time_ns) {
-            snprintf(c->reason, sizeof(c->reason), "measuring failed: %.150s", err.text);
-            c->refusal = err.status;
-            c->eligible = false;
-            continue;
-        }
-        if (!best || c->time_ns < best)
-            best = c->time_ns;
-        qdot_tuning_put(root, c->device, c->row, p, c->time_ns);
-        measured = true;
-    }
-    if (measured && qdot_now_ns() - start <= root->budget_ns)
-        measure_again(root, list, count, desc, p, &trial);
-    if (measured)
-        qdot_tuning_save(root);
-    trial_free(root, &trial);
+    return eligible > 1 ? missing : 0;
 }
 
-/* All candidates in order: devices as listed, rows best first. NULL when out of memory. With
- * 'admit' every able one is self-tested, as measuring needs; else that is left to the caller. */
-static struct candidate *judge_all(struct qdot_device *root, const struct qdot_op_desc *desc,
-                                   const struct qdot_problem *p, bool admit, size_t *count)
+static void measure_all(struct request *r)
+{
+    const bool one = r->root->backend != NULL;
+    struct qdot_device *lock = r->root->parent ? r->root->parent : r->root;
+    struct candidate *known;
+    struct ranking k = {.r = r,
+                        .basis = one ? QDOT_BY_CLASS : QDOT_BY_COPIES,
+                        .problem = one ? r->class : r->problem,
+                        .longest = 1000000, /* before any was measured */
+                        .scale = 1};
+    if (r->desc->kernel && one)
+        return;
+    if (unmeasured(&k, &known) == 0)
+        return;
+    pthread_mutex_lock(&lock->measuring);
+    for (size_t i = 0; i < r->count; i++) /* another thread may have been here */
+        if (r->list[i].eligible)
+            find_time(r, &r->list[i]);
+    k.begin = qdot_now_ns();
+    if (unmeasured(&k, &known) > 0) {
+        if (known && !one)
+            k.best = known->time_ns;
+        const uint64_t here = known && one ? measure_one(&k, known) : 0;
+        if (here) {
+            k.best = here;
+            k.scale = (double)known->time_ns / (double)here;
+        }
+        if (!known || !one || here)
+            measure_rest(&k);
+        if (k.measured && !spent(&k))
+            measure_again(&k);
+        if (k.measured)
+            qdot_tuning_save(r->root);
+        qdot_trial_free(r->root, &k.trial);
+    }
+    pthread_mutex_unlock(&lock->measuring);
+}
+
+/* ---- selecting ------------------------------------------------------------------------------- */
+
+/* Which override names which candidates, of a device. */
+static void find_overrides(struct request *r, struct qdot_device *device, struct candidate *list,
+                           size_t count)
+{
+    char row[64];
+    for (size_t i = 0; qdot_tuning_override(device, r->problem, &i, row);) {
+        bool found = false;
+        for (size_t c = 0; c < count; c++)
+            if (name_matches(device, list[c].row, row)) {
+                list[c].override = list[c].override ? list[c].override : i;
+                found = true;
+            }
+        if (!found && !r->missed[0])
+            snprintf(r->missed, sizeof(r->missed), "%s", row);
+    }
+}
+
+/* All candidates in order: devices as listed, rows best first. False when out of memory. With
+ * 'admit' every able one is self-tested; else that is left to the caller. */
+static bool judge_all(struct request *r, bool admit)
 {
     struct qdot_device *device;
-    size_t total = 0, used = 0;
-    for (size_t i = 0; (device = qdot_device_child(root, i)) != NULL; i++)
+    size_t total = 0;
+    qdot_problem_name(r->p, r->problem);
+    qdot_problem_class(r->p, r->class);
+    for (size_t i = 0; (device = qdot_device_child(r->root, i)) != NULL; i++)
         total += device->backend->row_count;
-    struct candidate *list = qdot_alloc(root, (total + 1) * sizeof(*list));
-    if (!list)
-        return NULL;
-    for (size_t i = 0; (device = qdot_device_child(root, i)) != NULL; i++) {
-        for (size_t r = 0; r < device->backend->row_count; r++) {
-            if (device->backend->rows[r].op != p->op)
-                continue;
-            struct candidate *c = &list[used++];
-            c->device = device;
-            c->row = &device->backend->rows[r];
-            c->eligible = judge(root, c, desc, p);
+    r->list = qdot_alloc(r->root, (total + 1) * sizeof(*r->list));
+    if (!r->list)
+        return false;
+    for (size_t i = 0; (device = qdot_device_child(r->root, i)) != NULL; i++) {
+        struct candidate *first = &r->list[r->count];
+        for (size_t row = 0; row < device->backend->row_count; row++)
+            if (device->backend->rows[row].op == r->p->op)
+                r->list[r->count++] =
+                    (struct candidate){.device = device, .row = &device->backend->rows[row]};
+        struct candidate *end = &r->list[r->count];
+        if (!r->desc->kernel)
+            find_overrides(r, device, first, (size_t)(end - first));
+        for (struct candidate *c = first; c < end; c++) {
+            c->eligible = judge(r, c);
             if (c->eligible && admit) {
                 c->refusal = qdot_admit(device, c->row, c->reason, sizeof(c->reason));
                 c->eligible = c->refusal == QDOT_OK;
             }
         }
     }
-    if (!root->backend)
-        measure_all(root, list, used, desc, p);
-    *count = used;
-    return list;
+    if (!r->root->backend || r->root->backend->measures)
+        measure_all(r);
+    return true;
 }
 
-static int nobody(struct qdot_device *root, const struct candidate *list, size_t count,
-                  const struct qdot_op_desc *desc, struct qdot_error *err)
+static int nobody(const struct request *r, struct qdot_error *err)
 {
+    struct qdot_device *root = r->root;
+    const struct qdot_op_desc *desc = r->desc;
+    const struct candidate *list = r->list;
+    const size_t count = r->count;
     for (size_t i = 0; i < count; i++) {
         const struct candidate *c = &list[i];
         if (desc->kernel ? name_matches(c->device, c->row, desc->kernel)
@@ -416,12 +462,11 @@ static int nobody(struct qdot_device *root, const struct candidate *list, size_t
     }
     /* No candidate, but perhaps a row for another kind of op. */
     const struct qdot_device *device;
+    const struct qdot_row *other;
     for (size_t i = 0; desc->kernel && (device = qdot_device_child(root, i)) != NULL; i++)
-        for (size_t r = 0; r < device->backend->row_count; r++)
-            if (name_matches(device, &device->backend->rows[r], desc->kernel))
-                return qdot_fail(
-                    err, QDOT_UNSUPPORTED, "kernel: '%s' is a row for %s", desc->kernel,
-                    device->backend->rows[r].op == QDOT_CONV ? "convolutions" : "matrix products");
+        if ((other = qdot_row_named(device, desc->kernel)) != NULL)
+            return qdot_fail(err, QDOT_UNSUPPORTED, "kernel: '%s' is a row for %s", desc->kernel,
+                             other->op == QDOT_CONV ? "convolutions" : "matrix products");
     if (desc->kernel)
         return qdot_fail(err, QDOT_INVALID, "kernel: '%s' is no row of device %s", desc->kernel,
                          root->info.name);
@@ -437,22 +482,21 @@ int qdot_select(struct qdot_device *root, const struct qdot_op_desc *desc,
                 const struct qdot_problem *p, struct qdot_device **chosen,
                 const struct qdot_row **row, struct qdot_error *err)
 {
-    size_t count;
-    const bool measures = !root->backend;
-    struct candidate *list = judge_all(root, desc, p, measures, &count);
-    if (!list)
+    struct request r = {.root = root, .desc = desc, .p = p};
+    if (!judge_all(&r, !root->backend)) /* "auto" compares devices that work */
         return qdot_fail(err, QDOT_NO_MEMORY, "no memory for the list of candidates");
     /* One device needs one row: only candidates that would win are self-tested. */
-    size_t i = choose(list, count);
+    struct candidate *list = r.list;
+    size_t i = choose(list, r.count);
     int status = QDOT_UNSUPPORTED;
-    for (; i < count; i = choose(list, count)) {
+    for (; i < r.count; i = choose(list, r.count)) {
         status = qdot_admit(list[i].device, list[i].row, list[i].reason, sizeof(list[i].reason));
         if (status == QDOT_OK || status == QDOT_NO_MEMORY)
             break;
         list[i].eligible = false;
     }
-    if (i == count) {
-        status = nobody(root, list, count, desc, err);
+    if (i == r.count) {
+        status = nobody(&r, err);
     } else if (status == QDOT_NO_MEMORY) {
         qdot_fail(err, status, "%s/%s: %s", list[i].device->backend->name, list[i].row->name,
                   list[i].reason);
@@ -462,6 +506,50 @@ int qdot_select(struct qdot_device *root, const struct qdot_op_desc *desc,
     }
     qdot_release(root, list);
     return status;
+}
+
+/* ---- explaining ------------------------------------------------------------------------------ */
+
+static void explain_chosen(const struct request *r, const struct candidate *c, char *reason,
+                           size_t bytes)
+{
+    const bool class = c->basis == QDOT_BY_CLASS;
+    if (r->desc->kernel)
+        snprintf(reason, bytes, "chosen: asked for by name");
+    else if (c->override)
+        snprintf(reason, bytes, "chosen: the tuning file's override");
+    else
+        snprintf(reason, bytes, "chosen: the %s%s%.60s%s%.30s",
+                 c->basis == QDOT_BY_TABLE ? "first of the table that takes it"
+                                           : "fastest measured",
+                 class ? " of its class, " : "", class ? r->class : "",
+                 r->missed[0] ? "; an override names no row of it: " : "", r->missed);
+}
+
+static void explain_one(const struct request *r, const struct candidate *c,
+                        const struct candidate *best, struct qdot_candidate *out)
+{
+    memset(out, 0, sizeof(*out));
+    snprintf(out->device, sizeof(out->device), "%s", c->device->info.name);
+    snprintf(out->row, sizeof(out->row), "%s/%s", c->device->backend->name, c->row->name);
+    out->chosen = c == best;
+    out->time_ns = c->eligible ? c->time_ns : 0;
+    out->basis = !c->eligible ? QDOT_BY_TABLE : c->override ? QDOT_BY_OVERRIDE : c->basis;
+    if (!c->eligible && c->override)
+        snprintf(out->reason, sizeof(out->reason), "its override does not apply: %.150s",
+                 c->reason);
+    else if (*c->reason)
+        snprintf(out->reason, sizeof(out->reason), "%s", c->reason);
+    else if (out->chosen)
+        explain_chosen(r, c, out->reason, sizeof(out->reason));
+    else
+        snprintf(out->reason, sizeof(out->reason), "%s",
+                 c->override                      ? "a later override"
+                 : best && best->override         ? "another row's override decides"
+                 : best && best->basis > c->basis ? "others have better times"
+                 : c->time_ns                     ? "slower"
+                 : c->suits                       ? "able; comes later in the table"
+                                                  : c->row->niche->text);
 }
 
 int qdot_explain(struct qdot_device *device, const struct qdot_op_desc *desc,
@@ -477,30 +565,14 @@ int qdot_explain(struct qdot_device *device, const struct qdot_op_desc *desc,
     int status = qdot_check_desc(desc, &p, err);
     if (status != QDOT_OK)
         return status;
-    size_t total;
-    struct candidate *list = judge_all(device, desc, &p, true, &total);
-    if (!list)
+    struct request r = {.root = device, .desc = desc, .p = &p};
+    if (!judge_all(&r, true))
         return qdot_fail(err, QDOT_NO_MEMORY, "no memory for the list of candidates");
-    const size_t best = choose(list, total);
-    for (size_t i = 0; i < total && i < capacity; i++) {
-        struct qdot_candidate *c = &candidates[i];
-        memset(c, 0, sizeof(*c));
-        snprintf(c->device, sizeof(c->device), "%s", list[i].device->info.name);
-        snprintf(c->row, sizeof(c->row), "%s/%s", list[i].device->backend->name, list[i].row->name);
-        c->chosen = i == best;
-        c->time_ns = list[i].eligible ? list[i].time_ns : 0;
-        if (*list[i].reason)
-            snprintf(c->reason, sizeof(c->reason), "%s", list[i].reason);
-        else if (c->chosen)
-            snprintf(c->reason, sizeof(c->reason), "%s",
-                     desc->kernel      ? "chosen: asked for by name"
-                     : list[i].time_ns ? "chosen: the fastest measured"
-                                       : "chosen: the first of the table that takes it");
-        else
-            snprintf(c->reason, sizeof(c->reason), "%s",
-                     list[i].time_ns ? "slower" : "able; comes later in the table");
-    }
-    *count = total;
-    qdot_release(device, list);
+    const size_t chosen = choose(r.list, r.count);
+    const struct candidate *best = chosen < r.count ? &r.list[chosen] : NULL;
+    for (size_t i = 0; i < r.count && i < capacity; i++)
+        explain_one(&r, &r.list[i], best, &candidates[i]);
+    *count = r.count;
+    qdot_release(device, r.list);
     return QDOT_OK;
 }

@@ -149,8 +149,11 @@ struct qdot_device_desc {
                               finds, 1 to 1000; 0 = 100. Never changes a result (tests, benchmarks) */
     struct qdot_threads threads;     /* the caller's pool; default: a pool of the device's own */
     struct qdot_allocator allocator; /* default: aligned_alloc and free */
-    uint64_t budget_us; /* "auto": bound on the time one qdot_op_create spends measuring; checked
-                           between measurements. 0 = 300,000 */
+    uint64_t budget_us; /* bound on the time one qdot_op_create spends measuring, on "auto", OpenCL
+                           and Vulkan devices; checked between measurements. 0 = 300,000; 1: on one
+                           device none */
+    const char *tuning_file; /* times and overrides (docs/tuning.md) that come before what is
+                                measured; NULL: none. To be there, and right */
 };
 
 /* The geometry of a 2-D convolution (1-D: a height of 1). Input [batch, height, width, channels],
@@ -255,12 +258,22 @@ struct qdot_row_info {
     char reason[192];       /* why not */
 };
 
+/* What speaks for a row, the better the later. */
+enum qdot_basis {
+    QDOT_BY_TABLE = 0,   /* its place among the rows */
+    QDOT_BY_CLASS = 1,   /* a time of its class of problems, without copies */
+    QDOT_BY_COPIES = 2,  /* a time of this problem, host-device copies included */
+    QDOT_BY_TIME = 3,    /* a time of this problem, data on the device */
+    QDOT_BY_OVERRIDE = 4 /* the tuning file names it */
+};
+
 struct qdot_candidate {
     char device[24];
-    char row[64];     /* "backend/row" */
-    int chosen;       /* the one qdot_op_create would take */
-    uint64_t time_ns; /* measured for this op, host-device copies included; 0 = not measured */
-    char reason[192]; /* why it was refused, or how it was chosen */
+    char row[64];          /* "backend/row" */
+    int chosen;            /* the one qdot_op_create would take */
+    uint64_t time_ns;      /* 0 = not measured */
+    enum qdot_basis basis; /* what time_ns is of, or QDOT_BY_OVERRIDE */
+    char reason[192];      /* why it was refused, or how it was chosen */
 };
 
 /* Devices. qdot_devices stores at most 'capacity' entries and sets *count to how many there are;
@@ -291,6 +304,24 @@ QDOT_API int qdot_device_row_name(struct qdot_device *device, size_t index, char
 QDOT_API int qdot_explain(struct qdot_device *device, const struct qdot_op_desc *desc,
                           struct qdot_candidate *candidates, size_t capacity, size_t *count,
                           struct qdot_error *err);
+
+/* Tuning: times and overrides, docs/tuning.md. A device begins with tuning_file's; 'read' adds those
+ * of another file (of two times for the same the shorter, of two overrides the first), 'add' a time
+ * that the caller measured with data on the device, for this op and row of one device, in the place
+ * of a former one; 0 forgets that. The tuning as
+ * the text of a file: at most 'capacity' bytes of it, and in *bytes how many there are (no '\0').
+ * 'keep' puts the times into the cache's file, which every later open reads. Files need jansson:
+ * QDOT_UNSUPPORTED where the library was built without. */
+QDOT_API int qdot_tuning_read(struct qdot_device *device, const char *path, struct qdot_error *err);
+QDOT_API int qdot_tuning_add(struct qdot_device *device, const struct qdot_op_desc *desc,
+                             const char *row, uint64_t time_ns, struct qdot_error *err);
+QDOT_API int qdot_tuning_text(struct qdot_device *device, char *text, size_t capacity,
+                              size_t *bytes, struct qdot_error *err);
+QDOT_API int qdot_tuning_keep(struct qdot_device *device, struct qdot_error *err);
+
+/* The op as a tuning file calls it: "gemm 196x256x1152 u8s8 s32". 192 bytes are enough. */
+QDOT_API int qdot_problem_text(const struct qdot_op_desc *desc, char *text, size_t bytes,
+                               struct qdot_error *err);
 
 /* Rows and columns of a convolution's output; errors as qdot_op_create gives for its geometry. */
 QDOT_API int qdot_conv_output(const struct qdot_conv *conv, size_t *height, size_t *width,

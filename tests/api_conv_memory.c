@@ -38,6 +38,7 @@ static struct qdot_device *open_counted(struct api_counter *counter, size_t thre
     struct qdot_device_desc open = {.size = sizeof(open),
                                     .device = api_device(),
                                     .cache_dir = "",
+                                    .budget_us = 1,
                                     .thread_count = threads,
                                     .allocator = {counter, api_counted_alloc, api_counted_release}};
     struct qdot_device *device;

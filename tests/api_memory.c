@@ -22,6 +22,7 @@ static struct qdot_device_desc device_desc(struct fixture *f)
         .size = sizeof(struct qdot_device_desc),
         .device = api_device(),
         .cache_dir = "",
+        .budget_us = 1,
         .thread_count = 2,
         .allocator = {&f->counter, api_counted_alloc, api_counted_release}};
 }

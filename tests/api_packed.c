@@ -295,6 +295,7 @@ static void test_narrow_last_panel(void **state)
     struct qdot_device_desc open = {.size = sizeof(open),
                                     .device = api_device(),
                                     .cache_dir = "",
+                                    .budget_us = 1,
                                     .thread_count = 1,
                                     .allocator = {&fences, fenced_alloc, fenced_release}};
     struct qdot_device *device;

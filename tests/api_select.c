@@ -35,6 +35,7 @@ static struct qdot_device *open_without(const char *disable)
     struct qdot_device_desc desc = {.size = sizeof(desc),
                                     .device = api_device(),
                                     .cache_dir = "",
+                                    .budget_us = 1, /* of one device: none is measured */
                                     .thread_count = 1,
                                     .disable = disable};
     struct qdot_device *device;

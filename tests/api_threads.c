@@ -52,6 +52,7 @@ static void *work(void *arg)
         struct qdot_device_desc open = {.size = sizeof(open),
                                         .device = api_device(),
                                         .cache_dir = "",
+                                        .budget_us = 1,
                                         .thread_count = api_threads()};
         if (qdot_open(&open, &own, &err))
             snprintf(w->error, sizeof(w->error), "open: %.200s", err.text);

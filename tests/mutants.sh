@@ -95,6 +95,9 @@ counted() {
 api() {
     timeout 120 "$build/api_$1"
 }
+opencl_api() {
+    QDOT_TEST_DEVICE=opencl:0 timeout 120 "$build/api_$1"
+}
 
 # ---- mutants ------------------------------------------------------------------------------------
 

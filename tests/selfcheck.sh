@@ -1,10 +1,13 @@
 #!/bin/sh
-# Does 'qdot conform' report what goes wrong? Faults planted in its children, and bad arguments.
+# Does 'qdot conform' report what goes wrong? Faults planted in its children, and bad arguments. And
+# 'qdot tune', with what reads its files.
 # usage: selfcheck.sh QDOT-COMMAND; prints a line a check and "N passed, N failed, N skipped".
 set -u
 qdot=$1
 tmp=$(mktemp -d) || exit 2
 trap 'rm -rf "$tmp"' EXIT
+export XDG_CACHE_HOME="$tmp/cache"
+verb=conform
 passed=0
 failed=0
 
@@ -16,7 +19,7 @@ last_row() { # of the CPU, for this kind of op
 check() {
     name=$1 status=$2 out=$3 err=$4
     shift 4
-    "$qdot" conform "$@" >"$tmp/out" 2>"$tmp/err"
+    "$qdot" $verb "$@" >"$tmp/out" 2>"$tmp/err"
     got=$?
     if [ "$got" -ne "$status" ]; then
         echo "FAIL $name: exit status $got, expected $status"
@@ -83,6 +86,11 @@ planted conv '\[0\]\[0\]\[0\]\[0\]'
 usage() {
     check "usage: $*" 2 '' "$1" "$@"
 }
+bad() { # bad STDERR-PATTERN ARGUMENTS...
+    pattern=$1
+    shift
+    check "usage: $*" 2 '' "$pattern" "$@"
+}
 usage --bogus
 usage --seed -1
 usage --seed 99999999999999999999
@@ -95,6 +103,49 @@ usage --case edge
 usage --device nonsense
 usage --kernel nonsense
 usage --fault typo
+
+# ---- tune ----------------------------------------------------------------------------------------
+
+verb=tune
+shape="--device cpu --shape 64x48x80"
+last=$(last_row gemm)
+f=$tmp/f.json
+# shellcheck disable=SC2086 # $shape is several words
+{
+    check 'tune: a shape and a convolution' 0 '^cpu: [0-9]* improved, [0-9]* kept, 0 left out' '' \
+        $shape --conv '1x9x8x16 20x3x3 p1,1x9x8x16 20x3x3 p1' --budget 20 -o "$f"
+    check 'tune: adds to a file' 0 ' 1 kept\| 1 improved' '' $shape --out u8 --tuning "$f" -o "$f"
+    check 'tune: into the cache' 0 ' 0 left out' '' $shape --types s8s8
+    usage --merge "$f"
+    usage --merge -o "$tmp/g"
+    bad none.json --merge "$tmp/none.json" -o "$tmp/g"
+    usage --budget 0
+    bad only.with.--merge $shape "$f"
+    bad --threads $shape --threads 1,2
+    bad nonsense $shape --device nonsense
+    bad "--tuning $tmp/none.json" $shape --tuning "$tmp/none.json"
+    bad "-o '$tmp'" $shape -o "$tmp"
+    check 'tune: merges' 0 '' '' --merge "$f" "$f" -o "$tmp/g"
+    cmp -s "$f" "$tmp/g" || { echo 'FAIL merged with itself a file is another'; failed=$((failed + 1)); }
+    verb=explain
+    check 'explain: an exact time' 0 '^\* cpu .* exact .*chosen: the fastest measured' '' \
+        --device cpu --shape 64x48x80 --tuning "$tmp/g"
+    echo '{"qdot_tuning": 1, "overrides": [{"problem": "gemm 64x48x80 *", "row": "'"$last"'"},
+        {"problem": "conv *", "row": "cpu/none"}]}' >"$f"
+    check 'explain: an override' 0 "^\* cpu *$last .* override .*chosen" '' --device cpu \
+        --shape 64x48x80 --tuning "$f"
+    check 'explain: an override without a row' 0 '^\* cpu .*no row of it: cpu/none' '' --device cpu \
+        --conv '1x9x8x16 20x3x3' --tuning "$f"
+    verb=bench
+    check 'bench: with an override and without' 0 "${last#cpu/} .* yes " '' --device cpu \
+        --shape 64x48x80 --tuning "$f" --untuned --min-time 0.01
+    bad --untuned --shape 64x48x80 --untuned
+    printf '{"qdot_tuning": 1,\n"times": [{"ns": 1}]}' >"$f"
+    for verb in bench explain tune; do
+        check "$verb: a wrong file" 2 '' "$f: line 2: times\[0\]\.device: expected" \
+            --device cpu --shape 64x48x80 --tuning "$f"
+    done
+}
 
 echo "$passed passed, $failed failed, 0 skipped"
 [ "$failed" -eq 0 ]

@@ -381,6 +381,7 @@ const struct qdot_backend qdot_opencl_backend = {
     .rows = ocl_rows,
     .row_count = OCL_ROWS,
     .features = features,
+    .measures = true,
     .describe = describe,
     .open = ocl_open,
     .close = ocl_close,

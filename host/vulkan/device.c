@@ -410,6 +410,7 @@ const struct qdot_backend qdot_vulkan_backend = {
     .rows = vk_rows,
     .row_count = VK_ROWS,
     .features = features,
+    .measures = true,
     .describe = describe,
     .open = vk_open,
     .close = vk_close,

@@ -70,31 +70,31 @@ static bool conv_tiles_32(const struct qdot_problem *p)
 }
 
 static const struct qdot_niche few_gpu = {few_rows, .with = VK_GPU, .text = "for m <= 4 on a GPU"};
-static const struct qdot_niche few_gpu_dot = {few_rows, .with = VK_GPU | VK_SIGNED_DOT,
+static const struct qdot_niche few_gpu_dot = {few_rows, .with = VK_GPU, .hint = VK_SIGNED_DOT,
                                               .text = "for m <= 4 on a GPU with signed_dot"};
 static const struct qdot_niche many_cpu = {many_tiles, .with = VK_CPU,
                                            .text = "for m > 16, n > 128 on a CPU"};
 
 /* Tiles; those in the form that the device has an instruction for. */
-static const struct qdot_niche ss_128 = {tiles_128, .with = VK_GPU | VK_SIGNED_DOT,
+static const struct qdot_niche ss_128 = {tiles_128, .with = VK_GPU, .hint = VK_SIGNED_DOT,
                                          .text = "for 96 tiles on a GPU with signed_dot"};
-static const struct qdot_niche ss_64 = {tiles_64, .with = VK_GPU | VK_SIGNED_DOT,
+static const struct qdot_niche ss_64 = {tiles_64, .with = VK_GPU, .hint = VK_SIGNED_DOT,
                                         .text = "for 48 tiles on a GPU with signed_dot"};
-static const struct qdot_niche ss_32 = {tiles_32, .with = VK_GPU | VK_SIGNED_DOT,
+static const struct qdot_niche ss_32 = {tiles_32, .with = VK_GPU, .hint = VK_SIGNED_DOT,
                                         .text = "for m > 8, n > 16 on a GPU with signed_dot"};
-static const struct qdot_niche us_64 = {tiles_64, .with = VK_GPU | VK_MIXED_DOT,
+static const struct qdot_niche us_64 = {tiles_64, .with = VK_GPU, .hint = VK_MIXED_DOT,
                                         .text = "for 48 tiles on a GPU with mixed_dot"};
-static const struct qdot_niche us_32 = {tiles_32, .with = VK_GPU | VK_MIXED_DOT,
+static const struct qdot_niche us_32 = {tiles_32, .with = VK_GPU, .hint = VK_MIXED_DOT,
                                         .text = "for m > 8, n > 16 on a GPU with mixed_dot"};
-static const struct qdot_niche uu_64 = {tiles_64, .with = VK_GPU | VK_UNSIGNED_DOT,
+static const struct qdot_niche uu_64 = {tiles_64, .with = VK_GPU, .hint = VK_UNSIGNED_DOT,
                                         .text = "for 48 tiles on a GPU with unsigned_dot"};
 static const struct qdot_niche floats_64 = {tiles_64, .with = VK_GPU,
                                             .text = "for 48 tiles on a GPU"};
 
-static const struct qdot_niche conv_64 = {conv_tiles_64, .with = VK_GPU | VK_SIGNED_DOT,
+static const struct qdot_niche conv_64 = {conv_tiles_64, .with = VK_GPU, .hint = VK_SIGNED_DOT,
                                           .text = "for 48 tiles on a GPU with signed_dot"};
 static const struct qdot_niche conv_32 = {
-    conv_tiles_32, .with = VK_GPU | VK_SIGNED_DOT,
+    conv_tiles_32, .with = VK_GPU, .hint = VK_SIGNED_DOT,
     .text = "for more than 16 channels of a group on a GPU with signed_dot"};
 /* Matrix units. */
 static bool tiles_256(const struct qdot_problem *p)
