@@ -474,7 +474,7 @@ static void test_class(void **state)
     struct qdot_error err = {0};
     struct qdot_device *device;
     assert_int_equal(explain_depthwise(f->device, SIDE, first), 0); /* with a budget of 1 us */
-    if (open_with(f, NULL, 60000000, &device, &err))
+    if (open_with(f, NULL, 600000000, &device, &err))
         fail_msg("%s", err.text);
     const size_t timed = explain_depthwise(device, SIDE, first);
     assert_int_equal(timed > 1, !api_on_cpu());
