@@ -36,7 +36,8 @@ front() { # front ROW TARGET OPTIONS...
     row=$1 target=$2
     shift 2
     # The older one gives GFX11 no more than 128 registers, and knows neither GFX94 nor GFX12.
-    case $row in *_wmma | *_mfma) compiler=clang-19 ;; *) compiler=clang-15 ;; esac
+    compiler=clang-15
+    case $row in *_wmma | *_mfma | *_128x128k4_amddot) compiler=clang-19 ;; esac
     options=$(sed -n '1s/^\/\/ [0-9]* //p;q' "$scratch/$row.cl")
     case $target in
     # clang-15 does not know sm_90; ptxas takes what is for sm_80
@@ -115,7 +116,7 @@ resources() { # resources TARGET OPTIONS-OF-PTXAS...
 main_kernel() { # of a row
     case $1 in
     gemv_*) echo gemv ;;
-    *_64x64k4*) echo block ;;
+    *_64x64k4* | *_128x128k4*) echo block ;;
     *_mma | *_wmma | *_mfma | *_dpas*) echo mma ;;
     gemm_clblast) echo accumulate ;;
     *) echo "${1%%_*}" ;;
@@ -168,10 +169,15 @@ for file in "$scratch"/*.cl; do
     case $row in
     *_dp4a) for target in $nvidia; do line "$row" "$target" dp4a; done ;;
     *_mma) for target in sm_80 sm_90; do line "$row" "$target" mma.sync; done ;;
-    *_wmma | *_mfma)
-        case $row in *_wmma) targets='gfx1100 gfx1200' ;; *) targets='gfx908 gfx90a gfx942' ;; esac
+    *_wmma | *_mfma | *_128x128k4_amddot)
+        instruction=v_${row##*_}
+        case $row in
+        *_wmma) targets='gfx1100 gfx1200' ;;
+        *_mfma) targets='gfx908 gfx90a gfx942' ;;
+        *) targets=$amd instruction=v_dot4 ;;
+        esac
         command -v clang-19 >/dev/null || { skip "$row" 'no clang-19'; continue; }
-        for target in $targets; do line "$row" "$target" "v_${row##*_}"; done ;;
+        for target in $targets; do line "$row" "$target" $instruction; done ;;
     *_dpas*) skip "$row" 'ci/codegen_intel.sh' ;;
     *_amddot) for target in $amd; do line "$row" "$target" v_dot4; done ;;
     *_khrdot | *_armdot | *_qcomdot) skip "$row" 'no compiler here that knows the extension' ;;

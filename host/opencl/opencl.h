@@ -155,7 +155,7 @@ struct ocl_row {
     size_t lanes[2];         /* the work-group of a tile; 0, 0: a work-item computes one alone */
 };
 
-enum { OCL_ROWS = 41 };
+enum { OCL_ROWS = 45 };
 extern const struct qdot_row ocl_rows[OCL_ROWS];
 
 enum { OCL_TEXTS = 9, OCL_OPTIONS = 256 };

@@ -29,6 +29,14 @@ static bool few_tiles(const struct qdot_problem *p)
 static const struct qdot_niche deep = {few_tiles, .with = OCL_GPU,
                                        .text = "for m * n <= 2^19 and k >= 1024 on a GPU"};
 
+static bool many_tiles(const struct qdot_problem *p)
+{
+    return p->n >= 64 && p->m >= ((size_t)1 << 20) / p->n &&
+           (p->op != QDOT_CONV || p->conv.og >= 64);
+}
+static const struct qdot_niche large = {
+    many_tiles, .with = OCL_GPU, .text = "for m * n >= 2^20 and 64 columns a group on a GPU"};
+
 static bool many_channels(const struct qdot_problem *p)
 {
     return p->conv.og >= 32;
@@ -84,6 +92,21 @@ static const struct qdot_niche both = {
         .kr = 4, .b_form = form, .niche = &channels, BLOCK_IMPL(by, false)                 \
     }
 
+/* Tiles with more products for a word of local memory, of which devices need many; for those without
+ * matrix units, whose compilers show that the sums stay in registers. */
+#define LARGE_DOTS(X) \
+    X("_dp4a", OCL_DP4A, OCL_DOT_NVIDIA, QDOT_S8), X("_amddot", OCL_AMD_DOT, OCL_DOT_AMD, QDOT_S8)
+#define LARGE_BLOCK(suffix, bits, by, form)                                            \
+    {                                                                                  \
+        .name = "gemm_128x128k4" suffix, .needs = bits, .mr = 128, .nr = 128, .kr = 4, \
+        .b_form = form, .niche = &large, BLOCK_IMPL(by, false)                         \
+    }
+#define LARGE_CONV_BLOCK(suffix, bits, by, form)                                               \
+    {                                                                                          \
+        .name = "conv_128x128k4" suffix, .op = QDOT_CONV, .needs = bits, .mr = 128, .nr = 128, \
+        .kr = 4, .b_form = form, .niche = &large, BLOCK_IMPL(by, false)                        \
+    }
+
 /* Matrix units, signed by signed: the form that all of them have. */
 #define UNITS(X)                                                                                  \
     X("k16_mma", 16, OCL_MMA, OCL_UNIT_NVIDIA), X("k16_wmma", 16, OCL_AMD_MATRIX, OCL_UNIT_WMMA), \
@@ -117,6 +140,7 @@ const struct qdot_row ocl_rows[OCL_ROWS] = {
      UNIT_IMPL(OCL_MMA, OCL_UNIT_NVIDIA, true)},
     DOTS(SPLIT_BLOCK),
     UNITS(UNIT),
+    LARGE_DOTS(LARGE_BLOCK),
     DOTS(BLOCK),
     {.name = "gemm_8x16k4_khrdot",
      .needs = OCL_KHR_DOT,
@@ -147,6 +171,7 @@ const struct qdot_row ocl_rows[OCL_ROWS] = {
      .b_form = QDOT_S8,
      .impl = &depthwise},
     UNITS(CONV_UNIT),
+    LARGE_DOTS(LARGE_CONV_BLOCK),
     DOTS(CONV_BLOCK),
     {.name = "conv_8x16k4_khrdot",
      .op = QDOT_CONV,

@@ -75,7 +75,11 @@ void ocl_options(const struct qdot_row *row, enum qdot_type out_type, enum qdot_
                  bool flushes, char options[OCL_OPTIONS])
 {
     const struct ocl_row *impl = row->impl;
+#ifdef QDOT_EMULATE
+    const bool dpas = false; /* another compiler's option */
+#else
     const bool dpas = impl->unit == OCL_UNIT_DPAS8 || impl->unit == OCL_UNIT_DPAS16;
+#endif
     char other[16] = "";
     if (rounding != QDOT_ROUND_RNE)
         snprintf(other, sizeof(other), " -DROUNDING=%d", (int)rounding);
