@@ -41,8 +41,8 @@ block(TILE_PARAMETERS, STAGE_PARAMETERS)
             ROWS_4(SHARE)
         }
         barrier(CLK_LOCAL_MEM_FENCE);
-        FOR(part, BLOCKS) {
-            const uint word = part * LANES + lane, line = STORED_ROW(word), at = STORED_COLUMN(word);
+        FOR(w, BLOCKS) {
+            const uint word = w * LANES + lane, line = STORED_ROW(word), at = STORED_COLUMN(word);
             STORE(i * SHARED_ROWS + line, at, vload16(0, (local const uint *) parts + line * NR + at))
         }
     }

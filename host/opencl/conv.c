@@ -80,7 +80,7 @@ int ocl_upload_taps(struct qdot_op *op, struct qdot_error *err)
     size_t at = 0;
     for (size_t i = 0; i < g->kh; i++)
         for (size_t j = 0; j < g->kw; j++)
-            for (size_t word = 0; word < c->words; word += op->row->kr / 4) {
+            for (size_t word = 0; word < c->words; word += OCL_TAP(op->row) / 4) {
                 const size_t cells =
                     i * g->dilation_h * c->line_cells + j * g->dilation_w * c->groups;
                 taps[at++] = (cl_uint)(cells * c->words + word);

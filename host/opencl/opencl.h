@@ -196,6 +196,9 @@ enum ocl_memory {
     OCL_MEMORIES
 };
 
+/* k of an entry of OCL_TAPS */
+#define OCL_TAP(row) ((row)->kr < 16 ? (row)->kr : 16u)
+
 /* The padded copy of a convolution's input: [image][line][column][group][word], 4 channels a word.
  * Depthwise there is one group, of a channel for each padded output channel. */
 struct ocl_copy {

@@ -96,7 +96,8 @@ static bool plan_conv(const struct qdot_row *row, const struct qdot_problem *p,
     plan->bytes[OCL_A] = plan->slab * image_bytes;
     plan->bytes[OCL_ROW_SUM] = row->depthwise ? 0 : plan->slab * c->image_cells * 4;
     plan->bytes[OCL_B] = packed->panels_bytes;
-    plan->taps = impl->lanes[0] ? round_up(packed->k_groups, 64 / row->kr) : 0;
+    plan->taps =
+        impl->lanes[0] ? round_up(packed->k_groups * row->kr, row->pass) / OCL_TAP(row) : 0;
     plan->bytes[OCL_TAPS] = plan->taps * 4;
     return true;
 }
