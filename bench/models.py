@@ -9,6 +9,7 @@ usage: models.py LIBRARY TESTDATA WORK [--models NAMES] [--threads N[,N]] [--run
 """
 
 import argparse
+import json
 import os
 import sys
 import time
@@ -124,8 +125,6 @@ def share(path, devices, work):
     s = ort.InferenceSession(path, o)
     name, shape = input_of(path)
     s.run(None, {name: np.zeros(shape, np.float32)})
-    import json
-
     profile = s.end_profiling()
     with open(profile) as f:
         events = [e for e in json.load(f) if e.get("cat") == "Node" and e["name"].endswith("_kernel_time")]

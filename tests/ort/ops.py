@@ -8,6 +8,7 @@ usage: ops.py LIBRARY [--values N] [--models N] [--seed S] [--threads T] [NAME .
 import argparse
 import sys
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from onnx import TensorProto
@@ -505,8 +506,11 @@ def check(name, make, args, devices):
         model = graph.model(outputs)
         want = session(model, threads=args.threads).run(None, graph.feeds)
         mine = session(model, devices, args.threads)
-        for _ in range(2):  # again: nothing may be left of the first run
-            bad, count = differing(mine.run(None, graph.feeds), want)
+        bad, count = differing(mine.run(None, graph.feeds), want)
+        # Again, and at once: nothing may be left of the first run, nor be shared by the others.
+        with ThreadPoolExecutor(3) as pool:
+            for got in [pool.submit(mine.run, None, graph.feeds) for _ in range(3)]:
+                bad += differing(got.result(), want)[0]
         if bad:
             print(f"FAIL {name} case {cases}: {bad} of {count} values differ: {model.graph.node}")
         wrong, total, cases = wrong + bad, total + count, cases + 1

@@ -29,13 +29,15 @@
 
 enum {
     MAX_RANK = 8,
-    MAX_PARTS = 32,
-    MAX_VALUES = 2 + 3 * MAX_PARTS
-}; /* inputs of a node of ours */
+    MAX_PARTS = 32,                 /* of a Concat */
+    MAX_VALUES = 2 + 3 * MAX_PARTS, /* inputs of a node of ours */
+};
 
 /* Loops that are compiled for several instruction sets, the right one taken when the library loads.
- * None fuses a multiplication and an addition: the build says so. */
-#if defined(__x86_64__) && defined(__GNUC__)
+ * None fuses a multiplication and an addition: the build says so. Sanitizers do not take choices that
+ * are made before they are there themselves. */
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__SANITIZE_ADDRESS__) && \
+    !defined(__SANITIZE_THREAD__)
 #define WIDE __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #else
 #define WIDE
