@@ -194,8 +194,12 @@ OrtStatus *value_constant(const OrtApi *ort, const OrtValueInfo *info, struct te
 OrtStatus *value_producer(const OrtApi *ort, const OrtValueInfo *info, const OrtNode **node)
 {
     size_t output;
+    bool enters = true;
     *node = NULL;
-    return info ? ort->ValueInfo_GetValueProducer(info, node, &output) : NULL;
+    /* ONNX Runtime 1.23 does not look whether a producer belongs to the graph that was fused. */
+    if (info)
+        TRY(ort->ValueInfo_IsRequiredGraphInput(info, &enters));
+    return enters ? NULL : ort->ValueInfo_GetValueProducer(info, node, &output);
 }
 
 OrtStatus *value_only_consumer(const OrtApi *ort, const OrtValueInfo *info, const OrtNode **node)
@@ -205,8 +209,10 @@ OrtStatus *value_only_consumer(const OrtApi *ort, const OrtValueInfo *info, cons
     int64_t input = -1;
     *node = NULL;
     TRY(ort->ValueInfo_IsGraphOutput(info, &leaves));
+    if (leaves)
+        return NULL;
     TRY(ort->ValueInfo_GetValueNumConsumers(info, &count));
-    if (leaves || count != 1)
+    if (count != 1)
         return NULL;
     TRY(ort->ValueInfo_GetValueConsumers(info, node, &input, 1));
     if (input != 0)

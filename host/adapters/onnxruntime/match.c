@@ -66,15 +66,16 @@ static OrtStatus *is_quantisation(const OrtApi *ort, const OrtNode *node, const 
 /* The DequantizeLinear whose output goes to this input and nowhere else, or NULL. */
 static OrtStatus *dequantize_of(const OrtApi *ort, const OrtValueInfo *info, const OrtNode **node)
 {
-    bool leaves, is;
-    size_t consumers;
+    bool leaves = true, is = false;
+    size_t consumers = 0;
     TRY(value_producer(ort, info, node));
-    if (!*node)
-        return NULL;
-    TRY(is_quantisation(ort, *node, "DequantizeLinear", &is));
-    TRY(ort->ValueInfo_IsGraphOutput(info, &leaves));
-    TRY(ort->ValueInfo_GetValueNumConsumers(info, &consumers));
-    if (!is || leaves || consumers != 1)
+    if (*node)
+        TRY(is_quantisation(ort, *node, "DequantizeLinear", &is));
+    if (is)
+        TRY(ort->ValueInfo_IsGraphOutput(info, &leaves));
+    if (!leaves)
+        TRY(ort->ValueInfo_GetValueNumConsumers(info, &consumers));
+    if (consumers != 1)
         *node = NULL;
     return NULL;
 }
