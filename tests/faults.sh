@@ -127,12 +127,12 @@ have vulkan:0 && vulkan=yes || vulkan=no
 [ "$opencl" = no ] || every_call opencl:0 &
 [ "$vulkan" = no ] || every_call vulkan:0 &
 wait
-if [ $opencl = yes ]; then
+if [ "$opencl" = yes ]; then
     count_calls opencl:0
     check_device opencl:0 'opencl/gemm_8x16k4' 4 9 400 -36
     limits_of_opencl
 fi
-if [ $vulkan = yes ]; then
+if [ "$vulkan" = yes ]; then
     count_calls vulkan:0
     check_device vulkan:0 'vulkan/gemm_8x16k4' 23 12 150 -4
     limits_of_vulkan

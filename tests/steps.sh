@@ -307,6 +307,7 @@ fuzz() {
     for name in $targets; do
         words=$source/tests/fuzz_words/$name
         mkdir -p "$to/corpus/$name" "$to/findings"
+        # shellcheck disable=SC2046 # a word, or none
         if "$to/fuzz_$name" -max_total_time="${QDOT_FUZZ_SECONDS:-20}" -timeout=60 -max_len=512 \
             -close_fd_mask=3 -malloc_limit_mb=100000000 -artifact_prefix="$to/findings/$name-" \
             $([ -f "$words" ] && echo "-dict=$words") "$to/corpus/$name" >"$to/$name.log" 2>&1; then
