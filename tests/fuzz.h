@@ -4,7 +4,7 @@
  *   fuzz_op.c       a descriptor, its op and a run, against the reference
  *   fuzz_packed.c   packed weights as they may come from a file
  *   fuzz_npy.c      .npy files
- *   fuzz_cache.c    files of the cache, the tuning file among them
+ *   fuzz_cache.c    tuning files, files of the cache
  *   fuzz_cli.c      the command line
  *
  * Built by -DQDOT_FUZZ=ON. With clang they are libFuzzer's programs; with another compiler

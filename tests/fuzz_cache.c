@@ -1,20 +1,23 @@
 /*
- * Files of the cache. Any bytes as a file; and any text as the content of a whole one, which is then
- * a tuning file: read, asked, added to and saved, and an op of a device that has read it is right.
+ * Any bytes as a tuning file: refused with a text, or read, asked, added to and saved, and an op of
+ * a device that has read it is right. The first byte says whether it is the file of the descriptor
+ * or a file of the cache.
  */
 #include "fuzz.h"
 #include <dirent.h>
 #include <unistd.h>
 #include "internal.h"
 
-static char dir[] = "/tmp/qdot-fuzz.XXXXXX";
-static char path[512];
-static struct qdot_device *keeper; /* writes files */
+static char dir[] = "/tmp/qdot-fuzz.XXXXXX", kept[] = "kept";
+static char path[64];
+static struct qdot_device *keeper; /* writes files of the cache */
 
 static void remove_dir(void)
 {
-    unlink(path);
-    rmdir(dir);
+    char command[64];
+    snprintf(command, sizeof(command), "rm -rf %s", dir);
+    if (system(command) != 0)
+        perror(dir);
 }
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
@@ -24,16 +27,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     (void)argv;
     EXPECT(mkdtemp(dir));
     EXPECT(qdot_open(&desc, &keeper, NULL) == QDOT_OK);
-    char key[64];
-    snprintf(key, sizeof(key), "tuning %s", qdot_version());
-    EXPECT(qdot_cache_write(keeper, key, "", 1));
-    DIR *entries = opendir(dir);
-    EXPECT(entries);
-    for (struct dirent *e; (e = readdir(entries)) != NULL;)
-        if (e->d_name[0] != '.')
-            snprintf(path, sizeof(path), "%s/%s", dir, e->d_name);
-    closedir(entries);
-    EXPECT(path[0]);
+    snprintf(path, sizeof(path), "%s/tuning", dir);
     atexit(remove_dir);
     return 0;
 }
@@ -53,19 +47,31 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct qdot_device *device;
     struct qdot_op *op;
     int32_t out[4];
-    const bool whole = size > 0 && data[0] % 4;
-    char key[64];
-    snprintf(key, sizeof(key), "tuning %s", qdot_version());
-    if (whole)
-        EXPECT(qdot_cache_write(keeper, key, data + 1, size - 1));
-    else
-        write_file(data + (size > 0), size - (size > 0));
-    EXPECT(qdot_open(&desc, &device, NULL) == QDOT_OK);
+    struct qdot_error err = {0};
+    char problem[QDOT_PROBLEM_BYTES];
+    void *read;
+    size_t bytes;
+    if (size > 0 && data[0] % 4 == 0) {
+        if (qdot_cache_write(keeper, kept, data + 1, size - 1)) {
+            EXPECT(qdot_cache_read(keeper, kept, &read, &bytes) && bytes == size - 1);
+            EXPECT(bytes == 0 || memcmp(read, data + 1, bytes) == 0);
+            qdot_release(keeper, read);
+        }
+        return 0;
+    }
+    write_file(data + (size > 0), size - (size > 0));
+    desc.tuning_file = path;
+    const int status = qdot_open(&desc, &device, &err);
+    if (status != QDOT_OK) {
+        EXPECT(!device && err.status == status && err.text[0] && !strchr(err.text, '\n'));
+        return 0;
+    }
     EXPECT(qdot_op_create(device, &op_desc, &op, NULL) == QDOT_OK);
     const struct qdot_run run = {.a = {.host = a}, .out = {.host = out}};
     EXPECT(qdot_op_run(op, &run, NULL) == QDOT_OK);
     EXPECT(out[0] == 22 && out[1] == 28 && out[2] == 49 && out[3] == 64);
-    qdot_tuning_put(device, op->device, op->row, &op->p, 123);
+    qdot_problem_name(&op->p, problem);
+    qdot_tuning_put(op->device, op->row, QDOT_BY_TIME, problem, 123);
     qdot_tuning_save(device);
     qdot_op_destroy(op);
     qdot_close(device);
