@@ -55,6 +55,7 @@ class Graph:
     def __init__(self):
         self.nodes, self.inputs, self.constants, self.feeds = [], [], [], {}
         self.count = 0
+        self.whole = True  # the provider must take every node
 
     def name(self):
         self.count += 1

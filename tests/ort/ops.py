@@ -345,6 +345,18 @@ def qdq_gemm(rng):
     return g, product_out(rng, g, y, a, k, x.scale, w_scale)
 
 
+def left_alone(rng):
+    """A Relu that cuts more than saturation does: the runtime computes the group as floats, and is left to."""
+    g = Graph()
+    x_shape, w_shape, attributes = conv_shape(rng)
+    x = Quantised(rng, g, np.uint8)
+    w, w_scale = weights(rng, g, np.int8, w_shape, 0)
+    y = g.node("Relu", [g.node("Conv", [x.wide(g.input(values(rng, np.uint8, x_shape))), w], **attributes)])
+    g.whole = False
+    k = np.prod(w_shape[1:])
+    return g, Quantised(rng, g, np.uint8, y_scale(rng, k, x.scale, w_scale), 99).narrow(y)
+
+
 # ---- what is between products ----------------------------------------------------------------------
 
 
@@ -494,6 +506,7 @@ OPS = {
     "Concat": concat,
     "Transpose": transpose,
     "Reshape": reshape,
+    "Conv, Relu": left_alone,
 }
 
 
@@ -505,7 +518,7 @@ def check(name, make, args, devices):
         graph, outputs = make(np.random.default_rng(seed))
         model = graph.model(outputs)
         want = session(model, threads=args.threads).run(None, graph.feeds)
-        mine = session(model, devices, args.threads)
+        mine = session(model, devices, args.threads, graph.whole)
         bad, count = differing(mine.run(None, graph.feeds), want)
         # Again, and at once: nothing may be left of the first run, nor be shared by the others.
         with ThreadPoolExecutor(3) as pool:
@@ -515,6 +528,31 @@ def check(name, make, args, devices):
             print(f"FAIL {name} case {cases}: {bad} of {count} values differ: {model.graph.node}")
         wrong, total, cases = wrong + bad, total + count, cases + 1
     print(f"{name:22} {cases:5} models {total:8} values {wrong:4} differ", flush=True)
+    return wrong
+
+
+def at_once(args, devices):
+    """Long calls of one session from several threads, each with its own input."""
+    rng = np.random.default_rng(args.seed)
+    g = Graph()
+    shape = (1, 64, 56, 56)
+    q = [Quantised(rng, g, np.uint8) for _ in range(2)]
+    w, w_scale = weights(rng, g, np.int8, (64, 64, 3, 3), 0)
+    y = g.node("Conv", [q[0].wide(g.input(values(rng, np.uint8, shape))), w], pads=[1] * 4)
+    y = g.node("MatMul", [q[1].wide(Quantised(rng, g, np.uint8, y_scale(rng, 576, q[0].scale, w_scale)).narrow(y)[0][0]),
+                          weights(rng, g, np.int8, (56, 56), 1)[0]])  # fmt: skip
+    model = g.model(Quantised(rng, g, np.uint8, 40.0).narrow(y))
+    name = next(iter(g.feeds))
+    feeds = [{name: values(rng, np.uint8, shape)} for _ in range(4)]
+    theirs, mine = session(model, threads=args.threads), session(model, devices, args.threads)
+    want = [theirs.run(None, f) for f in feeds]
+
+    def repeat(i):
+        return sum(differing(mine.run(None, feeds[i]), want[i])[0] for _ in range(20))
+
+    with ThreadPoolExecutor(len(feeds)) as pool:
+        wrong = sum(pool.map(repeat, range(len(feeds))))
+    print(f"{'calls at once':22} {20 * len(feeds):5} calls  {wrong:4} differ")
     return wrong
 
 
@@ -532,6 +570,9 @@ def main():
     wanted = {n: f for n, f in OPS.items() if not args.names or n in args.names}
     for name, make in wanted.items():
         failed += check(name, make, args, devices) != 0
+    if not args.names:
+        wanted["calls at once"] = None
+        failed += at_once(args, devices) != 0
     print(f"{len(wanted) - failed} passed, {failed} failed, 0 skipped")
     return 1 if failed else 0
 
