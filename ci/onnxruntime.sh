@@ -27,6 +27,7 @@ unstable()
 fetch()
 {
     packages=$*
+    # shellcheck disable=SC2016 # apt's own words
     mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' | head -n 1)
     [ -n "$mirror" ] || die "no Debian mirror is known: run apt-get update"
     rm -rf "$directory/apt"
