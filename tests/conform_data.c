@@ -138,7 +138,7 @@ void fill_multipliers(struct random *r, int32_t *multipliers, int32_t *shifts, s
     static const int32_t round[3] = {1 << 30, 3 << 29, 5 << 28}, ends[2] = {1 << 30, INT32_MAX};
     int exponent = usual_exponent(r, c);
     /* Kernels may be quicker where all scales are below 1/4. */
-    int32_t most = random_below(r, 2) ? -2 : 30;
+    int32_t most = (const int32_t[]){-2, -2, -1, 30}[random_below(r, 4)];
     for (size_t i = 0; i < count; i++) {
         size_t kind = random_below(r, 16);
         multipliers[i] = (1 << 30) + (int32_t)(random_next(r) & 0x3fffffff);
