@@ -1,5 +1,6 @@
 /* The program of every OpenCL row with one output type, as the library compiles it, in a file of its
- * own in the directory given. Its first line is a comment: the row's needs, then the options. */
+ * own in the directory given. Its first line is a comment: the features that the row needs, MR, NR,
+ * 'pass' and work-items of a group (internal.h), "gpu" where the row is for those alone, the options. */
 #include <stdio.h>
 #include <string.h>
 #include "opencl/opencl.h"
@@ -8,6 +9,18 @@ static const struct {
     enum qdot_type type;
     const char *name;
 } outputs[] = {{QDOT_U8, "u8"}, {QDOT_S8, "s8"}, {QDOT_S32, "s32"}, {QDOT_F32, "f32"}};
+
+static void write_needs(const struct qdot_row *row, FILE *file)
+{
+    const char *between = "// ";
+    for (const struct qdot_feature *f = qdot_opencl_backend.features; f->name; f++)
+        if (row->needs & f->bit) {
+            fprintf(file, "%s%s", between, f->name);
+            between = ",";
+        }
+    if (!row->needs)
+        fputs("// none", file);
+}
 
 static bool write_row(const struct qdot_row *row, enum qdot_type out, const char *directory)
 {
@@ -18,7 +31,10 @@ static bool write_row(const struct qdot_row *row, enum qdot_type out, const char
     FILE *file = fopen(path, "w");
     if (!file)
         return false;
-    fprintf(file, "// %u %s\n", (unsigned)row->needs, options);
+    write_needs(row, file);
+    const size_t *lanes = ((const struct ocl_row *)row->impl)->lanes;
+    fprintf(file, " %u %u %u %zu %s %s\n", row->mr, row->nr, row->pass, lanes[0] * lanes[1],
+            row->niche && (row->niche->with & OCL_GPU) ? "gpu" : "any", options);
     for (size_t i = 0; i < source.count; i++)
         fwrite(source.text[i], 1, source.bytes[i], file);
     return fclose(file) == 0;

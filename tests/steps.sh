@@ -108,7 +108,7 @@ emulate() {
 }
 
 codegen() {
-    sh "$source/ci/codegen.sh" "$build"
+    sh "$source/ci/codegen.sh" "$build" opencl
 }
 
 conform_vulkan() {
@@ -122,7 +122,7 @@ coop_spirv() {
 }
 
 codegen_vulkan() {
-    sh "$source/ci/codegen_vulkan.sh" "$build"
+    sh "$source/ci/codegen.sh" "$build" vulkan
 }
 
 # qdot gemm and qdot conv on files, against NumPy, on every device. Debian's Python: another may lack NumPy.

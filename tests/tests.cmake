@@ -91,7 +91,13 @@ if(QDOT_TESTS AND VULKAN_HEADERS AND VULKAN_LIBRARY AND (HAZARD_GLSLC OR HAZARD_
     target_link_libraries(vk_hazard PRIVATE ${VULKAN_LIBRARY})
 endif()
 
-# ---- what a compiler makes of the Vulkan rows -------------------------------------------------
+# ---- what compilers make of the OpenCL and Vulkan rows: ci/codegen.sh -------------------------
+
+if(QDOT_TESTS AND TARGET qdot AND QDOT_OPENCL AND OPENCL_HEADERS)
+    add_executable(opencl_texts tests/opencl_texts.c $<TARGET_OBJECTS:qdot>)
+    target_include_directories(opencl_texts PRIVATE host include ${OPENCL_HEADERS})
+    target_link_libraries(opencl_texts PRIVATE $<TARGET_PROPERTY:qdot,LINK_LIBRARIES>)
+endif()
 
 if(QDOT_TESTS AND TARGET qdot AND COMMAND qdot_shader AND QDOT_HAVE_SHADERS)
     add_executable(vk_codegen tests/vk_codegen.c $<TARGET_OBJECTS:qdot>)

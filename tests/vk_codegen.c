@@ -1,12 +1,13 @@
 /*
  * What the first Vulkan device's compiler makes of the rows: every pipeline that an op of a row may
  * have, built from the library's own modules and constants, and what
- * VK_KHR_pipeline_executable_properties tells of it. RADV compiles for GPUs that are not there
- * (ci/codegen_vulkan.sh), so nothing here is run on one. Prints a table, one line a row of what its
- * multiplying pipelines have at most, and leaves with 1 when a pipeline spills (of a row for CPUs it may), or when a row has no
- * dot product of packed bytes although the device says that it has one in the row's form.
+ * VK_KHR_pipeline_executable_properties tells of it, a file a pipeline in the directory given. Drivers
+ * compile for GPUs that are not there (ci/codegen.sh, which reads the files), so nothing here is run on one.
  *
- * The last line is a control: a kernel of so many accumulators that it must be seen to spill.
+ * A file has lines "row NAME", "tile MR NR PASS INVOCATIONS", "needs FEATURE,FEATURE", "owns yes|no"
+ * (whether the device says that it has the instruction in the row's form), "for cpu|gpu|any", "step
+ * NUMBER" (0 multiplies), "out TYPE"; then "stat VALUE NAME" of each statistic, then the
+ * assembly after a line "text NAME". The file "control" is of a kernel that must be seen to spill.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,12 +30,6 @@ struct compiler {
 #define X(name) PFN_##name name;
     EXTENSIONS(X)
 #undef X
-};
-
-/* Of one pipeline, or the most of several. */
-struct found {
-    unsigned dots, vgprs, sgprs, spilled, scratch, lds, code;
-    unsigned subgroups; /* a SIMD has room for: the least */
 };
 
 extern const unsigned char vk_spill_spv[];
@@ -170,7 +165,7 @@ static VkPipeline compile(const struct compiler *c, const VkShaderModuleCreateIn
     return pipeline;
 }
 
-static void read_statistics(const struct compiler *c, VkPipeline pipeline, struct found *found)
+static void write_statistics(const struct compiler *c, VkPipeline pipeline, FILE *file)
 {
     VkPipelineExecutableStatisticKHR list[64];
     uint32_t count = sizeof(list) / sizeof(list[0]);
@@ -182,29 +177,17 @@ static void read_statistics(const struct compiler *c, VkPipeline pipeline, struc
     check(c->vkGetPipelineExecutableStatisticsKHR(c->device, &which, &count, list),
           "vkGetPipelineExecutableStatisticsKHR");
     for (uint32_t i = 0; i < count; i++) {
-        const unsigned value = (unsigned)list[i].value.u64;
-        const char *name = list[i].name;
-        if (strcmp(name, "VGPRs") == 0)
-            found->vgprs = value;
-        else if (strcmp(name, "SGPRs") == 0)
-            found->sgprs = value;
-        else if (strncmp(name, "Spilled", 7) == 0)
-            found->spilled += value;
-        else if (strncmp(name, "Scratch", 7) == 0)
-            found->scratch = value;
-        else if (strncmp(name, "LDS", 3) == 0)
-            found->lds = value;
-        else if (strcmp(name, "Code size") == 0)
-            found->code = value;
-        else if (strcmp(name, "Subgroups per SIMD") == 0)
-            found->subgroups = value;
+        const VkPipelineExecutableStatisticValueKHR *v = &list[i].value;
+        if (list[i].format == VK_PIPELINE_EXECUTABLE_STATISTIC_FORMAT_FLOAT64_KHR)
+            fprintf(file, "stat %.0f %s\n", v->f64, list[i].name);
+        else
+            fprintf(file, "stat %llu %s\n", (unsigned long long)v->u64, list[i].name);
     }
 }
 
-/* Dot products in the texts that the driver gives. */
-static void read_assembly(const struct compiler *c, VkPipeline pipeline, struct found *found)
+static void write_texts(const struct compiler *c, VkPipeline pipeline, FILE *file)
 {
-    VkPipelineExecutableInternalRepresentationKHR list[8];
+    VkPipelineExecutableInternalRepresentationKHR list[32];
     uint32_t count = sizeof(list) / sizeof(list[0]);
     const VkPipelineExecutableInfoKHR which = {
         .sType = VK_STRUCTURE_TYPE_PIPELINE_EXECUTABLE_INFO_KHR, .pipeline = pipeline};
@@ -214,34 +197,54 @@ static void read_assembly(const struct compiler *c, VkPipeline pipeline, struct 
     check(c->vkGetPipelineExecutableInternalRepresentationsKHR(c->device, &which, &count, list),
           "vkGetPipelineExecutableInternalRepresentationsKHR");
     for (uint32_t i = 0; i < count; i++)
-        list[i].pData = calloc(1, list[i].dataSize + 1);
+        if (!(list[i].pData = calloc(1, list[i].dataSize + 1)))
+            check(VK_ERROR_OUT_OF_HOST_MEMORY, "calloc");
     check(c->vkGetPipelineExecutableInternalRepresentationsKHR(c->device, &which, &count, list),
           "vkGetPipelineExecutableInternalRepresentationsKHR");
     for (uint32_t i = 0; i < count; i++) {
-        const char *at = strcmp(list[i].name, "Assembly") == 0 ? list[i].pData : NULL;
-        for (; at && *at; at++)
-            found->dots += strncmp(at, "v_dot", 5) == 0 || strncmp(at, "v_wmma", 6) == 0 ||
-                           strncmp(at, "imma", 4) == 0;
+        /* of the last stage: "Assembly", "NAK assembly", "IR3 Assembly", "GEN Assembly" */
+        if (list[i].isText && strstr(list[i].name, "ssembly"))
+            fprintf(file, "text %s\n%s\n", list[i].name, (const char *)list[i].pData);
         free(list[i].pData);
     }
 }
 
-static struct found examine(const struct compiler *c, const VkShaderModuleCreateInfo *code,
-                            const uint32_t *values)
+static void write_pipeline(const struct compiler *c, const VkShaderModuleCreateInfo *code,
+                           const uint32_t *values, FILE *file)
 {
-    struct found found = {0};
     VkPipeline pipeline = compile(c, code, values);
-    read_statistics(c, pipeline, &found);
-    read_assembly(c, pipeline, &found);
+    write_statistics(c, pipeline, file);
+    write_texts(c, pipeline, file);
     c->vk.vkDestroyPipeline(c->device, pipeline, NULL);
-    return found;
+}
+
+static FILE *open_file(const char *directory, const char *name)
+{
+    char path[1024];
+    snprintf(path, sizeof(path), "%s/%s", directory, name);
+    FILE *file = fopen(path, "w");
+    if (!file) {
+        perror(path);
+        exit(2);
+    }
+    return file;
+}
+
+static void close_file(FILE *file)
+{
+    if (ferror(file) || fclose(file) != 0) {
+        perror("vk_codegen");
+        exit(2);
+    }
 }
 
 /* ---- the rows -------------------------------------------------------------------------------- */
 
 /* The device's flags for the form of a row. */
-static bool owns_dot(const struct compiler *c, const struct qdot_row *row)
+static bool owns_instruction(const struct compiler *c, const struct qdot_row *row)
 {
+    if (!(row->needs & VK_INT_DOT))
+        return row->needs & VK_COOP;
     VkPhysicalDeviceShaderIntegerDotProductPropertiesKHR dot = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_INTEGER_DOT_PRODUCT_PROPERTIES_KHR};
     VkPhysicalDeviceProperties2 all = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2,
@@ -251,28 +254,6 @@ static bool owns_dot(const struct compiler *c, const struct qdot_row *row)
         return dot.integerDotProduct4x8BitPackedMixedSignednessAccelerated;
     return row->a_form == QDOT_S8 ? dot.integerDotProduct4x8BitPackedSignedAccelerated
                                   : dot.integerDotProduct4x8BitPackedUnsignedAccelerated;
-}
-
-static void at_least(unsigned *most, unsigned value)
-{
-    if (value > *most)
-        *most = value;
-}
-
-static void add(struct found *all, const struct found *one, bool multiplies)
-{
-    at_least(&all->spilled, one->spilled);
-    at_least(&all->scratch, one->scratch);
-    if (!multiplies)
-        return;
-    if (all->code == 0 || one->dots < all->dots)
-        all->dots = one->dots;
-    if (all->code == 0 || one->subgroups < all->subgroups)
-        all->subgroups = one->subgroups;
-    at_least(&all->vgprs, one->vgprs);
-    at_least(&all->sgprs, one->sgprs);
-    at_least(&all->lds, one->lds);
-    at_least(&all->code, one->code);
 }
 
 /* An op that needs every pipeline: B comes with the run, its zero point is not 0. */
@@ -314,10 +295,31 @@ static struct qdot_op sample(struct compiler *c, const struct qdot_row *row, enu
     return op;
 }
 
-static struct found examine_row(struct compiler *c, const struct qdot_row *row)
+static void write_heading(const struct compiler *c, const struct qdot_op *op,
+                          const struct vk_step_pipeline *steps, size_t step, FILE *file)
 {
-    static const enum qdot_type outputs[] = {QDOT_S32, QDOT_U8, QDOT_F32};
-    struct found all = {0};
+    const struct qdot_row *row = op->row;
+    const struct vk_row *impl = row->impl;
+    const unsigned with = row->niche ? row->niche->with : 0;
+    const char *between = "needs ";
+    fprintf(file, "row %s\ntile %u %u %u %u\n", row->name, row->mr, row->nr, impl->depth * 4,
+            steps[VK_MULTIPLY].constants[0]);
+    for (const struct qdot_feature *f = qdot_vulkan_backend.features; f->name; f++)
+        if (row->needs & f->bit) {
+            fprintf(file, "%s%s", between, f->name);
+            between = ",";
+        }
+    fprintf(file, "%s\nowns %s\nfor %s\nstep %zu\nout %d\n", row->needs ? "" : "needs",
+            owns_instruction(c, row) ? "yes" : "no",
+            with & VK_CPU   ? "cpu"
+            : with & VK_GPU ? "gpu"
+                            : "any",
+            step, (int)op->p.out_type);
+}
+
+static void write_row(struct compiler *c, const struct qdot_row *row, const char *directory)
+{
+    static const enum qdot_type outputs[] = {QDOT_U8, QDOT_S32, QDOT_F32};
     for (size_t o = 0; o < sizeof(outputs) / sizeof(outputs[0]); o++) {
         struct vk_step_pipeline steps[VK_STEPS] = {0};
         struct vk_op impl = {0};
@@ -326,61 +328,46 @@ static struct found examine_row(struct compiler *c, const struct qdot_row *row)
         for (size_t i = 0; i < VK_STEPS; i++) {
             if (!steps[i].needed || (o > 0 && i != VK_MULTIPLY))
                 continue;
+            char name[128];
+            snprintf(name, sizeof(name), "%s.%zu.%d", row->name, i, (int)outputs[o]);
+            FILE *file = open_file(directory, name);
             const VkShaderModuleCreateInfo code = vk_shader_code(steps[i].shader);
-            const struct found one = examine(c, &code, steps[i].constants);
-            add(&all, &one, i == VK_MULTIPLY);
+            write_heading(c, &op, steps, i == VK_MULTIPLY ? 0 : i + 1, file);
+            write_pipeline(c, &code, steps[i].constants, file);
+            close_file(file);
         }
     }
-    return all;
 }
 
-static void print(const char *name, const struct found *f, const char *verdict)
-{
-    printf("%-24s %5u %6u %6u %8u %8u %7u %10u %7u  %s\n", name, f->dots, f->vgprs, f->sgprs,
-           f->spilled, f->scratch, f->lds, f->subgroups, f->code, verdict);
-}
-
-static bool control(const struct compiler *c)
+static void write_control(const struct compiler *c, const char *directory)
 {
     const VkShaderModuleCreateInfo code = {.sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO,
                                            .codeSize = vk_spill_spv_size,
                                            .pCode = (const uint32_t *)(const void *)vk_spill_spv};
     const uint32_t values[VK_CONSTANTS] = {16, 1, QDOT_S32, FORM_SS, 64, 16};
-    const struct found found = examine(c, &code, values);
-    print("(16x16 each)", &found, found.spilled ? "control: spills, as it must" : "FAIL: no spill");
-    return found.spilled > 0;
+    FILE *file = open_file(directory, "control");
+    fprintf(file, "row control\ntile 64 64 64 16\nneeds\nowns no\nfor gpu\nstep 0\nout 3\n");
+    write_pipeline(c, &code, values, file);
+    close_file(file);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     struct compiler c = {0};
     VkPhysicalDeviceProperties properties;
-    bool passed = true;
+    if (argc != 2) {
+        fprintf(stderr, "usage: vk_codegen DIRECTORY\n");
+        return 2;
+    }
     open_device(&c);
     make_layout(&c);
     c.vk.vkGetPhysicalDeviceProperties(c.physical, &properties);
-    printf("%s\n%-24s %5s %6s %6s %8s %8s %7s %10s %7s\n", properties.deviceName, "row", "dots",
-           "vgprs", "sgprs", "spilled", "scratch", "lds", "subgroups", "code");
-    for (size_t i = 0; i < VK_ROWS; i++) {
-        const struct qdot_row *row = &vk_rows[i];
-        if ((row->needs & VK_COOP) && !(c.found.features & VK_COOP))
-            continue;
-        const struct found found = examine_row(&c, row);
-        const bool claims = row->needs & (VK_INT_DOT | VK_COOP);
-        const bool owns = (row->needs & VK_COOP) || owns_dot(&c, row);
-        const bool for_cpus = row->niche && (row->niche->with & VK_CPU);
-        const char *verdict = for_cpus                         ? "for CPUs"
-                              : found.spilled || found.scratch ? "FAIL: spills"
-                              : claims && owns && !found.dots  ? "FAIL: no dot product"
-                              : claims && !owns && found.dots  ? "FAIL: a dot product unlisted"
-                              : claims && !owns                ? "the device has none of this form"
-                                                               : "";
-        passed = passed && strncmp(verdict, "FAIL", 4) != 0;
-        print(row->name, &found, verdict);
-        fflush(stdout);
-    }
-    passed = control(&c) && passed;
+    printf("%s\n", properties.deviceName);
+    for (size_t i = 0; i < VK_ROWS; i++)
+        if (!(vk_rows[i].needs & VK_COOP) || (c.found.features & VK_COOP))
+            write_row(&c, &vk_rows[i], argv[1]);
+    write_control(&c, argv[1]);
     c.vk.vkDestroyDevice(c.device, NULL);
     c.vk.vkDestroyInstance(c.instance, NULL);
-    return passed ? 0 : 1;
+    return 0;
 }
