@@ -89,6 +89,9 @@ bench() { # bench SUITES
         --cache-percent 100,50 --json "$scratch/bench.json" >/dev/null &&
         /usr/bin/python3 "$tree/tests/bench_report.py" "$scratch/bench.json"
 }
+codegen() { # codegen TARGET
+    sh "$tree/ci/codegen.sh" "$build" opencl --targets "$1"
+}
 counted() {
     sh "$tree/tests/counted.sh" "$build"
 }

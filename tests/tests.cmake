@@ -94,9 +94,11 @@ endif()
 # ---- what compilers make of the OpenCL and Vulkan rows: ci/codegen.sh -------------------------
 
 if(QDOT_TESTS AND TARGET qdot AND QDOT_OPENCL AND OPENCL_HEADERS)
-    add_executable(opencl_texts tests/opencl_texts.c $<TARGET_OBJECTS:qdot>)
-    target_include_directories(opencl_texts PRIVATE host include ${OPENCL_HEADERS})
-    target_link_libraries(opencl_texts PRIVATE $<TARGET_PROPERTY:qdot,LINK_LIBRARIES>)
+    foreach(name opencl_texts opencl_build)
+        add_executable(${name} tests/${name}.c $<TARGET_OBJECTS:qdot>)
+        target_include_directories(${name} PRIVATE host include ${OPENCL_HEADERS})
+        target_link_libraries(${name} PRIVATE $<TARGET_PROPERTY:qdot,LINK_LIBRARIES>)
+    endforeach()
 endif()
 
 if(QDOT_TESTS AND TARGET qdot AND COMMAND qdot_shader AND QDOT_HAVE_SHADERS)

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import record
 import tables
-from compilers import ClangAmd, Ocloc, Ptxas, Refused, Vulkan, opencl_rows
+from compilers import ClangAmd, Ocloc, Ptxas, Refused, Rusticl, Vulkan, opencl_rows
 from places import Chroot, Here, Missing, wheel_ptxas
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -34,6 +34,9 @@ OPENCL = [
     OpenCl('mtl', 'ocloc', {'khr_dot'}, False, True),
     OpenCl('lnl', 'ocloc', {'khr_dot', 'dpas'}, False, True),
     OpenCl('bmg-g21', 'ocloc', {'khr_dot', 'dpas'}, False, True),
+    OpenCl('rusticl-navi21', 'rusticl', {'khr_dot'}, False, True),
+    OpenCl('rusticl-navi31', 'rusticl', {'khr_dot'}, True, True),
+    OpenCl('rusticl-gfx1201', 'rusticl', {'khr_dot'}, False, True),
 ]
 
 # A Vulkan target: names by which drivers know it (Mesa 22.3's, then newer), or how a shim is told of it. What it owns
@@ -113,6 +116,7 @@ class Run:
             'ptxas': self.ptxas,
             'ptxas-12': lambda: Ptxas(self.place(False), wheel_ptxas(self.options.wheel)),
             'ocloc': lambda: Ocloc(self.place(True)),
+            'rusticl': lambda: Rusticl(self.place(True), self.options.build),
         }
         if name not in self.compilers:
             try:

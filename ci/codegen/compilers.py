@@ -152,10 +152,9 @@ class Ptxas:
 class Ocloc:
     def __init__(self, place):
         self.place = place
-        status, said = place.run(['ocloc', 'query', 'OCL_DRIVER_VERSION'])
-        if status == 127:
-            raise Missing('no intel-ocloc')
         status, said = place.run(['dpkg-query', '-W', '-f', '${Version}', 'libigc2'])
+        if status:
+            raise Missing('no libigc2 and intel-ocloc')
         self.tool = 'IGC ' + re.match(r'[\d.]+', said)[0]
 
     def kernels(self, row, arch, extra=()):
@@ -187,6 +186,39 @@ class Ocloc:
             threads = (8 if arch not in ('tgllp', 'dg1', 'adl-s') else 7) * 128 // value['grf_count']
             kernels.append(Kernel(name, loops.hot_loop(code), value['grf_count'], value.get('spill_size', 0),
                                   value.get('slm_size', 0), threads))
+        return kernels
+
+
+# ---- AMD through an OpenCL API: Mesa's rusticl over radeonsi --------------------------------------------------
+
+class Rusticl:
+    def __init__(self, place, build):
+        self.place, self.build = place, build
+        status, said = place.run(['dpkg-query', '-W', '-f', '${Version}', 'mesa-opencl-icd'])
+        if status:
+            raise Missing('no mesa-opencl-icd')
+        self.tool = 'rusticl ' + said.split('-')[0]
+
+    def kernels(self, row, arch, extra=()):
+        path = f'{self.place.directory}/{row.name}.{arch}.cl'
+        with open(path, 'w', encoding='utf-8') as file:
+            file.write(row.text)
+        status, said = self.place.run(
+            [f'{self.build}/opencl_build', path, ' '.join((row.options, *extra))],
+            {'OCL_ICD_VENDORS': '/etc/OpenCL/vendors/rusticl.icd', 'RUSTICL_ENABLE': 'radeonsi',
+             'AMDGPU_GPU_ID': arch.partition('-')[2], 'LD_PRELOAD': 'libamdgpu_noop_drm_shim.so',
+             'AMD_DEBUG': 'cs,asm,stats', 'MESA_SHADER_CACHE_DISABLE': 'true'})
+        if status:
+            raise Refused(first_error(said))
+        kernels = []
+        for part in said.split('Shader Stats: ')[1:]:
+            stats = dict(re.findall(r'([A-Z][\w ]*?): (\d+)', part.split('\n', 1)[0]))
+            code = part.partition('disassembly:')[2].partition('*** SHADER')[0]
+            kernels.append(Kernel('', loops.hot_loop(loops.parse('amd', code)), int(stats['VGPRS']),
+                                  int(stats['Spilled SGPRs']) + int(stats['Spilled VGPRs']),
+                                  int(stats['LDS']), int(stats['Max Waves'])))
+        if not kernels:
+            raise Refused('no assembly was printed')
         return kernels
 
 

@@ -52,14 +52,18 @@ def limit(part, e):
     elif e.dots and useful / part.dot >= clocks['vector units']:
         clocks['dot products'] = useful / part.dot
     bound = max(clocks, key=clocks.get)
-    scale = part.units * part.ghz * 2 / 1000
+    scale = part.units * part.ghz * 2 / 1000  # products a clock of a unit to TOPS
     rate = products / clocks[bound]
     peak = part.matrix if matrix else part.dot * 4
+    # From global memory a tile takes a row's mr and a column's nr bytes for mr * nr products; a GEMV, B alone: it
+    # meets each byte of it once, so memory is its limit.
+    vector = e.row.startswith('gemv')
+    moved = 1 / e.mr if vector else (e.mr + e.nr) / (e.mr * e.nr) if e.deep else None
+    memory = moved and part.memory / 1000 / moved * 2
+    if vector and memory < rate * scale:
+        rate, bound = memory / scale, 'memory'
     best = max(part.matrix, part.dot * 4)
-    # From global memory a tile takes a row's mr and a column's nr bytes for mr * nr products; a GEMV, B alone.
-    moved = (1 / e.mr if e.row.startswith('gemv') else (e.mr + e.nr) / (e.mr * e.nr)) if e.deep else None
-    return Limit(e, rate, bound, rate * scale, rate / peak, rate / best, local / products, moved,
-                 moved and part.memory / 1000 / moved * 2)
+    return Limit(e, rate, bound, rate * scale, rate / peak, rate / best, local / products, moved, memory)
 
 
 def limits(part, entries):
