@@ -64,6 +64,13 @@ DRIVERS = {  # dialect, tool, in the chroot?, environment with the value in the 
 }
 
 
+MORE = {('opencl', t.name) for t in OPENCL if t.more} | {('vulkan', t.name) for t in VULKAN if DRIVERS[t.driver][2]}
+
+
+def spills(entry):
+    return f'spills {record.number(entry.spills)}'
+
+
 class Run:
     def __init__(self, options):
         self.options = options
@@ -79,8 +86,10 @@ class Run:
         self.skipped += 1
         print(f'skip {what}: {why}', flush=True)
 
-    def verdict(self, what, complaints):
-        if complaints:
+    def verdict(self, what, complaints, known=None):
+        if complaints and complaints == known:
+            self.skip(what, f'{known[0]}, as recorded')
+        elif complaints:
             self.failed += 1
             for complaint in complaints:
                 print(f'FAIL {what}: {complaint}', flush=True)
@@ -281,7 +290,11 @@ class Run:
             differ = ', '.join(f'{n} {getattr(old, n)} -> {getattr(entry, n)}' for n in entry._fields
                                if getattr(old, n) != getattr(entry, n))
             complaints.append(f'not as recorded ({differ}): if that is right, run ci/codegen.sh BUILD --record')
-        self.verdict(f'{entry.api} {entry.target} {entry.row}', complaints)
+        # Spills on targets beyond Debian 12's are known ones where they were recorded: shown, and no worse.
+        known = None
+        if old and (entry.api, entry.target) in MORE and 0 < entry.spills <= old.spills:
+            known = [spills(entry)]
+        self.verdict(f'{entry.api} {entry.target} {entry.row}', complaints, known)
 
     @staticmethod
     def judge(e, old=None):
@@ -293,11 +306,11 @@ class Run:
         # A tile for CPUs may spill, and on OpenCL one that is taken on GPUs only where no other is.
         matters = e.niche == 'gpu' or e.niche == 'any' and e.api == 'vulkan'
         if e.spills and matters and (claims or e.needs == '-'):
-            complaints.append(f'spills {record.number(e.spills)}')
+            complaints.append(spills(e))
         if not old:
             return complaints
         if not matters and e.spills > old.spills:
-            complaints.append(f'spills {record.number(e.spills)}, {record.number(old.spills)} before')
+            complaints.append(f'{spills(e)}, {record.number(old.spills)} before')
         if e.hot_useful < old.hot_useful:
             complaints.append(f'{record.number(e.hot_useful)} useful instructions in the inner loop instead of '
                               f'{record.number(old.hot_useful)}')
