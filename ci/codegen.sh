@@ -2,7 +2,7 @@
 # What the OpenCL and Vulkan rows become on real GPUs, by compilers that need none: ci/codegen/codegen.py.
 # docs/codegen.md says what is looked for, and has the tables. Nothing runs: this proves no result and no speed.
 #
-#   ci/codegen.sh BUILD [opencl|vulkan]    with what Debian 12 has: clang-15, libclc-15, mesa-vulkan-drivers; ptxas where it is
+#   ci/codegen.sh BUILD [opencl|vulkan]    with what Debian 12 has: clang-15, clang-19, libclc-15, RADV; ptxas where it is
 #   ... --more                             also NVIDIA before Volta, Intel, Adreno, newer AMD: Debian unstable in the directory
 #                                          QDOT_CODEGEN_CHROOT (default BUILD-sid; root), ptxas from PyPI; Mesa's Intel driver
 #                                          with QDOT_INTEL_SHIM=libintel_noop_drm_shim.so (ci/codegen/intel_shim.sh makes it)

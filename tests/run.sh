@@ -83,7 +83,7 @@ step api-vulkan 240 api vulkan
 step conform-cpu 240 conform_cpu
 step conform-opencl 400 conform_opencl
 step emulate 400 emulate
-step codegen 120 codegen
+step codegen 300 codegen
 step conform-vulkan 400 conform_vulkan
 step codegen-vulkan 300 codegen_vulkan
 step coop-spirv 60 coop_spirv

@@ -20,24 +20,39 @@ COUNTS = f'{HERE}/counts.tsv'
 OpenCl = collections.namedtuple('OpenCl', 'name compiler owns plain more')
 OPENCL = [
     OpenCl('gfx906', 'clang-15', {'amd_dot'}, False, False),
-    OpenCl('gfx90a', 'clang-15', {'amd_dot', 'mfma'}, False, False),
+    OpenCl('gfx90a', 'clang-15', {'amd_dot'}, False, False),
     OpenCl('gfx1030', 'clang-15', {'amd_dot'}, True, False),
-    OpenCl('gfx1100', 'clang-15', {'amd_dot', 'wmma'}, False, False),
-    OpenCl('gfx1201', 'clang-22', {'amd_dot'}, False, True),
+    OpenCl('gfx1100', 'clang-15', {'amd_dot'}, False, False),
+    # clang-15 gives GFX11 no more than 128 registers, and knows neither GFX94 nor GFX12.
+    OpenCl('gfx1100', 'clang-19', {'wmma'}, False, False),
+    OpenCl('gfx1200', 'clang-19', {'wmma', 'amd_dot'}, False, False),
+    OpenCl('gfx908', 'clang-19', {'mfma'}, False, False),
+    OpenCl('gfx90a', 'clang-19', {'mfma'}, False, False),
+    OpenCl('gfx942', 'clang-19', {'mfma', 'amd_dot'}, False, False),
+    OpenCl('gfx1201', 'clang-22', {'wmma', 'amd_dot'}, False, True),
     OpenCl('sm_61', 'ptxas-12', {'dp4a'}, False, True),
     OpenCl('sm_75', 'ptxas', {'dp4a'}, False, False),
     OpenCl('sm_80', 'ptxas', {'dp4a', 'mma'}, True, False),
     OpenCl('sm_90', 'ptxas', {'dp4a', 'mma'}, False, False),
     OpenCl('tgllp', 'ocloc', {'khr_dot'}, False, True),
-    OpenCl('dg2', 'ocloc', {'khr_dot', 'dpas'}, True, True),
-    OpenCl('pvc', 'ocloc', {'khr_dot', 'dpas'}, False, True),
-    OpenCl('mtl', 'ocloc', {'khr_dot'}, False, True),
-    OpenCl('lnl', 'ocloc', {'khr_dot', 'dpas'}, False, True),
-    OpenCl('bmg-g21', 'ocloc', {'khr_dot', 'dpas'}, False, True),
+    OpenCl('mtl-u', 'ocloc', {'khr_dot'}, False, True),
+    OpenCl('dg2', 'ocloc', {'khr_dot', 'dpas8'}, True, True),
+    OpenCl('arl-h', 'ocloc', {'dpas8'}, False, True),
+    OpenCl('pvc', 'ocloc', {'khr_dot', 'dpas16'}, False, True),
+    OpenCl('lnl-m', 'ocloc', {'khr_dot', 'dpas16'}, False, True),
+    OpenCl('bmg', 'ocloc', {'khr_dot', 'dpas16'}, False, True),
+    OpenCl('ptl-h', 'ocloc', {'dpas16'}, False, True),
     OpenCl('rusticl-navi21', 'rusticl', {'khr_dot'}, False, True),
     OpenCl('rusticl-navi31', 'rusticl', {'khr_dot'}, True, True),
     OpenCl('rusticl-gfx1201', 'rusticl', {'khr_dot'}, False, True),
 ]
+
+
+def claims_of(row):
+    """The instructions that an OpenCL row needs: features, but AMD's two matrix units are one feature and two names."""
+    names = set(row.needs) - {'gpu', 'clblast'}
+    return {row.name.rsplit('_', 1)[1] if name == 'amd_matrix' else name for name in names}
+
 
 # A Vulkan target: names by which drivers know it (Mesa 22.3's, then newer), or how a shim is told of it. What it owns
 # the driver says; 'dots': whether that must be any dot product at all.
@@ -47,7 +62,7 @@ VULKAN = [VulkanTarget(*t) for t in (
     ('gfx1100', 'radv', 'gfx1100|navi31', True), ('aldebaran', 'radv', 'aldebaran|mi200', True),
     ('vega10', 'radv', 'vega10', False), ('navi10', 'radv', 'navi10', False),
     ('navi31', 'radv-shim', 'navi31', True), ('gfx1201', 'radv-shim', 'gfx1201', True),
-    ('tu102', 'nvk', '162', True), ('ga100', 'nvk', '170', True), ('ad102', 'nvk', '192', True),
+    ('tu102', 'nvk', '162', True), ('ga100', 'nvk', '170', True),
     ('adreno660', 'turnip', '660', True), ('adreno740', 'turnip', '740', True),
     ('tgl', 'anv', 'tgl', True), ('dg2', 'anv', 'dg2', True), ('bmg', 'anv', 'bmg', True))]
 ICD = '/usr/share/vulkan/icd.d/'
@@ -79,6 +94,7 @@ class Run:
         self.old = record.read(COUNTS)
         self.new = {}
         self.done = set()  # (api, target)
+        self.rows = set()  # (api, row): those that are
 
     # ---- verdicts --------------------------------------------------------------------------------------------
 
@@ -121,6 +137,7 @@ class Run:
     def compiler(self, name):
         make = {
             'clang-15': lambda: ClangAmd(self.place(False), 15, '/usr/lib/clc/amdgcn--amdhsa.bc'),
+            'clang-19': lambda: ClangAmd(self.place(False), 19, '/usr/lib/clc/amdgcn--amdhsa.bc'),
             'clang-22': lambda: ClangAmd(self.place(True), 22, '/usr/lib/clc/amdgcn-amd-amdhsa.bc'),
             'ptxas': self.ptxas,
             'ptxas-12': lambda: Ptxas(self.place(False), wheel_ptxas(self.options.wheel)),
@@ -149,15 +166,14 @@ class Run:
     def opencl(self):
         rows = opencl_rows(self.place(False), self.options.build)
         instructions = set().union(*(t.owns for t in OPENCL))
+        self.rows.update(('opencl', row.name) for row in rows)
         for row in rows:
-            claims = [n for n in row.needs if n not in ('gpu', 'clblast')]
-            if claims and not set(claims) <= instructions:
-                self.skip(f'opencl {row.name}', f'no target here is known to own {",".join(claims)}')
+            if not claims_of(row) <= instructions:
+                self.skip(f'opencl {row.name}', f'no target here is known to own {",".join(claims_of(row))}')
         for target in OPENCL:
             if target.more and not self.options.more or not self.wanted(target.name):
                 continue
-            mine = [r for r in rows if (set(r.needs) - {'gpu', 'clblast'} or {''}) <= target.owns |
-                    ({''} if target.plain else set())]
+            mine = [r for r in rows if claims_of(r) <= target.owns and (claims_of(r) or target.plain)]
             try:
                 compiler = self.compiler(target.compiler)
             except Missing as missing:
@@ -182,7 +198,7 @@ class Run:
             return None, str(refused)
         # The kernel that multiplies is the one with the most products in a loop.
         main = max(kernels, key=lambda k: (k.counts[0].dots, k.counts[1].products, k.counts[0].products))
-        owns = bool(set(row.needs) & target.owns)
+        owns = bool(claims_of(row) & target.owns)
         return record.entry(target.name, compiler.tool, row, main, sum(k.spills for k in kernels), owns), None
 
     def opencl_controls(self, rows):
@@ -237,8 +253,9 @@ class Run:
                     self.verdict(f'vulkan {target.name}', [str(error)])
                 continue
             entries = []
-            for row, kernel, spills in results:
-                entry = record.entry(target.name, tool, row, kernel, spills, row.owns)
+            self.rows.update(('vulkan', row.name) for row, _, _ in results)
+            for row, kernel, spilled in results:
+                entry = record.entry(target.name, tool, row, kernel, spilled, row.owns)
                 if row.name == 'control':
                     self.control(f'16 x 16 outputs each, {target.name}', self.judge(entry), 'spills')
                 else:
@@ -322,7 +339,7 @@ class Run:
 
     def keep(self):
         """The record with what is new; rows that are no more are gone from targets that were compiled."""
-        kept = {k: e for k, e in self.old.items() if k[:2] not in self.done}
+        kept = {k: e for k, e in record.read(COUNTS).items() if k[:2] not in self.done or (k[0], k[2]) in self.rows}
         return {**kept, **self.new}
 
     def close(self):

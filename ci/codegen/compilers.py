@@ -79,7 +79,7 @@ class ClangAmd:
             after = text[body.end():body.end() + 4000]
             occupancy = re.search(r'; Occupancy: (\d+)', after)
             kernels.append(Kernel(name, loops.hot_loop(loops.parse('amd', body[1])), int(value['vgpr_count']),
-                                  int(value['vgpr_spill_count']) + int(value['sgpr_spill_count']),
+                                  int(value['vgpr_spill_count']),  # scalar ones go to lanes of vector registers
                                   int(value['group_segment_fixed_size']), occupancy and int(occupancy[1])))
         return kernels
 

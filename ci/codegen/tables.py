@@ -5,13 +5,13 @@ import model
 import record
 
 GROUPS = [  # heading, api, targets in this order
-    ('OpenCL on AMD', 'opencl', ('gfx906', 'gfx90a', 'gfx1030', 'gfx1100', 'gfx1201')),
+    ('OpenCL on AMD', 'opencl', ('gfx906', 'gfx908', 'gfx90a', 'gfx942', 'gfx1030', 'gfx1100', 'gfx1200', 'gfx1201')),
     ('OpenCL on NVIDIA', 'opencl', ('sm_61', 'sm_75', 'sm_80', 'sm_90')),
-    ('OpenCL on Intel', 'opencl', ('tgllp', 'mtl', 'dg2', 'pvc', 'lnl', 'bmg-g21')),
+    ('OpenCL on Intel', 'opencl', ('tgllp', 'mtl-u', 'arl-h', 'dg2', 'pvc', 'lnl-m', 'bmg', 'ptl-h')),
     ('OpenCL through rusticl', 'opencl', ('rusticl-navi21', 'rusticl-navi31', 'rusticl-gfx1201')),
     ('Vulkan on AMD, Debian 12', 'vulkan', ('vega20', 'aldebaran', 'navi14', 'navi21', 'gfx1100', 'vega10', 'navi10')),
     ('Vulkan on AMD, Debian unstable', 'vulkan', ('navi31', 'gfx1201')),
-    ('Vulkan on NVIDIA', 'vulkan', ('tu102', 'ga100', 'ad102')),
+    ('Vulkan on NVIDIA', 'vulkan', ('tu102', 'ga100')),
     ('Vulkan on Intel', 'vulkan', ('tgl', 'dg2', 'bmg')),
     ('Vulkan on Adreno', 'vulkan', ('adreno660', 'adreno740')),
 ]
