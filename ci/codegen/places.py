@@ -22,11 +22,14 @@ class Here:
         self.directory = tempfile.mkdtemp(prefix='qdot-codegen.')
         self.root, self.prefix = '', []
 
-    def run(self, command, environment=None, timeout=600):
-        """(exit status, both outputs); a status below 0 is a signal."""
+    def run(self, command, environment=None, timeout=1800):
+        """(exit status, both outputs); a status below 0 is a signal, 124 too long a time."""
         words = self.prefix + ['env'] + [f'{k}={v}' for k, v in (environment or {}).items()] + command
-        done = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                              timeout=timeout, check=False)
+        try:
+            done = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                  timeout=timeout, check=False)
+        except subprocess.TimeoutExpired:
+            return 124, f'no end after {timeout} s'
         return done.returncode, done.stdout.decode(errors='replace')
 
     def close(self):
