@@ -215,7 +215,7 @@ class Rusticl:
             stats = dict(re.findall(r'([A-Z][\w ]*?): (\d+)', part.split('\n', 1)[0]))
             code = part.partition('disassembly:')[2].partition('*** SHADER')[0]
             kernels.append(Kernel('', loops.hot_loop(loops.parse('amd', code)), int(stats['VGPRS']),
-                                  int(stats['Spilled SGPRs']) + int(stats['Spilled VGPRs']),
+                                  int(stats['Spilled VGPRs']),
                                   int(stats['LDS']), int(stats['Max Waves'])))
         if not kernels:
             raise Refused('no assembly was printed')
