@@ -19,16 +19,13 @@ COUNTS = f'{HERE}/counts.tsv'
 # compiled for it too. 'more': not by what Debian 12 has.
 OpenCl = collections.namedtuple('OpenCl', 'name compiler owns plain more')
 OPENCL = [
-    OpenCl('gfx906', 'clang-15', {'amd_dot'}, False, False),
-    OpenCl('gfx90a', 'clang-15', {'amd_dot'}, False, False),
-    OpenCl('gfx1030', 'clang-15', {'amd_dot'}, True, False),
-    OpenCl('gfx1100', 'clang-15', {'amd_dot'}, False, False),
-    # clang-15 gives GFX11 no more than 128 registers, and knows neither GFX94 nor GFX12.
-    OpenCl('gfx1100', 'clang-19', {'wmma'}, False, False),
-    OpenCl('gfx1200', 'clang-19', {'wmma', 'amd_dot'}, False, False),
+    OpenCl('gfx906', 'clang-19', {'amd_dot'}, False, False),
     OpenCl('gfx908', 'clang-19', {'mfma'}, False, False),
-    OpenCl('gfx90a', 'clang-19', {'mfma'}, False, False),
-    OpenCl('gfx942', 'clang-19', {'mfma', 'amd_dot'}, False, False),
+    OpenCl('gfx90a', 'clang-19', {'amd_dot', 'mfma'}, False, False),
+    OpenCl('gfx942', 'clang-19', {'amd_dot', 'mfma'}, False, False),
+    OpenCl('gfx1030', 'clang-19', {'amd_dot'}, True, False),
+    OpenCl('gfx1100', 'clang-19', {'amd_dot', 'wmma'}, False, False),
+    OpenCl('gfx1200', 'clang-19', {'amd_dot', 'wmma'}, False, False),
     OpenCl('gfx1201', 'clang-22', {'wmma', 'amd_dot'}, False, True),
     OpenCl('sm_61', 'ptxas-12', {'dp4a'}, False, True),
     OpenCl('sm_75', 'ptxas', {'dp4a'}, False, False),
@@ -136,7 +133,6 @@ class Run:
 
     def compiler(self, name):
         make = {
-            'clang-15': lambda: ClangAmd(self.place(False), 15, '/usr/lib/clc/amdgcn--amdhsa.bc'),
             'clang-19': lambda: ClangAmd(self.place(False), 19, '/usr/lib/clc/amdgcn--amdhsa.bc'),
             'clang-22': lambda: ClangAmd(self.place(True), 22, '/usr/lib/clc/amdgcn-amd-amdhsa.bc'),
             'ptxas': self.ptxas,
@@ -204,14 +200,15 @@ class Run:
     def opencl_controls(self, rows):
         plain, dot = rows['gemm_64x64k4'], rows['gemm_64x64k4_amddot']
         try:
-            clang = self.compiler('clang-15')
+            clang = self.compiler('clang-19')
         except Missing as missing:
             self.skip('controls of OpenCL', str(missing))
             return
         gfx1030 = OpenCl('gfx1030', '', {'amd_dot'}, True, False)
-        self.control('plain C that claims a dot product, gfx1030', self.judge(self.one(
-            clang, gfx1030, plain._replace(needs=['amd_dot']))[0]), 'has none')
-        refused = self.one(clang, gfx1030._replace(name='gfx1010'), dot)[1]
+        gfx1010 = gfx1030._replace(name='gfx1010')
+        self.control('plain C that claims a dot product, gfx1010', self.judge(self.one(
+            clang, gfx1010, plain._replace(needs=['amd_dot']))[0]), 'has none')
+        refused = self.one(clang, gfx1010, dot)[1]
         self.control('a target without the instruction, gfx1010', [refused] if refused else [], 'needs target feature')
         self.control('24 registers, gfx1030', self.judge(self.one(
             clang, gfx1030, dot, ['-Dkernel=__kernel __attribute__((amdgpu_num_vgpr(24)))'])[0]), 'spills')
@@ -339,7 +336,9 @@ class Run:
 
     def keep(self):
         """The record with what is new; rows that are no more are gone from targets that were compiled."""
-        kept = {k: e for k, e in record.read(COUNTS).items() if k[:2] not in self.done or (k[0], k[2]) in self.rows}
+        targets = {('opencl', t.name) for t in OPENCL} | {('vulkan', t.name) for t in VULKAN}
+        kept = {k: e for k, e in record.read(COUNTS).items()
+                if k[:2] in targets and (k[:2] not in self.done or (k[0], k[2]) in self.rows)}
         return {**kept, **self.new}
 
     def close(self):
