@@ -103,12 +103,14 @@ swiftshader() {
 intel() {
     to=$out/intel
     [ -e "$to/intel.icd" ] && return
-    problem='pip download intel-opencl-rt tbb failed'
+    problem='pip download intel-opencl-rt intel-cmplr-lib-rt tbb failed'
+    rm -rf "$to"
     mkdir -p "$to"
-    python3 -m pip download -q --no-deps -d "$to" intel-opencl-rt tbb >"$to.log" 2>&1 || return 1
+    python3 -m pip download -q --no-deps -d "$to" intel-opencl-rt intel-cmplr-lib-rt tbb >"$to.log" 2>&1 || return 1
     for wheel in "$to"/*.whl; do
         python3 -m zipfile -e "$wheel" "$to" && rm "$wheel" || return 1
     done
+    rm -f "$to"/*.data/data/lib/libOpenCL.so* # Debian's loader finds the ICD file
     ls -d "$to"/intel_opencl_rt-*.data/data/lib/libintelocl.so >"$to/intel.icd"
 }
 
