@@ -32,7 +32,9 @@ class Stack:
             return "not run yet"
         if "absent" in self.facts:
             return self.facts["absent"]
-        return "" if self.results else "no report: exit status " + self.facts.get("status", "unknown")
+        if self.results:
+            return ""
+        return "no report, exit status %s" % self.facts["status"] if "status" in self.facts else "stopped before its end"
 
     def ran(self):
         return {r["kernel"] for r in self.results if r["status"] != "not_run"}
