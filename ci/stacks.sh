@@ -72,8 +72,8 @@ bring_up() { # bring_up SUITE
     if ! sh ci/chroot.sh "$1" "$chroots/$1" ca-certificates >"$log" 2>&1 ||
         ! in_chroot "$1" sh ci/install.sh >>"$log" 2>&1; then
         problem=$(grep -E '^ci/' "$log" | tail -n 1)
-    elif ! in_chroot "$1" sh -c 'cmake -S . -B "$0" -DCMAKE_BUILD_TYPE=Release && cmake --build "$0" -j "$1" --target qdot_command' \
-        "$out/build-$1" "$jobs" >>"$log" 2>&1; then
+    elif ! in_chroot "$1" cmake -S . -B "$out/build-$1" -DCMAKE_BUILD_TYPE=Release >>"$log" 2>&1 ||
+        ! in_chroot "$1" cmake --build "$out/build-$1" -j "$jobs" --target qdot_command >>"$log" 2>&1; then
         problem="qdot does not build: $log"
         failed=$((failed + 1))
     else
@@ -96,6 +96,7 @@ swiftshader() {
     [ -e "$to/usr/lib/chromium/vk_swiftshader_icd.json" ] && return
     problem='apt-get download chromium-common failed'
     mkdir -p "$to"
+    # shellcheck disable=SC2016 # for the shell in there
     in_chroot "$1" sh -c 'cd "$0" && apt-get -q update && apt-get -q download chromium-common && dpkg -x chromium-common_*.deb . &&
         dpkg-deb -f chromium-common_*.deb Version >version && rm chromium-common_*.deb' "$to" >"$to.log" 2>&1
 }
@@ -111,6 +112,7 @@ intel() {
         python3 -m zipfile -e "$wheel" "$to" && rm "$wheel" || return 1
     done
     rm -f "$to"/*.data/data/lib/libOpenCL.so* # Debian's loader finds the ICD file
+    # shellcheck disable=SC2012
     ls -d "$to"/intel_opencl_rt-*.data/data/lib/libintelocl.so >"$to/intel.icd"
 }
 
@@ -130,10 +132,12 @@ driver() { # driver NAME SUITE
         ;;
     intel)
         intel || return 1
+        # shellcheck disable=SC2012
         settings="OCL_ICD_VENDORS=$out/intel/intel.icd LD_LIBRARY_PATH=$(ls -d "$out"/intel/*.data/data/lib | paste -sd:) $none"
         ;;
     lavapipe)
         backend=vulkan
+        # shellcheck disable=SC2012
         icd=$(ls "$chroots/$2"/usr/share/vulkan/icd.d/lvp_icd*.json 2>/dev/null | head -n 1)
         problem='mesa-vulkan-drivers has no lvp_icd'
         [ -n "$icd" ] || return 1
@@ -153,7 +157,10 @@ run_stack() { # run_stack NAME SUITE DRIVER SETTINGS REQUIRED OPTIONS
     name=$1 suite=$2 driver=$3 extra=$4 options=$6
     rm -f "$out/$name".*
     printf 'suite\t%s\ndriver\t%s\nsettings\t%s\noptions\t%s\n' "$suite" "$driver" "$extra" "$options" >"$out/$name.stack"
-    bring_up "$suite" && driver "$driver" "$suite" || { absent "$problem"; return; }
+    if ! bring_up "$suite" || ! driver "$driver" "$suite"; then
+        absent "$problem"
+        return
+    fi
     required=$(echo "$5" | sed "s|\\([^,]*\\)|$backend/\\1|g")
     begin=$(date +%s)
     # shellcheck disable=SC2086 # words
@@ -213,12 +220,13 @@ done
 mkdir -p "$out" || exit 2
 echo "$names" >"$out/names"
 passed=0 failed=0 skipped=0 ready='' broken='' problem=''
-while IFS='|' read -r name suite driver extra required options; do
+# shellcheck disable=SC2086,SC2116 # echo takes the spaces around away
+while IFS='|' read -r name suite driver extra required options <&3; do
     name=$(echo $name)
-    [ -n "$name" ] && wanted "$name" "$@" || continue
-    # shellcheck disable=SC2086,SC2046 # without the spaces around
-    run_stack "$name" $(echo $suite) $(echo $driver) "$(echo $extra)" "$(echo $required)" "$(echo $options)"
-done <<END
+    if [ -n "$name" ] && wanted "$name" "$@"; then
+        run_stack "$name" "$(echo $suite)" "$(echo $driver)" "$(echo $extra)" "$(echo $required)" "$(echo $options)"
+    fi
+done 3<<END
 $stacks
 END
 to=$out/stacks.md
