@@ -193,6 +193,10 @@ static void find_rows(struct session *s, const struct device *d)
                                            s, reason, sizeof(reason));
         if (end == PROCESS_ENDED)
             return;
+        if (end == PROCESS_LATE && s->next != SIZE_MAX && s->next > from) {
+            from = s->next; /* the rows before it spent the time */
+            continue;
+        }
         snprintf(kernel, sizeof(kernel), "%s/#%zu", d->backend, s->next == SIZE_MAX ? 0 : s->next);
         add(s, d->name, kernel, s->next == SIZE_MAX ? "open" : "self-test",
             end == PROCESS_LATE ? STATUS_TIMEOUT : STATUS_CRASH, reason);
