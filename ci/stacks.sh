@@ -32,7 +32,7 @@ pocl-3.1-group64   | bookworm | pocl        | POCL_MAX_WORK_GROUP_SIZE=64       
 oclgrind           | bookworm | oclgrind    |                                                              | $floor  | --cases 6 --small --timeout 1200
 oclgrind-small     | bookworm | oclgrind    | OCLGRIND_MAX_WGSIZE=64 OCLGRIND_LOCAL_MEM_SIZE=16384         | $floor  | --cases 6 --small --timeout 1200
 rusticl-22         | bookworm | rusticl     |                                                              | $floor  | --cases 10 --small
-intel-cpu          | bookworm | intel       |                                                              | $blocks | --cases 30
+intel-cpu          | bookworm | intel       |                                                              | $blocks,*_khrdot | --cases 30
 lavapipe-22-128    | bookworm | lavapipe    | LP_NATIVE_VECTOR_WIDTH=128                                   | $dots   | --cases 12
 lavapipe-22-256    | bookworm | lavapipe    | LP_NATIVE_VECTOR_WIDTH=256                                   | $dots   | --cases 12
 lavapipe-22-512    | bookworm | lavapipe    | LP_NATIVE_VECTOR_WIDTH=512                                   | $dots   | --cases 12
