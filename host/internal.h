@@ -428,6 +428,7 @@ void qdot_problem_class(const struct qdot_problem *p, char text[QDOT_PROBLEM_BYT
 int qdot_tuning_open(struct qdot_device *device, const char *file, struct qdot_error *err);
 void qdot_tuning_close(struct qdot_device *device);
 /* Time of a row for a problem (QDOT_BY_CLASS: a class); 0: none. */
+bool qdot_tuning_is_empty(struct qdot_device *device);
 uint64_t qdot_tuning_get(struct qdot_device *device, const struct qdot_row *row,
                          enum qdot_basis basis, const char *problem);
 void qdot_tuning_put(struct qdot_device *device, const struct qdot_row *row, enum qdot_basis basis,

@@ -34,7 +34,7 @@ struct request {
     struct qdot_device *root; /* as the caller has it: one device or "auto" */
     const struct qdot_op_desc *desc;
     const struct qdot_problem *p;
-    char problem[QDOT_PROBLEM_BYTES], class[QDOT_PROBLEM_BYTES];
+    char problem[QDOT_PROBLEM_BYTES], class[QDOT_PROBLEM_BYTES]; /* "": no tuning has any */
     struct candidate *list;
     size_t count;
     char missed[64]; /* a row that an override names and no device has; "": none */
@@ -166,6 +166,9 @@ static bool in_niche(const struct candidate *c, const struct qdot_problem *p, bo
 static void find_time(const struct request *r, struct candidate *c)
 {
     const bool several = !r->root->backend, measures = c->device->backend->measures;
+    c->basis = QDOT_BY_TABLE;
+    if (!*r->problem)
+        return;
     c->basis = several ? QDOT_BY_COPIES : QDOT_BY_TIME;
     c->time_ns =
         several && measures ? 0 : qdot_tuning_get(c->device, c->row, QDOT_BY_TIME, r->problem);
@@ -416,8 +419,11 @@ static bool judge_all(struct request *r, bool admit)
 {
     struct qdot_device *device;
     size_t total = 0;
-    qdot_problem_name(r->p, r->problem);
-    qdot_problem_class(r->p, r->class);
+    const bool measures = !r->root->backend || r->root->backend->measures;
+    if (measures || !qdot_tuning_is_empty(r->root)) { /* a small op on the CPU notices two texts */
+        qdot_problem_name(r->p, r->problem);
+        qdot_problem_class(r->p, r->class);
+    }
     for (size_t i = 0; (device = qdot_device_child(r->root, i)) != NULL; i++)
         total += device->backend->row_count;
     r->list = qdot_alloc(r->root, (total + 1) * sizeof(*r->list));
@@ -430,7 +436,7 @@ static bool judge_all(struct request *r, bool admit)
                 r->list[r->count++] =
                     (struct candidate){.device = device, .row = &device->backend->rows[row]};
         struct candidate *end = &r->list[r->count];
-        if (!r->desc->kernel)
+        if (!r->desc->kernel && *r->problem)
             find_overrides(r, device, first, (size_t)(end - first));
         for (struct candidate *c = first; c < end; c++) {
             c->eligible = judge(r, c);
@@ -440,7 +446,7 @@ static bool judge_all(struct request *r, bool admit)
             }
         }
     }
-    if (!r->root->backend || r->root->backend->measures)
+    if (measures)
         measure_all(r);
     return true;
 }

@@ -324,6 +324,16 @@ static void row_name(const struct qdot_device *device, const struct qdot_row *ro
     snprintf(name, 64, "%s/%s", device->backend->name, row->name);
 }
 
+bool qdot_tuning_is_empty(struct qdot_device *device)
+{
+    struct qdot_device *root = top(device);
+    pthread_mutex_lock(&root->lock);
+    const bool empty =
+        root->named->count + root->named->override_count + root->measured->count == 0;
+    pthread_mutex_unlock(&root->lock);
+    return empty;
+}
+
 uint64_t qdot_tuning_get(struct qdot_device *device, const struct qdot_row *row,
                          enum qdot_basis basis, const char *problem)
 {
