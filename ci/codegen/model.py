@@ -1,11 +1,12 @@
 """What the counted instructions allow on a part: rates of the part's units, and the least number of clocks.
 
 Rates are of one unit (AMD: compute unit, NVIDIA: multiprocessor, Intel: Xe core) a clock: 'alu' and 'dot' lanes of ordinary
-and of dot instructions, 'issue' lanes of any instruction, 'matrix' multiply-adds, 'local' bytes of local memory.
+and of dot instructions, 'issue' lanes of any instruction, 'matrix' multiply-adds, 'local' bytes of local memory. 'together':
+matrix instructions run on the vector units, so that their clocks add up.
 """
 from collections import namedtuple
 
-Part = namedtuple('Part', 'name units ghz issue alu dot matrix local memory targets source')
+Part = namedtuple('Part', 'name units ghz issue alu dot matrix local memory targets source together', defaults=(False,))
 PARTS = [
     Part('RX 6900 XT', 80, 2.25, None, 64, 64, 0, 128, 512, {'vulkan': ('navi21',), 'opencl': ('gfx1030',)},
          'AMD, RX 6900 XT product page (80 units, 23.04 TFLOPS of float at 2.25 GHz, so 64 lanes; 512 GB/s); AMD, "RDNA 2" '
@@ -13,7 +14,7 @@ PARTS = [
     Part('RX 7900 XTX', 96, 2.5, None, 64, 64, 256, 128, 960,
          {'vulkan': ('gfx1100', 'navi31'), 'opencl': ('gfx1100',)},
          'AMD, RX 7900 XTX product page (96 units, 2.5 GHz, 960 GB/s); GPUOpen, "How to accelerate AI applications on RDNA 3 '
-         'using WMMA": 512 operations of int8; pairs of instructions (VOPD) not counted: dots have none'),
+         'using WMMA": 512 operations of int8, on the vector units; pairs of instructions (VOPD) not counted: dots have none', True),
     Part('A100 SXM', 108, 1.41, 128, 64, 64, 2048, 128, 1555, {'vulkan': ('ga100',), 'opencl': ('sm_80',)},
          'NVIDIA, A100 white paper (108 multiprocessors, 1.41 GHz, 624 TOPS of int8, 1555 GB/s); CUDA C++ Programming Guide, '
          'throughput of native arithmetic instructions (8.0): 64 integer lanes; 4 schedulers, 32 banks of 4 bytes'),
@@ -48,7 +49,7 @@ def limit(part, e):
     if matrix:
         if not part.matrix:
             return None
-        clocks['matrix units'] = products / part.matrix
+        clocks['matrix units'] = products / part.matrix + (clocks['vector units'] if part.together else 0)
     elif e.dots and useful / part.dot >= clocks['vector units']:
         clocks['dot products'] = useful / part.dot
     bound = max(clocks, key=clocks.get)
