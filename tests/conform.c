@@ -136,31 +136,18 @@ static struct result *add(struct session *s, const char *device, const char *ker
     return result;
 }
 
-static bool listed(const char *patterns, const char *name)
-{
-    for (const char *at = patterns; at && *at;) {
-        size_t length = strcspn(at, ",");
-        char pattern[128];
-        snprintf(pattern, sizeof(pattern), "%.*s", (int)length, at);
-        if (fnmatch(pattern, name, 0) == 0)
-            return true;
-        at += length + (at[length] == ',');
-    }
-    return false;
-}
-
 static void print_new(struct session *s)
 {
     for (; s->printed < s->report.count; s->printed++) {
         struct result *r = &s->report.results[s->printed];
-        r->required = r->status == STATUS_NOT_RUN && listed(s->options.require, r->kernel);
+        r->required = r->status == STATUS_NOT_RUN && options_listed(s->options.require, r->kernel);
         report_line(r);
     }
 }
 
-static bool matches(const char *pattern, const char *name)
+static bool matches(const char *patterns, const char *name)
 {
-    return !pattern || fnmatch(pattern, name, 0) == 0;
+    return !patterns || options_listed(patterns, name);
 }
 
 static bool device_wanted(const struct session *s, const struct device *d)

@@ -220,7 +220,7 @@ struct child_options {
  *   end                                          nothing is missing
  */
 int conform_child_devices(int fd);
-int conform_child_rows(const char *device, const char *kernel, size_t from, int fd);
+int conform_child_rows(const char *device, const char *kernels, size_t from, int fd);
 int conform_child_cases(const struct child_options *options);
 bool group_selected(const char *list, const char *name);
 
@@ -238,6 +238,7 @@ struct options {
 
 extern const char options_help[];
 int options_parse(int argc, char **argv, struct options *o); /* 0, or 2 with a line on stderr */
+bool options_listed(const char *patterns, const char *name); /* does one, of "P,P", match? */
 int options_usage(const char *name, const char *value, const char *expected); /* 2 */
 bool geometry_parse(const char *text, struct geometry *g);
 void geometry_print(const struct geometry *g, char *text, size_t bytes);

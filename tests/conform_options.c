@@ -1,5 +1,6 @@
 /* The arguments of 'qdot conform'. */
 #include <errno.h>
+#include <fnmatch.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,8 +13,8 @@ const char options_help[] =
     "runs in a child process with a time limit, so that a crash or a hang is that row's result.\n"
     "tests/ref.c is compared with kernels_cl/reference.cl first (device \"reference\").\n"
     "\n"
-    "  --device D        only devices that match D: a name, a backend or a pattern\n"
-    "  --kernel P        only rows that match P, such as 'cpu/*vnni'\n"
+    "  --device D[,D]    only devices that match a D: a name, a backend or a pattern\n"
+    "  --kernel P[,P]    only rows that match a P, such as 'cpu/*vnni'\n"
     "  --group G[,G]     only these groups of cases (--list shows them)\n"
     "  --require P[,P]   each pattern must match a row, and a matching row that does not run is\n"
     "                    a failure; \"reference/*\" is the comparison of the references\n"
@@ -49,6 +50,19 @@ int options_usage(const char *name, const char *value, const char *expected)
     fprintf(stderr, "qdot conform: %s%s%s: expected %s\n", name, value ? " " : "",
             value ? value : "", expected);
     return 2;
+}
+
+bool options_listed(const char *patterns, const char *name)
+{
+    for (const char *at = patterns; at && *at;) {
+        size_t length = strcspn(at, ",");
+        char pattern[128];
+        snprintf(pattern, sizeof(pattern), "%.*s", (int)length, at);
+        if (fnmatch(pattern, name, 0) == 0)
+            return true;
+        at += length + (at[length] == ',');
+    }
+    return false;
 }
 
 static const char *geometry_prefix(const struct geometry *g)
