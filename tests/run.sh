@@ -76,10 +76,10 @@ step build 600 build_all || finish
 step symbols 30 symbols
 step inner-loops 60 inner_loops
 step counted 60 counted
-step selfcheck 120 selfcheck
-step api-cpu 120 api cpu
-step api-opencl 240 api opencl
-step api-vulkan 240 api vulkan
+step selfcheck 240 selfcheck
+step api-cpu 240 api cpu
+step api-opencl 400 api opencl
+step api-vulkan 400 api vulkan
 step conform-cpu 240 conform_cpu
 step conform-opencl 400 conform_opencl
 step emulate 400 emulate
@@ -91,8 +91,8 @@ step cache 300 cache
 step gemm-numpy 300 gemm_numpy
 step conv-numpy 300 conv_numpy
 step oracles 300 oracles
-step sanitize 400 sanitize
-step threads 400 thread_sanitizer
+step sanitize 600 sanitize
+step threads 600 thread_sanitizer
 step small-device 60 small_device
 step oclgrind 300 oclgrind_races
 step validation 300 validation
@@ -100,5 +100,5 @@ step faults 300 driver_faults
 step fuzz 600 fuzz
 step consumer 120 consumer
 step bench 120 bench_smoke
-step mutants 900 mutants
+step mutants 1200 mutants
 finish
