@@ -6,7 +6,7 @@
 #include "runner.h"
 #include "subject.h"
 
-enum { MAX_ROWS = 32, MAX_SLOTS = MAX_ROWS + PLAN_PEERS };
+enum { MAX_ROWS = 64, MAX_SLOTS = MAX_ROWS + PLAN_PEERS };
 #define LEAST_SECONDS 0.01 /* of samples, however small the budget */
 
 struct open_peer {
