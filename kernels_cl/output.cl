@@ -143,14 +143,15 @@ int16 requantise16(const struct stage *s, int16 acc, global const int *term)
 {
     const int16 multiplier = vload16(0, term + TERM_SCALE * s->terms_ld);
 #if ROUNDING >= Q31_DOUBLE_AWAY
-    /* One shift of 64 bits, which host/cpu/requantise.c proves right. */
+    /* One shift of 64 bits, which host/cpu/requantise.c proves right. oclgrind 21.10 has a wrong max of
+     * integer vectors with a scalar. */
     const int16 shift = vload16(0, term + TERM_BIAS_F * s->terms_ld);
 #if ROUNDING == Q31_SINGLE_UP
     const long16 bits = convert_long16(31 - shift);
     long16 x = convert_long16(acc) * convert_long16(multiplier) + ((long16) 1 << (bits - 1));
 #else
-    const int16 moved = as_int16(as_uint16(acc) << as_uint16(max(shift, 0)));
-    const long16 bits = convert_long16(31 + max(-shift, 0)), twice = convert_long16(shift < 0);
+    const int16 moved = as_int16(as_uint16(acc) << as_uint16(max(shift, (int16) 0)));
+    const long16 bits = convert_long16(31 + max(-shift, (int16) 0)), twice = convert_long16(shift < 0);
     long16 x = convert_long16(moved) * convert_long16(multiplier) + ((long) 1 << 30);
     x += ((long16) 1 << (bits - 1)) & twice;
 #if ROUNDING == Q31_DOUBLE_AWAY

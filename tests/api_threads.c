@@ -203,7 +203,7 @@ static void test_context_of_a_run(void **state)
                                     .cache_dir = "",
                                     .threads = {POOL, &of_device, caller_for}};
     struct qdot_device_desc own = {
-        .size = sizeof(own), .device = "cpu", .cache_dir = "", .thread_count = 2};
+        .size = sizeof(own), .device = "cpu", .cache_dir = "", .thread_count = api_threads()};
     uint8_t *a = calloc(BIG, BIG), *b = calloc(BIG, BIG);
     int32_t *out = malloc(BIG * BIG * sizeof(int32_t));
     struct qdot_op_desc desc = {.size = sizeof(desc), .m = BIG, .n = BIG, .k = BIG, .b = b};

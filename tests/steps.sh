@@ -56,8 +56,8 @@ api_in() {
             failed=$((failed + 1))
         fi
     done
-    if [ -x "$1/header_cpp" ]; then
-        "$1/header_cpp" && echo 'ok - header_cpp' >>"$1/tap"
+    if [ -x "$1/header_cpp" ] && [ "$1" = "$build" ]; then # made without sanitizers
+        if "$1/header_cpp"; then echo 'ok - header_cpp'; else echo 'not ok - header_cpp'; fi >>"$1/tap"
     fi
     skipped=$(grep -c '^not ok.*# SKIP' "$1/tap")
     failed=$((failed + $(grep -c '^not ok' "$1/tap") - skipped))
