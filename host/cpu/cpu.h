@@ -73,7 +73,7 @@ struct cpu_tile {
     const uint8_t *b;          /* a packed panel, at the first group */
     size_t b_step, b_skip;     /* bytes of a group of B; left out behind each run */
     size_t nr;                 /* columns of the panel, existing or not */
-    int32_t *acc;              /* [rows][nr]: sums of the cuts of K before this one */
+    int32_t *acc;              /* [rows][nr]: sums of the cuts of K before this one; or NULL */
     const ptrdiff_t *acc_rows; /* where they begin: i * nr * 4; a column wants it unless last */
     bool last;                 /* the last cut: finish into the output; else leave sums in acc */
     bool more;                 /* add to what acc holds; else the sums begin with row_add */
@@ -88,7 +88,7 @@ struct cpu_tile {
                * is prefetched further ahead */
     size_t row, column, columns; /* where a_zero, row_scale and the arrays by column begin */
     const int32_t *row_add;      /* by row of the tile: added to the sums of all columns; NULL: 0 */
-    const int32_t *row_sum;      /* likewise, of A; wanted with b_neg */
+    const int32_t *row_sum;      /* likewise, of A; wanted with b_neg; or NULL */
 };
 
 /* A micro-kernel: sum over groups of a[i] * b[j], mod 2^32, then the output stage. */

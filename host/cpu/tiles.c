@@ -8,8 +8,10 @@ void cpu_go_on(struct cpu_tile *t, size_t nr, size_t rows, size_t tiles)
     t->row += rows;
     if (t->row_add)
         t->row_add += rows;
-    t->row_sum += rows;
-    t->acc += rows * nr;
+    if (t->row_sum)
+        t->row_sum += rows;
+    if (t->acc)
+        t->acc += rows * nr;
     t->far = false;
     t->next += tiles * t->run_count * t->groups * t->next_step;
     if (t->next >= t->next_end)
