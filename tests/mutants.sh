@@ -111,8 +111,9 @@ compile() { # compile TARGET...
 # What a check runs; linking all the rest for each mutant would take minutes.
 target_of() {
     case $1 in
-    api) echo "api_$2" ;;
+    api | opencl_api) echo "api_$2" ;;
     counted) echo counted ;;
+    codegen) echo opencl_texts ;;
     *_faults) echo faults ;;
     *) echo qdot_command ;;
     esac
