@@ -83,9 +83,8 @@ struct cpu_tile {
      * next_end is reached. */
     const uint8_t *next, *next_end;
     size_t next_step;
-    bool
-        far; /* what is read once, B by a panel's first tile or A by a panel alone, is not in L2: it
-               * is prefetched further ahead */
+    bool far; /* what is read once, B by a panel's first tile or A by a panel alone, is not in L2:
+               * it is prefetched further ahead */
     size_t row, column, columns; /* where a_zero, row_scale and the arrays by column begin */
     const int32_t *row_add;      /* by row of the tile: added to the sums of all columns; NULL: 0 */
     const int32_t *row_sum;      /* likewise, of A; wanted with b_neg; or NULL */
@@ -114,8 +113,7 @@ typedef void cpu_sum_fn(const uint8_t *a, size_t lda, size_t rows, size_t count,
  * tile has. */
 struct cpu_sums {
     const struct cpu_output *output;
-    int32_t
-        *sum; /* [rows][step], of which 'columns' columns exist; zero points are taken off there */
+    int32_t *sum; /* [rows][step], of which 'columns' columns exist; zero points are taken off */
     size_t step, rows, columns;
     size_t row, column;     /* where a_zero and the arrays by column begin */
     const int32_t *row_sum; /* of A; wanted with b_neg */

@@ -29,8 +29,7 @@ struct gemm_run {
     size_t m, block_rows, row_blocks;
     size_t panel_count, panel_chunks;
     size_t chunk_panels; /* of an item, at most */
-    size_t
-        whole_panels; /* that can go together where there is one tile a panel: they have nr columns */
+    size_t whole_panels; /* of nr columns, that can go together where each has one tile */
     bool is_signed, sums;
     bool in_place; /* A is read where it lies: no widening, flips only by the tile */
     bool ragged;   /* K is no multiple of kr */
@@ -71,6 +70,13 @@ static size_t larger(size_t a, size_t b)
     return a > b ? a : b;
 }
 
+/* Who makes outputs of the sums, where tiles do not. */
+static cpu_requantise_fn *requantise_for(const struct qdot_op *op)
+{
+    const struct cpu_kernel *kernel = op->row->impl;
+    return op->p.rounding != QDOT_ROUND_RNE ? kernel->requantise : NULL;
+}
+
 /* Blocking: see the top of the file. All divisions of K are by whole groups. */
 static void choose_blocks(const struct qdot_op *op, struct gemm_op *impl, size_t l2)
 {
@@ -101,9 +107,8 @@ static void choose_blocks(const struct qdot_op *op, struct gemm_op *impl, size_t
     if (impl->stage_stride / QDOT_ALIGNMENT % 2 == 0)
         impl->stage_stride += QDOT_ALIGNMENT;
     impl->part_rows = larger(PART_BYTES / impl->stage_stride / mr, 1) * mr;
-    const bool requantises = op->p.rounding != QDOT_ROUND_RNE && kernel->requantise;
-    const bool sums = impl->cut_groups < groups || requantises;
-    const size_t acc_rows = sums ? impl->block_rows : 0;
+    const bool keeps_sums = impl->cut_groups < groups || requantise_for(op);
+    const size_t acc_rows = keeps_sums ? impl->block_rows : 0;
     impl->acc_offset = impl->stage_stride * impl->block_rows;
     impl->sum_offset = impl->acc_offset + acc_rows * row->nr * sizeof(int32_t);
     impl->add_offset = impl->sum_offset + impl->block_rows * sizeof(int32_t);
@@ -127,8 +132,7 @@ static void set_run(const struct qdot_op *op, struct gemm_op *impl)
         run->output.bias = impl->bias;
     if (p->b_at_run && p->a_zero_per_row)
         run->output.col_sum = impl->col_sum;
-    if (p->rounding != QDOT_ROUND_RNE)
-        run->requantise = run->kernel->requantise;
+    run->requantise = requantise_for(op);
     run->sums = op->terms.any_b_neg;
     if (op->terms.one_b_neg)
         run->output.b_neg = NULL; /* in row_add */
