@@ -83,6 +83,22 @@ check_device() { # check_device DEVICE KERNEL
     limit=3 says 'a call that hangs' 1 '^timeout ' "$1" "$2" QDOT_FAULT="hang:$5"
 }
 
+# A row whose results are wrong when it is tuned is named, and not in the file; corrupted from the n-th
+# result on: behind those of its self-test.
+tuned() { # tuned N
+    QDOT_FAULT=corrupt:$1 LD_PRELOAD=$layer "$build/qdot" tune --device opencl:0 --shape 33x17x40 -o "$tmp/tuned.json" \
+        >"$tmp/out" 2>"$tmp/err"
+    got=$?
+    wrong=$(sed -n 's/^qdot tune: .*: \([a-z]*\/[a-z0-9_]*\): .*\(expected\|differ\).*/\1/p' "$tmp/err")
+    if [ $got -eq 1 ] && [ -n "$wrong" ] && ! grep -q -F "$wrong" "$tmp/tuned.json"; then
+        echo "ok   opencl:0: tuned, a wrong result"
+        passed=$((passed + 1))
+    else
+        bad "opencl:0: tuned, a wrong result: exit status $got, '$wrong'"
+        head -n 6 "$tmp/out" "$tmp/err"
+    fi
+}
+
 limits_of_opencl() {
     says 'small work-groups' 0 "$right" opencl:0 'opencl/gemm_8x16k4' QDOT_FAULT_LIES=group=4,item=2
     says 'work-groups smaller than a row needs' 1 'needs work-groups of' opencl:0 'opencl/gemm_64x64k4' \
@@ -131,6 +147,7 @@ if [ "$opencl" = yes ]; then
     count_calls opencl:0
     check_device opencl:0 'opencl/gemm_8x16k4' 4 9 400 -36
     limits_of_opencl
+    tuned 14
 fi
 if [ "$vulkan" = yes ]; then
     count_calls vulkan:0

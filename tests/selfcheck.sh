@@ -125,6 +125,14 @@ export XDG_CACHE_HOME="$tmp/cache" # only now: listing rows above compiles those
     bad nonsense $shape --device nonsense
     bad "--tuning $tmp/none.json" $shape --tuning "$tmp/none.json"
     bad "-o '$tmp'" $shape -o "$tmp"
+    # Interrupted behind its first shape it writes what it knows.
+    "$qdot" tune --device cpu --suite resnet50 -o "$tmp/i" >"$tmp/interrupted" 2>&1 &
+    tuner=$!
+    while kill -0 $tuner && ! grep -q ' kept\| improved' "$tmp/interrupted"; do sleep 0.1; done
+    kill -INT $tuner
+    wait $tuner && grep -q ' [1-9][0-9]* left out; .*; interrupted$' "$tmp/interrupted" ||
+        { echo 'FAIL tune: interrupted'; cat "$tmp/interrupted"; failed=$((failed + 1)); }
+    check 'tune: the file of a run that was interrupted' 0 '' '' --merge "$tmp/i" "$tmp/i" -o "$tmp/g"
     check 'tune: merges' 0 '' '' --merge "$f" "$f" -o "$tmp/g"
     cmp -s "$f" "$tmp/g" || { echo 'FAIL merged with itself a file is another'; failed=$((failed + 1)); }
     verb=explain
