@@ -242,7 +242,7 @@ static void test_forced_impossible(void **state)
     qdot_close(device);
 }
 
-/* A device that may round floats otherwise gives sums, and says why nothing else. */
+/* A device that may round floats otherwise gives sums and rounds by integers; it says why nothing else. */
 static void test_unpinned_floats(void **state)
 {
     (void)state;
@@ -270,6 +270,16 @@ static void test_unpinned_floats(void **state)
                 api_expect("out_type", status, QDOT_UNSUPPORTED, &err, "float_controls");
             qdot_op_destroy(op);
         }
+        static const int32_t multiplier = 1 << 30, shift = 0;
+        struct qdot_op_desc desc = op_desc(shape, NULL);
+        desc.out_type = QDOT_U8;
+        desc.rounding = QDOT_ROUND_Q31_SINGLE_UP;
+        desc.multiplier = &multiplier;
+        desc.shift = &shift;
+        desc.multiplier_count = 1;
+        if (qdot_op_create(device, &desc, &op, &err))
+            fail_msg("%s", err.text);
+        qdot_op_destroy(op);
     }
     qdot_close(device);
 }

@@ -202,10 +202,14 @@ def parse(dialect, text, lanes=None):
         cls, products, size = CLASSIFY[dialect](op, line)
         if dialect == 'igc':
             width = re.search(r'\((\d+)(?:\|M\d+)?\)', line)
-            weight = max(int(width[1]), 8) / lanes if width else 1
+            width = int(width[1]) if width else lanes
+            weight = max(width, 8) / lanes
+            size *= width / lanes  # a block of words is a message of one lane
+        else:
+            size *= weight
         jump = re.search(JUMP[dialect], line)
         falls = not re.match(ALWAYS[dialect], line)
-        raw.append((cls, products * weight, size * weight, weight, jump and jump[1], falls))
+        raw.append((cls, products * weight, size, weight, jump and jump[1], falls))
         if slots:
             raw.append(('control', 0, 0, slots, None, True))
     return resolve([r[:4] + (places.get(r[4]),) + r[5:] for r in raw])

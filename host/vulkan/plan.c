@@ -447,10 +447,12 @@ bool vk_fits(struct qdot_device *device, const struct qdot_row *row, const struc
     struct vk_plan plan;
     if (!p)
         return work_group_fits(device, row, reason, reason_bytes);
-    if (p->out_type != QDOT_S32 && !(device->features & VK_FLOAT_CONTROLS)) {
+    const bool integers = p->out_type == QDOT_S32 ||
+                          (p->out_type != QDOT_F32 && p->rounding >= QDOT_ROUND_Q31_DOUBLE_AWAY);
+    if (!integers && !(device->features & VK_FLOAT_CONTROLS)) {
         snprintf(reason, reason_bytes,
-                 "needs float_controls for outputs other than s32: the device may round floats "
-                 "otherwise than to nearest");
+                 "needs float_controls for f32 outputs and roundings of floats: the device may "
+                 "round otherwise than to nearest");
         return false;
     }
     if (!vk_plan(row, p, &plan, reason, reason_bytes) ||
