@@ -426,18 +426,39 @@ def global_average(rng):
     return linear_unary(rng, "QLinearGlobalAveragePool", shape)
 
 
-def add(rng):
+def pair(rng, op):
+    """Of one shape, or with one operand that is repeated along the first and the last dimensions."""
     g = Graph()
     a = INT8[rng.integers(2)]
-    shape = (*any_shape(rng)[:2], int(rng.integers(2, 500)))
+    shape = (*any_shape(rng)[:2], int(rng.integers(2, 300)), int(rng.integers(1, 30)))
+    shapes = [shape, shape]
+    kind = rng.integers(5)
+    if kind:
+        first, last = ((0, 0), (1, 2), (1, 4), (2, 4), (1, 3))[kind]
+        small = [d if first <= i < last else 1 for i, d in enumerate(shape)]
+        shapes[rng.integers(2)] = small[rng.integers(first + 1):] if rng.integers(2) else small
+    if rng.integers(6) == 0:
+        shapes[1] = [(), (1,), (1, 1, 1, 1)][rng.integers(3)]
+    g.whole = np.broadcast(*[np.empty(s) for s in shapes]).size > 1  # of one value the formula is another
     q = [Quantised(rng, g, a) for _ in range(3)]
-    x = [g.input(values(rng, a, shape)) for _ in range(2)]
+    x = [g.input(values(rng, a, s)) for s in shapes]
     if rng.integers(2):
-        y = g.node("Add", [q[0].wide(x[0]), q[1].wide(x[1])])
+        y = g.node(op, [q[0].wide(x[0]), q[1].wide(x[1])])
         return g, q[2].narrow(y)
     given = [[g.constant(p.scale), g.constant(p.zero)] for p in q]
-    y = g.node("QLinearAdd", [x[0], *given[0], x[1], *given[1], *given[2]], "com.microsoft")
+    y = g.node("QLinear" + op, [x[0], *given[0], x[1], *given[1], *given[2]], "com.microsoft")
     return g, [(y, elements(a))]
+
+
+def divide(rng):
+    g = Graph()
+    a = INT8[rng.integers(2)]
+    q = [Quantised(rng, g, a) for _ in range(2)]
+    by = np.array(rng.choice([6, 3, -0.7, 1, 255]), np.float32).reshape(rng.choice([0, 1]) * (1,))
+    shape = any_shape(rng)
+    g.whole = by.ndim <= len(shape)
+    x = q[0].wide(g.input(values(rng, a, shape)))
+    return g, q[1].narrow(g.node("Div", [x, g.constant(by)]))
 
 
 def concat(rng):
@@ -497,7 +518,9 @@ OPS = {
     "Conv": qdq_conv,
     "MatMul": qdq_matmul,
     "Gemm": qdq_gemm,
-    "Add": add,
+    "Add": lambda rng: pair(rng, "Add"),
+    "Mul": lambda rng: pair(rng, "Mul"),
+    "Div": divide,
     "MaxPool": max_pool,
     "AveragePool": average_pool,
     "GlobalAveragePool": global_average,

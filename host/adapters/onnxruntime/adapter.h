@@ -163,9 +163,11 @@ struct kind {
 };
 
 extern const struct kind matrix_kind, conv_kind, quantize_kind, dequantize_kind, dynamic_kind;
-extern const struct kind conv_integer_kind, add_kind, pool_kind, average_kind, global_kind,
+extern const struct kind conv_integer_kind, pair_kind, pool_kind, average_kind, global_kind,
     table_kind;
 extern const struct kind transpose_kind, concat_kind;
+
+enum { PAIR_ADD, PAIR_MUL }; /* variants of pair_kind */
 
 /* ---- factory.c, provider.c, match.c ------------------------------------------------------------ */
 

@@ -129,7 +129,7 @@ static OrtStatus *compute_transpose(struct step *s, struct call *c)
     TRY(linear_of(c, s, &l));
     TRY(call_output(c, 0, dims, x->rank, &y));
     lines.y = y;
-    if (table_make(&l, -FLT_MAX, FLT_MAX, table))
+    if (table_make(&l, 1, -FLT_MAX, FLT_MAX, table))
         lines.table = table;
     if (x->count == 0)
         return NULL;
@@ -210,7 +210,7 @@ static OrtStatus *compute_concat(struct step *s, struct call *c)
             .y_type = s->out_type,
         };
         uint8_t table[256];
-        const bool changes = table_make(&l, -FLT_MAX, FLT_MAX, table);
+        const bool changes = table_make(&l, 1, -FLT_MAX, FLT_MAX, table);
         for (size_t j = 0; j < outer; j++) {
             const uint8_t *x = (const uint8_t *)in[i].data + j * part;
             uint8_t *y = (uint8_t *)out + j * line + at;

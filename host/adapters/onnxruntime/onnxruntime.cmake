@@ -9,7 +9,7 @@ if(NOT ORT_HEADERS)
     message(STATUS "qdot: no ONNX Runtime execution provider: run ci/onnxruntime.sh, or set QDOT_ORT_INCLUDE")
 else()
     add_library(qdot_ort_ep MODULE
-        host/adapters/onnxruntime/add.c
+        host/adapters/onnxruntime/pairs.c
         host/adapters/onnxruntime/call.c
         host/adapters/onnxruntime/conv.c
         host/adapters/onnxruntime/factory.c

@@ -410,7 +410,7 @@ static OrtStatus *compute_window(struct step *s, struct call *c, bool average)
     window_shape(&pool->window, s->channels_last, batch, p.channels, p.oh, p.ow, dims);
     TRY(call_output(c, 0, dims, x->rank, &y));
     p.y = y;
-    if (!average && table_make(&p.linear, -FLT_MAX, FLT_MAX, table))
+    if (!average && table_make(&p.linear, 1, -FLT_MAX, FLT_MAX, table))
         p.table = table;
     if (batch * p.channels * p.oh * p.ow == 0)
         return NULL;

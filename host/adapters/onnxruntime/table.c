@@ -1,6 +1,6 @@
 /*
- * Relu and Clip between other quantisations, and ops that only rename what lies in memory: Reshape,
- * Flatten, Squeeze, Unsqueeze. The runtime dequantises, computes floats and quantises: a function of
+ * Relu, Clip and the division by a constant between other quantisations, and ops that only rename what
+ * lies in memory: Reshape, Flatten, Squeeze, Unsqueeze. The runtime dequantises, computes floats and quantises: a function of
  * single values, so a table.
  */
 #include "table.h"
@@ -54,12 +54,12 @@ OrtStatus *linear_of(const struct call *c, const struct step *s, struct linear *
     return NULL;
 }
 
-bool table_make(const struct linear *l, float low, float high, uint8_t table[256])
+bool table_make(const struct linear *l, float divisor, float low, float high, uint8_t table[256])
 {
     float values[256];
     for (int i = 0; i < 256; i++) {
         const int32_t x = least_of(l->x_type) && i > 127 ? i - 256 : i;
-        const float v = (float)(x - l->x_zero) * l->x_scale;
+        const float v = (float)(x - l->x_zero) * l->x_scale / divisor;
         values[i] = v < low ? low : v > high ? high : v;
     }
     quantize_line(values, table, 256, l->y_scale, l->y_zero, least_of(l->y_type));
@@ -93,6 +93,8 @@ static OrtStatus *claims(const struct group *g, bool *yes)
     else
         *yes = *yes && (!v[LOW].info || v[LOW].type == real) &&
                (!v[HIGH].info || v[HIGH].type == real);
+    if (g->op->variant == TABLE_DIVIDE) /* the result has the shape of X */
+        *yes = *yes && v[LOW].constant && value_may_be_one(&v[LOW]) && v[LOW].rank <= v[X].rank;
     return NULL;
 }
 
@@ -167,9 +169,10 @@ static OrtStatus *compute(struct step *s, struct call *c)
     if (s->op->variant == TABLE_COPY)
         TRY(shape_for(s, c, &shape));
     TRY(call_output(c, 0, shape.dims, shape.rank, &y));
-    const bool relu = s->op->variant == TABLE_RELU;
-    const float low = relu ? 0 : bound_of(&in[LOW], -FLT_MAX), high = bound_of(&in[HIGH], FLT_MAX);
-    if (table_make(&l, low, high, table))
+    const bool relu = s->op->variant == TABLE_RELU, divide = s->op->variant == TABLE_DIVIDE;
+    const float low = relu ? 0 : divide ? -FLT_MAX : bound_of(&in[LOW], -FLT_MAX);
+    const float high = bound_of(&in[HIGH], FLT_MAX), divisor = divide ? bound_of(&in[LOW], 1) : 1;
+    if (table_make(&l, divisor, low, high, table))
         job.table = table;
     job.y = y;
     return in[X].count ? call_share(c, in[X].count, GRAIN, do_part, &job) : NULL;
