@@ -23,7 +23,8 @@ jobs=$(nproc)
 floor='gemm_8x16k4,conv_8x16k4,depthwise_*'
 blocks="$floor,gemm_64x64k4,gemv_4x16k4"
 khr="$floor,*_khrdot"
-dots="$floor,gem*,conv_*"
+dots="*dot,*_float,*k4,depthwise_*"
+coop="$dots,*_coop"
 
 # name | suite | driver | what makes it another device | rows that must run | options of conform
 stacks="
@@ -45,7 +46,7 @@ lavapipe-25        | trixie   | lavapipe    |                                   
 pocl-7             | sid      | pocl        |                                                              | $blocks | --cases 30
 rusticl-26         | sid      | rusticl     |                                                              | $khr    | --cases 10 --small
 lavapipe-26-128    | sid      | lavapipe    | LP_NATIVE_VECTOR_WIDTH=128                                   | $floor  | --cases 20
-lavapipe-26        | sid      | lavapipe    |                                                              | $dots   | --cases 12
+lavapipe-26        | sid      | lavapipe    |                                                              | $coop   | --cases 12
 lavapipe-26-512    | sid      | lavapipe    | LP_NATIVE_VECTOR_WIDTH=512                                   | $floor  | --cases 20
 "
 

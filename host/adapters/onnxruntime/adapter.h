@@ -31,6 +31,8 @@ enum {
     MAX_RANK = 8,
     MAX_PARTS = 32,                 /* of a Concat */
     MAX_VALUES = 2 + 3 * MAX_PARTS, /* inputs of a node of ours */
+    MAX_OUTPUTS = 3,
+    NO_OUTPUT = MAX_OUTPUTS, /* nobody takes it */
 };
 
 /* Loops that are compiled for several instruction sets, the right one taken when the library loads.
@@ -137,7 +139,8 @@ struct step {
     const struct op *op;
     bool channels_last;
     size_t slot_count;
-    struct source *in; /* slot_count of them */
+    struct source *in;           /* slot_count of them */
+    size_t outputs[MAX_OUTPUTS]; /* the fused node's index of each output, or NO_OUTPUT */
     ONNXTensorElementDataType out_type;
     void *impl; /* the kind's; one call at a time where it has one op */
 };
@@ -146,7 +149,9 @@ struct call {
     const OrtApi *ort;
     const struct provider *provider;
     OrtKernelContext *context;
-    struct tensor *in; /* as step->in */
+    struct tensor *in;            /* as step->in */
+    const size_t *outputs;        /* step->outputs */
+    uint32_t unused[MAX_OUTPUTS]; /* of those that are single values and nobody takes */
     OrtAllocator *allocator;
     void *scratch;
 };

@@ -187,6 +187,32 @@ static OrtStatus *set_sources(struct step *s, const struct group *g, const OrtNo
     return NULL;
 }
 
+/* The runtime orders the outputs of a fused node as it likes. */
+static OrtStatus *set_outputs(struct step *s, const struct group *g, const OrtNode *fused)
+{
+    const OrtApi *ort = g->ort;
+    const OrtValueInfo *ours[MAX_OUTPUTS] = {NULL}, *theirs[MAX_OUTPUTS] = {NULL};
+    const char *wanted, *name;
+    size_t our_count = 1, count;
+    if (g->node_count == 1)
+        TRY(node_outputs(ort, g->core, ours, MAX_OUTPUTS, &our_count));
+    else
+        ours[0] = g->out.info;
+    TRY(node_outputs(ort, fused, theirs, MAX_OUTPUTS, &count));
+    for (size_t i = 0; i < MAX_OUTPUTS; i++) {
+        s->outputs[i] = NO_OUTPUT;
+        if (i >= our_count || !ours[i])
+            continue;
+        TRY(ort->GetValueInfoName(ours[i], &wanted));
+        for (size_t j = 0; j < count && j < MAX_OUTPUTS; j++) {
+            TRY(ort->GetValueInfoName(theirs[j], &name));
+            if (strcmp(name, wanted) == 0)
+                s->outputs[i] = j;
+        }
+    }
+    return NULL;
+}
+
 /* The runtime drops its constants: what calls will read is copied. */
 static OrtStatus *keep_constants(struct step *s)
 {
@@ -241,8 +267,11 @@ static OrtStatus *ORT_API_CALL compute(OrtNodeComputeInfo *info, void *state,
 {
     struct step *s = (struct step *)info;
     struct tensor in[MAX_SLOTS];
-    struct call c = {
-        .ort = s->provider->ort, .provider = s->provider, .context = context, .in = in};
+    struct call c = {.ort = s->provider->ort,
+                     .provider = s->provider,
+                     .context = context,
+                     .in = in,
+                     .outputs = s->outputs};
     (void)state;
     OrtStatus *const status = compute_step(s, &c);
     call_end(&c);
@@ -269,6 +298,7 @@ static OrtStatus *make_step(struct provider *p, const struct group *g, const Ort
     if (!s->in)
         return fail(p->ort, "no memory for a step");
     TRY(set_sources(s, g, fused));
+    TRY(set_outputs(s, g, fused));
     if (g->op->kind->compile)
         TRY(g->op->kind->compile(s, g));
     return keep_constants(s);
