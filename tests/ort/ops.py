@@ -85,6 +85,27 @@ def matmul_integer(rng):
     return g, [(y, TensorProto.INT32)]
 
 
+def dynamic_product(rng):
+    """As dynamic quantisation leaves a MatMul and the bias behind it; sometimes what must not be taken together."""
+    g = Graph()
+    kind, m, k, n = matrix_shapes(rng)
+    a_shape, b_shape = shaped(kind, m, k, n)
+    x = g.input(rng.normal(0, 2, a_shape).astype(np.float32))
+    per_column = len(b_shape) == 2 and rng.integers(2)
+    w_scale = g.constant(scale(rng, n if per_column else None))
+    y, x_scale, x_zero = g.node("DynamicQuantizeLinear", [x], outputs=3)
+    sums = g.node("MatMulInteger", [y, g.constant(values(rng, np.int8, b_shape)), x_zero])
+    pair = [g.node("Cast", [sums], to=TensorProto.FLOAT), g.node("Mul", [x_scale, w_scale])]
+    y = g.node("Mul", pair[:: rng.choice([1, -1])])
+    sort = rng.integers(4)
+    if sort:
+        shape = {1: (n,), 2: (1,), 3: (1, 1, 1, 1, 1)}[sort]
+        pair = [y, g.constant(rng.normal(0, 1, shape).astype(np.float32))]
+        y = g.node("Add", pair[:: rng.choice([1, -1])])
+    g.whole = False  # Mul of the scales is not ours
+    return g, [(y, TensorProto.FLOAT)]
+
+
 def qlinear_matmul(rng):
     g = Graph()
     a, b = operands(rng)
@@ -508,6 +529,7 @@ def reshape(rng):
 
 OPS = {
     "MatMulInteger": matmul_integer,
+    "dynamic product": dynamic_product,
     "QLinearMatMul": qlinear_matmul,
     "QGemm": qgemm,
     "ConvInteger": conv_integer,

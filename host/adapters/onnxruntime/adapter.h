@@ -68,6 +68,9 @@ enum slot {
     SLOTS,
     LOW = W, /* of Clip */
     HIGH = BIAS,
+    FACTOR =
+        SLOTS, /* of a product's sums as floats, and what is added to that; of its last dimension */
+    ADDEND,
     MAX_SLOTS = SLOTS + 3 * MAX_PARTS,
 };
 
@@ -172,7 +175,8 @@ extern const struct kind conv_integer_kind, pair_kind, pool_kind, average_kind, 
     table_kind;
 extern const struct kind transpose_kind, concat_kind;
 
-enum { PAIR_ADD, PAIR_MUL }; /* variants of pair_kind */
+enum { PRODUCT, PRODUCT_GEMM, PRODUCT_SCALED }; /* variants of matrix_kind */
+enum { PAIR_ADD, PAIR_MUL };                    /* of pair_kind */
 
 /* ---- factory.c, provider.c, match.c ------------------------------------------------------------ */
 
@@ -212,8 +216,9 @@ OrtStatus *node_string(const OrtApi *ort, const OrtNode *node, const char *name,
 OrtStatus *value_of(const OrtApi *ort, const OrtValueInfo *info, struct value *value);
 OrtStatus *value_constant(const OrtApi *ort, const OrtValueInfo *info, struct tensor *tensor);
 OrtStatus *value_producer(const OrtApi *ort, const OrtValueInfo *info, const OrtNode **node);
-/* The only consumer, of its first input; NULL if there are others, or the value is an output. */
-OrtStatus *value_only_consumer(const OrtApi *ort, const OrtValueInfo *info, const OrtNode **node);
+/* The only consumer and which of its inputs it is; NULL if there are others, or the value is an output. */
+OrtStatus *value_only_consumer(const OrtApi *ort, const OrtValueInfo *info, const OrtNode **node,
+                               int64_t *input);
 OrtStatus *tensor_of(const OrtApi *ort, const OrtValue *value, struct tensor *tensor);
 
 static inline bool is_int8(ONNXTensorElementDataType type)

@@ -202,11 +202,11 @@ OrtStatus *value_producer(const OrtApi *ort, const OrtValueInfo *info, const Ort
     return enters ? NULL : ort->ValueInfo_GetValueProducer(info, node, &output);
 }
 
-OrtStatus *value_only_consumer(const OrtApi *ort, const OrtValueInfo *info, const OrtNode **node)
+OrtStatus *value_only_consumer(const OrtApi *ort, const OrtValueInfo *info, const OrtNode **node,
+                               int64_t *input)
 {
     size_t count;
     bool leaves;
-    int64_t input = -1;
     *node = NULL;
     TRY(ort->ValueInfo_IsGraphOutput(info, &leaves));
     if (leaves)
@@ -214,10 +214,7 @@ OrtStatus *value_only_consumer(const OrtApi *ort, const OrtValueInfo *info, cons
     TRY(ort->ValueInfo_GetValueNumConsumers(info, &count));
     if (count != 1)
         return NULL;
-    TRY(ort->ValueInfo_GetValueConsumers(info, node, &input, 1));
-    if (input != 0)
-        *node = NULL;
-    return NULL;
+    return ort->ValueInfo_GetValueConsumers(info, node, input, 1);
 }
 
 bool value_may_be_one(const struct value *v)

@@ -2,7 +2,8 @@
  * Which nodes of a graph are one step. Integer ops are one by themselves. A float op is one together
  * with the DequantizeLinear nodes of all its inputs and the QuantizeLinear of its output, and with a
  * Relu or Clip between the two where saturation does the same: those are the groups for which the
- * runtime's CPU provider has a quantised kernel, and only so are its bits ours.
+ * runtime's CPU provider has a quantised kernel, and only so are its bits ours. A MatMulInteger is one with
+ * the Cast to floats, the Mul and the Add behind it, as dynamic quantisation leaves them.
  */
 #include <float.h>
 #include <string.h>
@@ -13,11 +14,13 @@
 #define UNARY SLOTS_OF(X, X_SCALE, X_ZERO, Y_SCALE, Y_ZERO)
 
 static const struct op ops[] = {
-    {"", "MatMulInteger", &matrix_kind, SLOTS_OF(X, W, X_ZERO, W_ZERO), false, 0},
-    {"", "QLinearMatMul", &matrix_kind, SLOTS_OF(LINEAR, Y_SCALE, Y_ZERO), false, 0},
-    {"com.microsoft", "QGemm", &matrix_kind, SLOTS_OF(LINEAR, BIAS, Y_SCALE, Y_ZERO), false, 1},
-    {"", "MatMul", &matrix_kind, SLOTS_OF(X, W), true, 0},
-    {"", "Gemm", &matrix_kind, SLOTS_OF(X, W, BIAS), true, 1},
+    {"", "MatMulInteger", &matrix_kind, SLOTS_OF(X, W, X_ZERO, W_ZERO), false, PRODUCT_SCALED},
+    {"", "MatMulInteger", &matrix_kind, SLOTS_OF(X, W, X_ZERO, W_ZERO), false, PRODUCT},
+    {"", "QLinearMatMul", &matrix_kind, SLOTS_OF(LINEAR, Y_SCALE, Y_ZERO), false, PRODUCT},
+    {"com.microsoft", "QGemm", &matrix_kind, SLOTS_OF(LINEAR, BIAS, Y_SCALE, Y_ZERO), false,
+     PRODUCT_GEMM},
+    {"", "MatMul", &matrix_kind, SLOTS_OF(X, W), true, PRODUCT},
+    {"", "Gemm", &matrix_kind, SLOTS_OF(X, W, BIAS), true, PRODUCT_GEMM},
     {"", "ConvInteger", &conv_integer_kind, SLOTS_OF(X, W, X_ZERO, W_ZERO), false, 0},
     {"", "QLinearConv", &conv_kind, SLOTS_OF(LINEAR, Y_SCALE, Y_ZERO, BIAS), false, 0},
     {"", "Conv", &conv_kind, SLOTS_OF(X, W, BIAS), true, 0},
@@ -147,6 +150,16 @@ static OrtStatus *is_redundant(const struct group *g, const OrtNode *node, bool 
     return NULL;
 }
 
+/* The node that alone takes this value, as its first input, or NULL. */
+static OrtStatus *next_of(const OrtApi *ort, const OrtValueInfo *value, const OrtNode **node)
+{
+    int64_t input = 0;
+    TRY(value_only_consumer(ort, value, node, &input));
+    if (input != 0)
+        *node = NULL;
+    return NULL;
+}
+
 /* The QuantizeLinear that alone takes the output of the core, a Relu or Clip between them or not. */
 static OrtStatus *take_output(struct group *g, bool *taken)
 {
@@ -156,7 +169,7 @@ static OrtStatus *take_output(struct group *g, bool *taken)
     bool relu = false, clip = false;
     *taken = false;
     TRY(node_outputs(g->ort, g->core, &value, 1, &count));
-    TRY(value_only_consumer(g->ort, value, &node));
+    TRY(next_of(g->ort, value, &node));
     if (node) {
         TRY(node_is(g->ort, node, "", "Relu", &relu));
         TRY(node_is(g->ort, node, "", "Clip", &clip));
@@ -164,7 +177,7 @@ static OrtStatus *take_output(struct group *g, bool *taken)
     if (relu || clip) {
         between = node;
         TRY(node_outputs(g->ort, between, &value, 1, &count));
-        TRY(value_only_consumer(g->ort, value, &node));
+        TRY(next_of(g->ort, value, &node));
         g->nodes[g->node_count++] = between;
     }
     if (node)
@@ -178,6 +191,67 @@ static OrtStatus *take_output(struct group *g, bool *taken)
     TRY(node_outputs(g->ort, node, &value, 1, &count));
     TRY(value_of(g->ort, value, &g->out));
     return between ? is_redundant(g, between, relu, taken) : NULL;
+}
+
+/* Floats that go along the last dimension of the output, or one of them. */
+static bool goes_along(const struct group *g, const struct value *v)
+{
+    bool fits = v->type == ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT && v->rank <= g->out.rank;
+    for (size_t i = 0; i < v->rank && fits; i++)
+        fits = v->dims[i] == 1 ||
+               (i + 1 == v->rank && v->dims[i] > 0 && v->dims[i] == g->out.dims[g->out.rank - 1]);
+    return fits;
+}
+
+/* Takes the Mul or Add that alone follows, with its other operand, if that goes along. */
+static OrtStatus *take_scaling(struct group *g, const char *name, size_t slot, bool *taken)
+{
+    const OrtValueInfo *inputs[2] = {NULL}, *output = NULL;
+    const OrtNode *node;
+    int64_t input = 0;
+    size_t count;
+    *taken = false;
+    TRY(value_only_consumer(g->ort, g->out.info, &node, &input));
+    if (node)
+        TRY(node_is(g->ort, node, "", name, taken));
+    if (!*taken)
+        return NULL;
+    TRY(node_inputs(g->ort, node, inputs, 2, &count));
+    TRY(value_of(g->ort, inputs[1 - input], &g->values[slot]));
+    *taken = goes_along(g, &g->values[slot]);
+    if (!*taken) {
+        g->values[slot] = (struct value){0};
+        return NULL;
+    }
+    TRY(node_outputs(g->ort, node, &output, 1, &count));
+    TRY(value_of(g->ort, output, &g->out));
+    g->nodes[g->node_count++] = node;
+    return NULL;
+}
+
+/* The Cast to floats and the Mul, and the Add if there is one. */
+static OrtStatus *take_scaled(struct group *g, bool *taken)
+{
+    const OrtValueInfo *output = NULL;
+    const OrtNode *cast;
+    size_t count;
+    bool addend;
+    *taken = false;
+    TRY(next_of(g->ort, g->out.info, &cast));
+    if (cast)
+        TRY(node_is(g->ort, cast, "", "Cast", taken));
+    if (!*taken)
+        return NULL;
+    TRY(node_outputs(g->ort, cast, &output, 1, &count));
+    TRY(value_of(g->ort, output, &g->out));
+    *taken = g->out.type == ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT && g->out.rank > 0;
+    g->nodes[g->node_count++] = cast;
+    if (*taken)
+        TRY(take_scaling(g, "Mul", FACTOR, taken));
+    if (*taken)
+        TRY(take_scaling(g, "Add", ADDEND, &addend));
+    g->slot_count = ADDEND + 1;
+    return NULL;
 }
 
 /* ---- the group --------------------------------------------------------------------------------- */
@@ -233,6 +307,8 @@ static OrtStatus *match_op(const OrtApi *ort, const OrtNode *core, const struct 
     TRY(take_inputs(g, &whole));
     if (whole && op->floating)
         TRY(take_output(g, &whole));
+    else if (whole && op->kind == &matrix_kind && op->variant == PRODUCT_SCALED)
+        TRY(take_scaled(g, &whole));
     if (whole)
         TRY(op->kind->claims(g, &whole));
     if (!whole)

@@ -1,4 +1,5 @@
-/* Matrix products: MatMulInteger, QLinearMatMul, QGemm, and MatMul and Gemm of quantised operands. */
+/* Matrix products: MatMulInteger, alone or with its sums scaled as floats, QLinearMatMul, QGemm, and MatMul and
+ * Gemm of quantised operands. */
 #include <stdlib.h>
 #include <string.h>
 #include "product.h"
@@ -29,7 +30,7 @@ struct sizes {
 static OrtStatus *claims(const struct group *g, bool *yes)
 {
     const struct value *v = g->values;
-    const bool gemm = g->op->variant == 1;
+    const bool gemm = g->op->variant == PRODUCT_GEMM;
     int64_t trans_a = 0, trans_b = 0;
     float beta = 1;
     if (gemm) {
@@ -43,7 +44,7 @@ static OrtStatus *claims(const struct group *g, bool *yes)
                       : v[W].rank    ? v[W].dims[last]
                                      : -1;
     const bool bias_by_row = v[BIAS].rank == 2 && v[BIAS].dims[0] != 1;
-    const bool float_out = gemm && !v[Y_SCALE].info;
+    const bool float_out = (gemm && !v[Y_SCALE].info) || g->op->variant == PRODUCT_SCALED;
     *yes =
         *yes && !trans_a && !(v[BIAS].info && beta != 1) && !bias_by_row &&
         product_counts_fit(g, n) && (!gemm || (v[X].rank == 2 && v[W].rank == 2)) &&
@@ -122,6 +123,8 @@ static OrtStatus *make(const struct step *s, const struct tensor *in, size_t k, 
     struct qdot_op_desc shape;
     memset(&shape, 0, sizeof(shape));
     product_set_types(&shape, s, in);
+    if (s->op->variant == PRODUCT_SCALED)
+        shape.out_type = QDOT_S32;
     shape.m = rows;
     shape.n = n;
     shape.k = k;
@@ -137,7 +140,7 @@ static OrtStatus *compile(struct step *s, const struct group *g)
         return fail(g->ort, "no memory for a product");
     product_start(&p->product);
     int64_t transposed = 0;
-    p->gemm = g->op->variant == 1;
+    p->gemm = g->op->variant == PRODUCT_GEMM;
     if (p->gemm) {
         TRY(node_int(g->ort, g->core, "transB", &transposed));
         TRY(node_float(g->ort, g->core, "alpha", &p->product.alpha));
@@ -230,6 +233,55 @@ static OrtStatus *run_all(struct step *s, struct call *c, const struct sizes *z,
     return NULL;
 }
 
+struct scaling {
+    float *out; /* where the sums are */
+    size_t n;
+    const struct tensor *factor, *addend;
+};
+
+static inline float sum_at(const float *memory)
+{
+    int32_t sum;
+    memcpy(&sum, memory, sizeof(sum));
+    return (float)sum;
+}
+
+/* Each step is rounded, as the runtime's are. */
+WIDE static void scale_line(const struct scaling *given, size_t line)
+{
+    const struct scaling j = *given;
+    float *const out = j.out + line * j.n;
+    const float *const factor = j.factor->data, *const addend = j.addend->data;
+    if (j.factor->count == 1)
+        for (size_t i = 0; i < j.n; i++)
+            out[i] = sum_at(&out[i]) * factor[0];
+    else
+        for (size_t i = 0; i < j.n; i++)
+            out[i] = sum_at(&out[i]) * factor[i];
+    if (j.addend->type && j.addend->count == 1)
+        for (size_t i = 0; i < j.n; i++)
+            out[i] += addend[0];
+    else if (j.addend->type)
+        for (size_t i = 0; i < j.n; i++)
+            out[i] += addend[i];
+}
+
+static void scale_lines(void *arg, size_t begin, size_t end)
+{
+    for (size_t line = begin; line < end; line++)
+        scale_line(arg, line);
+}
+
+static OrtStatus *scale(struct step *s, struct call *c, void *out, size_t n, size_t lines)
+{
+    const struct tensor *factor = &c->in[FACTOR], *addend = &c->in[ADDEND];
+    struct scaling scaling = {out, n, factor, addend};
+    if ((factor->count != 1 && factor->count != n) ||
+        (addend->type && addend->count != 1 && addend->count != n))
+        return fail(c->ort, "%s: expected 1 or %zu factors", s->op->name, n);
+    return call_share(c, lines, 65536 / n + 1, scale_lines, &scaling);
+}
+
 static OrtStatus *compute(struct step *s, struct call *c)
 {
     struct matrix *p = s->impl;
@@ -246,12 +298,14 @@ static OrtStatus *compute(struct step *s, struct call *c)
     if (z.k == 0) {
         const bool narrow = type_bytes(s->out_type) == 1 && c->in[Y_ZERO].type;
         memset(out, narrow ? tensor_int(&c->in[Y_ZERO], 0) : 0, outputs * type_bytes(s->out_type));
-        return NULL;
+    } else {
+        pthread_mutex_lock(&p->product.lock);
+        OrtStatus *const status = run_all(s, c, &z, out);
+        pthread_mutex_unlock(&p->product.lock);
+        if (status)
+            return status;
     }
-    pthread_mutex_lock(&p->product.lock);
-    OrtStatus *const status = run_all(s, c, &z, out);
-    pthread_mutex_unlock(&p->product.lock);
-    return status;
+    return s->op->variant == PRODUCT_SCALED ? scale(s, c, out, z.n, outputs / z.n) : NULL;
 }
 
 static void release(struct step *s)
