@@ -1,5 +1,6 @@
 /* Making an op of the library from what a step is given; matrix.c and conv.c run it. */
 #include "product.h"
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -91,12 +92,16 @@ static OrtStatus *check_count(const struct step *s, const char *name, const stru
                 t->count);
 }
 
-/* The factor from sum to output, by the runtime's own steps and so with its roundings. */
+/* The factor from sum to output, by the runtime's own steps and so with its roundings. One that makes nothing of any
+ * sum (of channels whose weights are all but 0) is 0: the library takes no subnormal ones. */
 static float factor(const struct product *p, const struct tensor *in, size_t i)
 {
     float scale = p->alpha * float_at(&in[X_SCALE], 0);
     scale *= float_at(&in[W_SCALE], i);
-    return in[Y_SCALE].type ? scale / float_at(&in[Y_SCALE], 0) : scale;
+    if (!in[Y_SCALE].type)
+        return scale;
+    scale /= float_at(&in[Y_SCALE], 0);
+    return fabsf(scale) < 0x1p-40f ? 0 : scale;
 }
 
 static OrtStatus *make_parameters(const struct product *p, const struct step *s,
