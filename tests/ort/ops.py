@@ -102,7 +102,7 @@ def dynamic_product(rng):
         shape = {1: (n,), 2: (1,), 3: (1, 1, 1, 1, 1)}[sort]
         pair = [y, g.constant(rng.normal(0, 1, shape).astype(np.float32))]
         y = g.node("Add", pair[:: rng.choice([1, -1])])
-    g.whole = False  # Mul of the scales is not ours
+    g.whole = sort != 3
     return g, [(y, TensorProto.FLOAT)]
 
 

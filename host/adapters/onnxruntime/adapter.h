@@ -68,8 +68,8 @@ enum slot {
     SLOTS,
     LOW = W, /* of Clip */
     HIGH = BIAS,
-    FACTOR =
-        SLOTS, /* of a product's sums as floats, and what is added to that; of its last dimension */
+    FACTOR = SLOTS, /* of a product's sums as floats, along the last dimension */
+    FACTOR_ONE,     /* of that factor: one value */
     ADDEND,
     MAX_SLOTS = SLOTS + 3 * MAX_PARTS,
 };

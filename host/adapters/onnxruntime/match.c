@@ -229,6 +229,36 @@ static OrtStatus *take_scaling(struct group *g, const char *name, size_t slot, b
     return NULL;
 }
 
+/* The Mul of which FACTOR alone comes: of a value and what goes along. */
+static OrtStatus *take_factors(struct group *g)
+{
+    const OrtValueInfo *inputs[2] = {NULL};
+    const OrtNode *node, *after = NULL;
+    struct value v[2];
+    int64_t input;
+    size_t count;
+    bool is = false;
+    TRY(value_producer(g->ort, g->values[FACTOR].info, &node));
+    if (node)
+        TRY(node_is(g->ort, node, "", "Mul", &is));
+    if (is)
+        TRY(value_only_consumer(g->ort, g->values[FACTOR].info, &after, &input));
+    if (!after)
+        return NULL;
+    TRY(node_inputs(g->ort, node, inputs, 2, &count));
+    for (size_t i = 0; i < 2; i++)
+        TRY(value_of(g->ort, inputs[i], &v[i]));
+    if (!goes_along(g, &v[0]) || !goes_along(g, &v[1]))
+        return NULL;
+    const size_t one = value_may_be_one(&v[0]) ? 0 : 1;
+    if (!value_may_be_one(&v[one]))
+        return NULL;
+    g->values[FACTOR_ONE] = v[one];
+    g->values[FACTOR] = v[1 - one];
+    g->nodes[g->node_count++] = node;
+    return NULL;
+}
+
 /* The Cast to floats and the Mul, and the Add if there is one. */
 static OrtStatus *take_scaled(struct group *g, bool *taken)
 {
@@ -250,6 +280,8 @@ static OrtStatus *take_scaled(struct group *g, bool *taken)
         TRY(take_scaling(g, "Mul", FACTOR, taken));
     if (*taken)
         TRY(take_scaling(g, "Add", ADDEND, &addend));
+    if (*taken)
+        TRY(take_factors(g));
     g->slot_count = ADDEND + 1;
     return NULL;
 }

@@ -236,6 +236,7 @@ static OrtStatus *run_all(struct step *s, struct call *c, const struct sizes *z,
 struct scaling {
     float *out; /* where the sums are */
     size_t n;
+    float one;
     const struct tensor *factor, *addend;
 };
 
@@ -254,10 +255,10 @@ WIDE static void scale_line(const struct scaling *given, size_t line)
     const float *const factor = j.factor->data, *const addend = j.addend->data;
     if (j.factor->count == 1)
         for (size_t i = 0; i < j.n; i++)
-            out[i] = sum_at(&out[i]) * factor[0];
+            out[i] = sum_at(&out[i]) * (j.one * factor[0]);
     else
         for (size_t i = 0; i < j.n; i++)
-            out[i] = sum_at(&out[i]) * factor[i];
+            out[i] = sum_at(&out[i]) * (j.one * factor[i]);
     if (j.addend->type && j.addend->count == 1)
         for (size_t i = 0; i < j.n; i++)
             out[i] += addend[0];
@@ -275,7 +276,9 @@ static void scale_lines(void *arg, size_t begin, size_t end)
 static OrtStatus *scale(struct step *s, struct call *c, void *out, size_t n, size_t lines)
 {
     const struct tensor *factor = &c->in[FACTOR], *addend = &c->in[ADDEND];
-    struct scaling scaling = {out, n, factor, addend};
+    struct scaling scaling = {out, n, 1, factor, addend};
+    if (c->in[FACTOR_ONE].type)
+        scaling.one = *(const float *)c->in[FACTOR_ONE].data;
     if ((factor->count != 1 && factor->count != n) ||
         (addend->type && addend->count != 1 && addend->count != n))
         return fail(c->ort, "%s: expected 1 or %zu factors", s->op->name, n);

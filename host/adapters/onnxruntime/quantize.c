@@ -189,13 +189,14 @@ static OrtStatus *compute_dequantize(struct step *s, struct call *c)
 
 /* ---- dynamic ----------------------------------------------------------------------------------- */
 
-/* Eight lanes, so that compilers take vectors: the order of comparisons does not matter. */
+#define RANGES 64 /* side by side, so that compilers take vectors: the order of comparisons does not matter */
+
 WIDE static void find_range(const float *x, size_t count, float *least, float *most)
 {
-    float low[8] = {0}, high[8] = {0};
+    float low[RANGES] = {0}, high[RANGES] = {0};
     size_t i = 0;
-    for (; i + 8 <= count; i += 8)
-        for (size_t j = 0; j < 8; j++) {
+    for (; i + RANGES <= count; i += RANGES)
+        for (size_t j = 0; j < RANGES; j++) {
             low[j] = x[i + j] < low[j] ? x[i + j] : low[j];
             high[j] = x[i + j] > high[j] ? x[i + j] : high[j];
         }
@@ -204,7 +205,7 @@ WIDE static void find_range(const float *x, size_t count, float *least, float *m
         high[j] = x[i + j] > high[j] ? x[i + j] : high[j];
     }
     *least = *most = 0;
-    for (size_t j = 0; j < 8; j++) {
+    for (size_t j = 0; j < RANGES; j++) {
         *least = low[j] < *least ? low[j] : *least;
         *most = high[j] > *most ? high[j] : *most;
     }
