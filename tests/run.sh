@@ -18,9 +18,12 @@ export XDG_CACHE_HOME="$build/cache" POCL_CACHE_DIR="$build/cache/pocl"
 mkdir -p "$POCL_CACHE_DIR"
 # shellcheck source=../ci/no_sysfs.sh
 . "$source/ci/no_sysfs.sh"
-all_passed=0
-all_failed=0
-all_skipped=0
+# Steps run side by side, as many as there are tokens in the pipe. Each adds a line of counts.
+slots=$((jobs < 4 ? jobs : 4))
+rm -f "$logs/slots" "$logs/counts"
+mkfifo "$logs/slots" || exit 2
+exec 9<>"$logs/slots"
+for i in $(seq $slots); do echo "$i" >&9; done
 
 # step NAME SECONDS COMMAND...: adds up the lines of counts in its log, or counts itself as one.
 step() {
@@ -29,7 +32,7 @@ step() {
     wanted "$name" || return 0
     log=$logs/$name.log
     begin=$(date +%s)
-    timeout -k 10 "$limit" sh -c '. "$0"; "$@"' "$source/tests/steps.sh" "$@" >"$log" 2>&1 </dev/null
+    timeout -k 10 "$limit" sh -c '. "$0"; "$@"' "$source/tests/steps.sh" "$@" >"$log" 2>&1 </dev/null 9>&-
     status=$?
     counts=$(awk '/^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$/ { p += $1; f += $3; s += $5; n++ }
                   END { if (n) print p, f, s }' "$log")
@@ -40,9 +43,13 @@ step() {
     elif [ $status -eq 0 ] && [ -z "$counts" ]; then
         set -- 1 0 0
     fi
-    all_passed=$((all_passed + $1))
-    all_failed=$((all_failed + $2))
-    all_skipped=$((all_skipped + $3))
+    echo "$1 $2 $3" >>"$logs/counts"
+    say "$@" >"$log.said"
+    cat "$log.said"
+    [ "$2" -eq 0 ]
+}
+
+say() { # say PASSED FAILED SKIPPED
     printf '%-18s %5s passed  %3s failed  %3s skipped  %4s s\n' "$name" "$1" "$2" "$3" \
         $(($(date +%s) - begin))
     if [ "$2" -gt 0 ]; then
@@ -52,7 +59,12 @@ step() {
         echo "    log: $log"
     fi
     grep -a -E '^(not_run|skip)|# SKIP' "$log" | sort -u | head -n 12 | sed 's/^/    /'
-    [ "$2" -eq 0 ]
+}
+
+# One that needs no other but those above it.
+beside() {
+    read -r slot <&9
+    (step "$@"; echo "$slot" >&9) &
 }
 
 wanted() {
@@ -65,40 +77,42 @@ wanted() {
 }
 
 finish() {
-    echo "$all_passed passed, $all_failed failed, $all_skipped skipped"
-    [ "$all_failed" -eq 0 ] && [ "$all_passed" -gt 0 ]
+    wait
+    awk '{ p += $1; f += $2; s += $3 }
+         END { printf("%d passed, %d failed, %d skipped\n", p, f, s); exit f > 0 || !p }' "$logs/counts"
     exit
 }
 
 export source build jobs
 step install 900 install_packages || finish
 step build 600 build_all || finish
-step symbols 30 symbols
-step inner-loops 60 inner_loops
-step counted 60 counted
-step selfcheck 240 selfcheck
-step api-cpu 240 api cpu
-step api-opencl 400 api opencl
-step api-vulkan 400 api vulkan
-step conform-cpu 240 conform_cpu
-step conform-opencl 400 conform_opencl
-step emulate 400 emulate
-step codegen 300 codegen
-step conform-vulkan 400 conform_vulkan
-step codegen-vulkan 300 codegen_vulkan
-step coop-spirv 60 coop_spirv
-step cache 300 cache
-step gemm-numpy 300 gemm_numpy
-step conv-numpy 300 conv_numpy
-step oracles 300 oracles
-step sanitize 600 sanitize
-step threads 600 thread_sanitizer
-step small-device 60 small_device
-step oclgrind 300 oclgrind_races
-step validation 300 validation
-step faults 300 driver_faults
-step fuzz 600 fuzz
-step consumer 120 consumer
-step bench 120 bench_smoke
-step mutants 1200 mutants
+# The longest ones first.
+beside mutants 1500 mutants
+beside emulate 600 emulate
+beside conform-vulkan 600 conform_vulkan
+beside oclgrind 600 oclgrind_races
+beside fuzz 900 fuzz
+beside symbols 30 symbols
+beside inner-loops 60 inner_loops
+beside counted 60 counted
+beside selfcheck 400 selfcheck
+beside api-cpu 400 api cpu
+beside api-opencl 600 api opencl
+beside api-vulkan 600 api vulkan
+beside conform-cpu 400 conform_cpu
+beside conform-opencl 600 conform_opencl
+beside codegen 600 codegen
+beside codegen-vulkan 600 codegen_vulkan
+beside coop-spirv 60 coop_spirv
+beside cache 600 cache
+beside gemm-numpy 600 gemm_numpy
+beside conv-numpy 600 conv_numpy
+beside oracles 600 oracles
+beside sanitize 900 sanitize
+beside threads 900 thread_sanitizer
+beside small-device 60 small_device
+beside validation 600 validation
+beside faults 600 driver_faults
+beside consumer 120 consumer
+beside bench 120 bench_smoke
 finish
