@@ -11,7 +11,7 @@
 #define STEP(r) acc[4 * i + r][j] = dot4(WIDEN(a[i].s##r), b[j], acc[4 * i + r][j]);
 #define SHARE(r) parts[(y * 4 + r) * (NR / 4) + j * 16 + x] = acc[4 * i + r][j];
 
-kernel __attribute__((reqd_work_group_size(16, 16, 1))) void
+kernel __attribute__((reqd_work_group_size(16, 16, 1))) SUB_GROUPS void
 block(TILE_PARAMETERS, STAGE_PARAMETERS)
 {
     local uint4 parts[2 * PASS_WORDS]; /* two passes; in the end 64 rows of outputs */

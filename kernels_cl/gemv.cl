@@ -55,7 +55,7 @@ uint load_word(global const uchar *row, bool aligned, uint group, uint flip)
     parts[i * LANES + lane] += parts[i * LANES + lane + step];                                     \
     sums[i * LANES + lane] += sums[i * LANES + lane + step];
 
-kernel __attribute__((reqd_work_group_size(LANES, 1, 1))) void
+kernel __attribute__((reqd_work_group_size(LANES, 1, 1))) SUB_GROUPS void
 gemv(global const uchar *source, ulong offset, ulong lda, uint flip, global const uint4 *packed_b,
      STAGE_PARAMETERS)
 {

@@ -27,6 +27,14 @@ typedef uint a_group;
 #endif
 #endif
 
+/* Of kernels whose sums fill registers. Intel's GPUs with this extension have sub-groups of 16 and 32:
+ * with 32 the compiler spills. */
+#if defined(cl_intel_subgroup_2d_block_io) && defined(cl_intel_required_subgroup_size)
+#define SUB_GROUPS __attribute__((intel_reqd_sub_group_size(16)))
+#else
+#define SUB_GROUPS
+#endif
+
 /* DOT4(a, b, acc): acc + the product of 4 k, all words. Never a saturating one. */
 #if DOT == 1
 #ifdef cl_khr_integer_dot_product
