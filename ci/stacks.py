@@ -13,6 +13,7 @@ import sys
 
 KEPT = "## Findings"
 WRONG = ("fail", "crash", "timeout")
+IDLE = ("refused", "not_run")
 
 
 class Stack:
@@ -37,13 +38,13 @@ class Stack:
         return "no report, exit status %s" % self.facts["status"] if "status" in self.facts else "stopped before its end"
 
     def ran(self):
-        return {r["kernel"] for r in self.results if r["status"] != "not_run"}
+        return {r["kernel"] for r in self.results if r["status"] not in IDLE}
 
     def refused(self):
         """Reasons and the rows refused for each."""
         reasons = collections.OrderedDict()
         for r in self.results:
-            if r["status"] == "not_run" and r["kernel"] not in self.ran():
+            if r["status"] in IDLE and r["kernel"] not in self.ran():
                 reasons.setdefault(r["reason"], []).append(r["kernel"].split("/", 1)[-1])
         return reasons
 
@@ -78,7 +79,7 @@ def summary(stacks):
         n = s.counts()
         refused = sum(len(names) for names in s.refused().values())
         rows.append([number, s.name, where, s.facts.get("device") or "?", len(s.ran()), refused,
-                     sum(r["cases"] for r in s.results), n["pass"], n["fail"],
+                     sum(r["cases"] for r in s.results if r["status"] in ("pass", "fail")), n["pass"], n["fail"],
                      n["crash"] + n["timeout"], s.facts.get("seconds", "")])
     return table(["#", "stack", "Debian", "device, driver", "rows run", "refused", "cases", "pass", "fail",
                   "crash, timeout", "s"], rows)
@@ -100,7 +101,7 @@ def groups(stacks):
             if key not in names:
                 names.append(key)
             found[key, number][r["status"]] += 1
-            if r["status"] == "not_run":
+            if r["status"] in IDLE:
                 reasons[key, r["reason"]].add(number + 1)
     names.sort(key=lambda key: key[0] != "gemm")
     rows = []
@@ -110,7 +111,8 @@ def groups(stacks):
             n = found[key, number]
             words = [str(n["pass"])] if n["pass"] else []
             words += ["**%s %d**" % (status, n[status]) for status in WRONG if n[status]]
-            words += ["(%d)" % n["not_run"]] if n["not_run"] else []
+            idle = sum(n[status] for status in IDLE)
+            words += ["(%d)" % idle] if idle else []
             row.append(" ".join(words) or "-")
         rows.append(row)
     lines = table(["group"] + [str(i + 1) for i in range(len(stacks))], rows)

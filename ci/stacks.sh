@@ -182,8 +182,9 @@ run_stack() { # run_stack NAME SUITE DRIVER SETTINGS REQUIRED OPTIONS
         return
     fi
     failed=$((failed + 1))
+    [ "$status" != 3 ] || status='3, incomplete,'
     echo "FAIL  $name: exit status $status after $seconds s; $counts"
-    grep -a -E '^(fail|crash|timeout)|required, but' "$out/$name.out" | head -n 8
+    grep -a -E '^(fail|crash|timeout|not_run)|required, but' "$out/$name.out" | head -n 8
     echo "    $out/$name.out"
 }
 

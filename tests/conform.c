@@ -9,11 +9,6 @@
 
 enum { DEVICES_MAX = 64, ROWS_MAX = 256 };
 
-struct device {
-    char name[24], backend[16], reason[160], description[300];
-    bool available;
-};
-
 struct row {
     char device[24], kernel[64], reason[200];
     struct geometry geometry;
@@ -27,9 +22,9 @@ struct session {
     size_t device_count;
     struct row rows[ROWS_MAX];
     size_t row_count;
-    const char *device; /* whose rows are being enumerated */
-    size_t next;        /* index of the row whose enumeration began last */
-    size_t printed;     /* results that have their line */
+    struct device *device; /* whose rows are being enumerated */
+    size_t next;           /* index of the row whose enumeration began last */
+    size_t printed;        /* results that have their line */
     bool out_of_memory;
 };
 
@@ -56,6 +51,7 @@ static int child_main(const struct options *o)
         .threads = o->threads,
         .tasks = o->tasks,
         .all = o->all,
+        .seconds = o->timeout,
         .seed = o->seed,
         .geometry = o->geometry,
         .fault = fault_of(o->fault),
@@ -85,13 +81,14 @@ static size_t split(char *line, char **fields, size_t capacity)
     return count;
 }
 
-#define COPY(to, from) snprintf(to, sizeof(to), "%s", from)
+/* What drivers say goes into reports. */
+#define COPY(to, from) (snprintf(to, sizeof(to), "%s", from), text_clean(to))
 
 static void take_device(void *context, char *line)
 {
     struct session *s = context;
-    char *f[6];
-    if (split(line, f, 6) != 6 || strcmp(f[0], "device") != 0 || s->device_count == DEVICES_MAX)
+    char *f[9];
+    if (split(line, f, 9) != 9 || strcmp(f[0], "device") != 0 || s->device_count == DEVICES_MAX)
         return;
     struct device *d = &s->devices[s->device_count++];
     COPY(d->name, f[1]);
@@ -99,6 +96,9 @@ static void take_device(void *context, char *line)
     d->available = f[3][0] == '1';
     COPY(d->reason, f[4]);
     COPY(d->description, f[5]);
+    COPY(d->driver, f[6]);
+    d->compute_units = strtoul(f[7], NULL, 10);
+    d->memory_bytes = strtoull(f[8], NULL, 10);
 }
 
 static void take_row(void *context, char *line)
@@ -108,12 +108,14 @@ static void take_row(void *context, char *line)
     size_t count = split(line, f, 5);
     if (count == 2 && strcmp(f[0], "begin") == 0)
         s->next = strtoul(f[1], NULL, 10);
+    if (count == 2 && strcmp(f[0], "features") == 0)
+        COPY(s->device->features, f[1]);
     struct geometry g = {.small = s->options.small};
     if (count != 5 || strcmp(f[0], "row") != 0 || s->row_count == ROWS_MAX ||
         !geometry_parse(f[2], &g))
         return;
     struct row *row = &s->rows[s->row_count++];
-    COPY(row->device, s->device);
+    COPY(row->device, s->device->name);
     COPY(row->kernel, f[1]);
     row->geometry = g;
     row->admitted = f[3][0] == '1';
@@ -140,7 +142,8 @@ static void print_new(struct session *s)
 {
     for (; s->printed < s->report.count; s->printed++) {
         struct result *r = &s->report.results[s->printed];
-        r->required = r->status == STATUS_NOT_RUN && options_listed(s->options.require, r->kernel);
+        r->required = (r->status == STATUS_NOT_RUN || r->status == STATUS_REFUSED) &&
+                      options_listed(s->options.require, r->kernel);
         report_line(r);
     }
 }
@@ -156,9 +159,9 @@ static bool device_wanted(const struct session *s, const struct device *d)
 }
 
 /* A row whose enumeration crashes is reported, and the rows after it are still looked at. */
-static void find_rows(struct session *s, const struct device *d)
+static void find_rows(struct session *s, struct device *d)
 {
-    s->device = d->name;
+    s->device = d;
     s->next = 0;
     for (size_t from = 0; from < ROWS_MAX;) {
         struct arguments a = {.count = 0};
@@ -176,8 +179,8 @@ static void find_rows(struct session *s, const struct device *d)
             arguments_add(&a, "%s", s->options.kernel);
         }
         s->next = SIZE_MAX;
-        enum process_end end = process_run(&a, process_now() + (double)s->options.timeout, take_row,
-                                           s, reason, sizeof(reason));
+        double deadline = process_now() + (double)s->options.timeout;
+        enum process_end end = process_run(&a, &deadline, take_row, s, reason, sizeof(reason));
         if (end == PROCESS_ENDED)
             return;
         if (end == PROCESS_LATE && s->next != SIZE_MAX && s->next > from) {
@@ -201,20 +204,22 @@ static void find_devices(struct session *s)
     arguments_add(&a, "conform");
     arguments_add(&a, "--child");
     arguments_add(&a, "devices");
-    enum process_end end = process_run(&a, process_now() + (double)s->options.timeout, take_device,
-                                       s, reason, sizeof(reason));
+    double deadline = process_now() + (double)s->options.timeout;
+    enum process_end end = process_run(&a, &deadline, take_device, s, reason, sizeof(reason));
     if (end != PROCESS_ENDED)
         add(s, "all", "*", "devices", end == PROCESS_LATE ? STATUS_TIMEOUT : STATUS_CRASH, reason);
     for (size_t i = 0; i < s->device_count; i++) {
-        const struct device *d = &s->devices[i];
-        if (!device_wanted(s, d))
+        struct device *d = &s->devices[i];
+        d->wanted = device_wanted(s, d);
+        if (!d->wanted)
             continue;
         char kernel[64];
         snprintf(kernel, sizeof(kernel), "%s/*", d->backend);
         if (d->available)
             find_rows(s, d);
         else if (!s->options.kernel)
-            add(s, d->name[0] ? d->name : d->backend, kernel, "all", STATUS_NOT_RUN, d->reason);
+            add(s, d->name[0] ? d->name : d->backend, kernel, "all",
+                s->options.device ? STATUS_NOT_RUN : STATUS_REFUSED, d->reason);
     }
 }
 
@@ -226,7 +231,8 @@ struct listening {
     char group[24]; /* of the case that began last, until its group's result came */
     size_t index;
     bool running;
-    size_t first; /* of this row's results in the report */
+    double deadline; /* of the case, while one is running */
+    size_t first;    /* of this row's results in the report */
 };
 
 /* A command that runs this one case again. */
@@ -249,13 +255,17 @@ static void progress(const struct listening *l)
         fprintf(stderr, "\r\033[K%s %s:%zu", l->row->kernel, l->group, l->index);
 }
 
+static size_t case_limit(const struct options *o)
+{
+    return o->case_timeout < o->timeout ? o->case_timeout : o->timeout;
+}
+
 static void take_result(void *context, char *line)
 {
-    static const char *const names[] = {"pass", "fail", "not_run"};
-    static const enum status statuses[] = {STATUS_PASS, STATUS_FAIL, STATUS_NOT_RUN};
     struct listening *l = context;
     char *f[10];
     size_t count = split(line, f, 10);
+    l->deadline = process_now() + (double)case_limit(&l->session->options);
     if (count == 3 && strcmp(f[0], "case") == 0) {
         COPY(l->group, f[1]);
         l->index = strtoul(f[2], NULL, 10);
@@ -269,9 +279,7 @@ static void take_result(void *context, char *line)
     struct result *r = add(l->session, l->row->device, l->row->kernel, f[1], STATUS_CRASH, f[4]);
     if (!r)
         return;
-    for (size_t i = 0; i < 3; i++)
-        if (strcmp(f[3], names[i]) == 0)
-            r->status = statuses[i];
+    status_named(f[3], &r->status);
     r->cases = strtoul(f[2], NULL, 10);
     COPY(r->index, f[5]);
     COPY(r->got, f[6]);
@@ -279,6 +287,15 @@ static void take_result(void *context, char *line)
     r->seconds = strtod(f[9], NULL);
     if (r->status == STATUS_FAIL)
         set_replay(r, l, strtoul(f[8], NULL, 10));
+}
+
+static bool group_of_row(const char *name, const struct row *row, const char *backend)
+{
+    for (size_t i = 0; i < conform_group_count; i++)
+        if (strcmp(conform_groups[i].name, name) == 0 &&
+            conform_group_applies(&conform_groups[i], &row->geometry, backend))
+            return true;
+    return false;
 }
 
 static const char *group_after(const char *name, enum qdot_op_kind kind)
@@ -294,7 +311,7 @@ static const char *group_after(const char *name, enum qdot_op_kind kind)
 }
 
 static void case_arguments(struct arguments *a, const struct options *o, const struct row *row,
-                           const char *from)
+                           const char *from, size_t seconds)
 {
     char tile[64];
     geometry_print(&row->geometry, tile, sizeof(tile));
@@ -310,6 +327,8 @@ static void case_arguments(struct arguments *a, const struct options *o, const s
     arguments_add(a, "%s", tile);
     arguments_add(a, "--seed");
     arguments_add(a, "%llu", (unsigned long long)o->seed);
+    arguments_add(a, "--timeout");
+    arguments_add(a, "%zu", seconds);
     const struct {
         const char *name, *value;
     } texts[] = {
@@ -335,35 +354,54 @@ static void case_arguments(struct arguments *a, const struct options *o, const s
         arguments_add(a, "--long");
 }
 
+/* The groups of a row that its time did not reach. */
+static void add_unreached(struct session *s, const struct row *row, const char *group)
+{
+    char backend[16];
+    snprintf(backend, sizeof(backend), "%.*s", (int)strcspn(row->device, ":"), row->device);
+    for (; group; group = group_after(group, row->geometry.kind))
+        if (group_selected(s->options.group, group) && group_of_row(group, row, backend))
+            add(s, row->device, row->kernel, group, STATUS_NOT_RUN, CONFORM_NO_TIME);
+}
+
+/* A child that did not end as it should: what it is called, and the group to go on with. */
+static const char *take_end(struct listening *l, enum process_end end, char *reason, size_t bytes)
+{
+    struct session *s = l->session;
+    const char *group = l->running ? l->group : l->group[0] ? "close" : "open";
+    if (end == PROCESS_LATE && l->running)
+        snprintf(reason, bytes, "not finished after %zu s", case_limit(&s->options));
+    struct result *r = add(s, l->row->device, l->row->kernel, group,
+                           end == PROCESS_LATE ? STATUS_TIMEOUT : STATUS_CRASH, reason);
+    if (r && l->running)
+        set_replay(r, l, l->index);
+    return l->running && !s->options.only ? group_after(l->group, l->row->geometry.kind) : NULL;
+}
+
 static void run_row(struct session *s, const struct row *row)
 {
     const char *from = NULL;
-    double deadline = process_now() + (double)s->options.timeout;
+    double begin = process_now(), limit = (double)s->options.timeout;
     struct listening l = {.session = s, .row = row, .first = s->report.count};
-    for (bool more = true; more;) {
+    do {
         struct arguments a = {.count = 0};
         char reason[128];
-        case_arguments(&a, &s->options, row, from);
+        double left = begin + limit - process_now();
+        if (left < 0) {
+            add_unreached(s, row, from);
+            break;
+        }
+        case_arguments(&a, &s->options, row, from, (size_t)left + 1);
         l.running = false;
         l.group[0] = '\0';
-        enum process_end end = process_run(&a, deadline, take_result, &l, reason, sizeof(reason));
-        more = false;
-        if (end != PROCESS_ENDED) {
-            enum status status = end == PROCESS_LATE ? STATUS_TIMEOUT : STATUS_CRASH;
-            const char *group = l.running ? l.group : l.group[0] ? "close" : "open";
-            struct result *r = add(s, row->device, row->kernel, group, status, reason);
-            if (r && l.running)
-                set_replay(r, &l, l.index);
-            from = l.running ? group_after(l.group, row->geometry.kind) : NULL;
-            more = end == PROCESS_CRASHED && from && !s->options.only;
-            if (end == PROCESS_LATE && from)
-                add(s, row->device, row->kernel, "the rest", STATUS_NOT_RUN,
-                    "the row's time limit was used up");
-        }
+        l.deadline = begin + limit;
+        enum process_end end =
+            process_run(&a, &l.deadline, take_result, &l, reason, sizeof(reason));
+        from = end == PROCESS_ENDED ? NULL : take_end(&l, end, reason, sizeof(reason));
         if (isatty(2))
             fprintf(stderr, "\r\033[K");
         print_new(s);
-    }
+    } while (from);
     /* A row none of whose cases exist (a group it has not) must not look as if it had passed. */
     if (s->report.count == l.first)
         add(s, row->device, row->kernel, "all", STATUS_NOT_RUN, "no such case for this row");
@@ -432,13 +470,19 @@ static void run_references(struct session *s)
 
 /* ---- the whole run --------------------------------------------------------------------------- */
 
+static void list_device(const struct device *d)
+{
+    printf("device  %-10s  ", d->name[0] ? d->name : d->backend);
+    if (d->available)
+        printf("%s, %s\n", d->description, d->driver);
+    else
+        printf("not available: %s\n", d->reason);
+}
+
 static void list(const struct session *s)
 {
     for (size_t i = 0; i < s->device_count; i++)
-        printf("device  %-10s  %s%s\n",
-               s->devices[i].name[0] ? s->devices[i].name : s->devices[i].backend,
-               s->devices[i].available ? "" : "not available: ",
-               s->devices[i].available ? s->devices[i].description : s->devices[i].reason);
+        list_device(&s->devices[i]);
     for (size_t i = 0; i < s->row_count; i++)
         printf("row     %-10s  %-36s  %s%s\n", s->rows[i].device, s->rows[i].kernel,
                s->rows[i].admitted ? "admitted" : "refused: ", s->rows[i].reason);
@@ -470,18 +514,24 @@ static void check_required(struct session *s)
 
 static int finish(struct session *s)
 {
-    size_t passed, failed, skipped;
-    report_totals(&s->report, &passed, &failed, &skipped);
-    int status = failed > 0 || passed == 0 || s->out_of_memory;
-    if (s->out_of_memory)
+    const struct totals totals = report_totals(&s->report, NULL);
+    int status = totals_verdict(&totals);
+    if (s->out_of_memory) {
         fprintf(stderr, "qdot conform: out of memory: results are missing\n");
+        status = ALL_FAIL;
+    }
+    s->report.device_count = s->device_count;
     if (s->options.json && report_json(&s->report, s->options.json))
         status = 2;
     if (s->options.junit && report_junit(&s->report, s->options.junit))
         status = 2;
-    if (passed + failed == 0)
+    if (totals.passed + totals.failed == 0)
         fprintf(stderr, "qdot conform: nothing ran\n");
-    printf("%zu passed, %zu failed, %zu skipped\n", passed, failed, skipped);
+    printf("%s: %zu cases; groups of them: %zu passed, %zu failed, %zu refused, %zu not run\n",
+           verdict_name(totals_verdict(&totals)), totals.cases, totals.passed, totals.failed,
+           totals.refused, totals.not_run);
+    printf("%zu passed, %zu failed, %zu skipped\n", totals.passed, totals.failed,
+           totals.refused + totals.not_run);
     return status;
 }
 
@@ -507,7 +557,7 @@ static int run(struct session *s)
         if (row_wanted(s, row))
             run_row(s, row);
         else if (row_named(s, row))
-            add(s, row->device, row->kernel, "all", STATUS_NOT_RUN, row->reason);
+            add(s, row->device, row->kernel, "all", STATUS_REFUSED, row->reason);
         print_new(s);
     }
     if (s->report.count == 0 && !o->require)
@@ -524,7 +574,7 @@ int conform_main(int argc, char **argv)
             fputs(options_help, stdout);
             return 0;
         }
-    struct options options = {.seed = 1, .timeout = 600};
+    struct options options = {.seed = 1, .timeout = 600, .case_timeout = 120};
     int status = options_parse(argc, argv, &options);
     if (status || options.child)
         return status ? status : child_main(&options);
@@ -535,6 +585,8 @@ int conform_main(int argc, char **argv)
     }
     s->options = options;
     s->report.seed = options.seed;
+    s->report.devices = s->devices;
+    report_began(&s->report, argc, argv);
     status = run(s);
     free(s->report.results);
     free(s);

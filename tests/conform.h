@@ -157,7 +157,8 @@ struct target {
 /* A parallel_for that starts a thread a task. */
 void conform_parallel_for(void *ctx, void (*task)(void *arg, size_t i), void *arg, size_t count);
 
-enum verdict { VERDICT_PASS, VERDICT_FAIL, VERDICT_NOT_RUN };
+/* Refused: the library says that it cannot, and why. Not run: this program could not try. */
+enum verdict { VERDICT_PASS, VERDICT_FAIL, VERDICT_REFUSED, VERDICT_NOT_RUN };
 
 struct outcome {
     char reason[640];
@@ -169,34 +170,71 @@ enum verdict conform_run(const struct target *target, const struct conform_case 
 
 /* ---- results --------------------------------------------------------------------------------- */
 
-enum status { STATUS_PASS, STATUS_FAIL, STATUS_CRASH, STATUS_TIMEOUT, STATUS_NOT_RUN };
+enum status {
+    STATUS_PASS,
+    STATUS_FAIL,    /* wrong bits, or a call that failed */
+    STATUS_CRASH,   /* the process ended */
+    STATUS_TIMEOUT, /* a case did not end */
+    STATUS_REFUSED, /* not offered here; the reason is the library's or the driver's */
+    STATUS_NOT_RUN, /* should have run and did not */
+    STATUSES
+};
+
+/* What a run says as a whole, and its exit status. */
+enum outcome_of_all { ALL_PASS = 0, ALL_FAIL = 1, ALL_INCOMPLETE = 3 };
+
+struct device {
+    char name[24], backend[16], reason[160], description[128], driver[128], features[512];
+    size_t compute_units;
+    uint64_t memory_bytes;
+    bool available;
+    bool wanted; /* by --device */
+};
 
 struct result {
     char device[24], kernel[64], group[24];
     size_t cases;
     enum status status;
-    bool required; /* a not_run that --require turns into a failure */
+    bool required; /* what did not run, and --require turns into a failure */
     char reason[640];
     char index[128], got[48], expected[48];
     char replay[256]; /* command line; empty when nothing failed */
     double seconds;
 };
 
+enum { CONFORM_SCHEMA = 1 }; /* of --json; docs/report.md says what changes it */
+
 struct report {
     struct result *results;
     size_t count, capacity;
     uint64_t seed;
+    const struct device *devices; /* all; those not wanted are not in the report */
+    size_t device_count;
+    char date[32], command[1024]; /* when it began, and as what */
+};
+
+struct totals {
+    size_t passed, failed, refused, not_run; /* results */
+    size_t cases;                            /* that ran */
 };
 
 struct result *report_add(struct report *report); /* zeroed, or NULL: out of memory */
+void text_clean(char *text); /* UTF-8 without control characters; what is not becomes '?' */
 const char *status_name(enum status status);
+bool status_named(const char *name, enum status *status);
 bool result_failed(const struct result *result);
 void report_line(const struct result *result);
-void report_totals(const struct report *report, size_t *passed, size_t *failed, size_t *skipped);
+void report_began(struct report *report, int argc, char **argv);
+/* Of one device, or with NULL of all. */
+struct totals report_totals(const struct report *report, const char *device);
+enum outcome_of_all totals_verdict(const struct totals *totals);
+const char *verdict_name(enum outcome_of_all verdict);
 int report_json(const struct report *report, const char *path); /* 0, or -1 with a line on stderr */
 int report_junit(const struct report *report, const char *path);
 
 /* ---- processes ------------------------------------------------------------------------------- */
+
+#define CONFORM_NO_TIME "the row's time limit was used up"
 
 struct child_options {
     const char *device, *kernel; /* device "reference": ref.c against reference.cl */
@@ -204,6 +242,7 @@ struct child_options {
     const char *from;            /* begin with this group */
     const char *only;            /* "group:index": one case */
     size_t cases, threads;       /* 0: all; the default */
+    size_t seconds;              /* after which no case begins */
     bool tasks, all;             /* all: the long run */
     uint64_t seed;
     struct geometry geometry;
@@ -212,7 +251,8 @@ struct child_options {
 };
 
 /* Lines, fields separated by tabs:
- *   device NAME BACKEND AVAILABLE REASON DESCRIPTION
+ *   device NAME BACKEND AVAILABLE REASON DESCRIPTION DRIVER UNITS BYTES
+ *   features TEXT                                of the device whose rows follow
  *   begin INDEX                                  the row enumeration is about to look at row INDEX
  *   row NAME GEOMETRY ADMITTED REASON
  *   case GROUP INDEX                             about to run
@@ -229,7 +269,7 @@ bool group_selected(const char *list, const char *name);
 struct options {
     const char *device, *kernel, *group, *require, *json, *junit, *only;
     const char *child, *from, *fault;
-    size_t cases, threads, timeout;
+    size_t cases, threads, timeout, case_timeout;
     uint64_t seed;
     bool list, small, all;
     bool tasks; /* parallel_for of the run's own, which a thread sanitizer can see into */

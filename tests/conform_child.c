@@ -65,9 +65,10 @@ int conform_child_devices(int fd)
         return complain("qdot_devices", &err);
     }
     for (size_t i = 0; i < count && i < again; i++)
-        line(fd, "device\t%s\t%s\t%d\t%s\t%s, %s", infos[i].name, infos[i].backend,
+        line(fd, "device\t%s\t%s\t%d\t%s\t%s\t%s\t%zu\t%llu", infos[i].name, infos[i].backend,
              infos[i].available, field(infos[i].reason), field(infos[i].description),
-             field(infos[i].driver));
+             field(infos[i].driver), infos[i].compute_units,
+             (unsigned long long)infos[i].memory_bytes);
     free(infos);
     line(fd, "end");
     return 0;
@@ -121,8 +122,11 @@ int conform_child_rows(const char *name, const char *kernels, size_t from, int f
 {
     struct qdot_device *device = NULL;
     struct qdot_error err = {0};
+    struct qdot_device_info opened = {.size = sizeof(opened)};
     if (open_device(name, 0, false, &device))
         return 1;
+    if (qdot_device_info(device, &opened, NULL) == QDOT_OK)
+        line(fd, "features\t%s", field(opened.features));
     for (size_t i = from;; i++) {
         struct qdot_row_info info = {.size = sizeof(info)};
         line(fd, "begin\t%zu", i);
@@ -163,23 +167,26 @@ bool group_selected(const char *list, const char *name)
 }
 
 struct tally {
-    size_t passed, failed, not_run;
-    size_t first; /* case of the first failure, or of the first not run */
-    struct outcome failure, refusal;
+    size_t passed, failed, refused, not_run;
+    size_t first; /* case of the first failure */
+    struct outcome failure, refusal, absence;
 };
 
 static void report(int fd, const char *group, const struct tally *t, double seconds)
 {
-    struct outcome o = t->failure, not_run = t->refusal;
+    struct outcome o = t->failure, refusal = t->refusal, absence = t->absence;
     if (t->failed > 0)
         line(fd, "result\t%s\t%zu\tfail\t%zu of %zu cases, the first: %s\t%s\t%s\t%s\t%zu\t%.3f",
              group, t->passed + t->failed, t->failed, t->passed + t->failed, field(o.reason),
              field(o.index), field(o.got), field(o.expected), t->first, seconds);
     else if (t->passed > 0)
         line(fd, "result\t%s\t%zu\tpass\t\t\t\t\t0\t%.3f", group, t->passed, seconds);
+    if (t->refused > 0)
+        line(fd, "result\t%s\t%zu\trefused\t%s\t\t\t\t0\t%.3f", group, t->refused,
+             field(refusal.reason), seconds);
     if (t->not_run > 0)
         line(fd, "result\t%s\t%zu\tnot_run\t%s\t\t\t\t0\t%.3f", group, t->not_run,
-             field(not_run.reason), seconds);
+             field(absence.reason), seconds);
 }
 
 static void run_one(const struct child_options *o, const struct target *target,
@@ -194,9 +201,13 @@ static void run_one(const struct child_options *o, const struct target *target,
     case VERDICT_PASS:
         t->passed++;
         break;
+    case VERDICT_REFUSED:
+        if (t->refused++ == 0)
+            t->refusal = outcome;
+        break;
     case VERDICT_NOT_RUN:
         if (t->not_run++ == 0)
-            t->refusal = outcome;
+            t->absence = outcome;
         break;
     case VERDICT_FAIL:
         if (t->failed++ == 0) {
@@ -212,6 +223,7 @@ static void run_groups(const struct child_options *o, const struct target *targe
     char name[24];
     snprintf(name, sizeof(name), "%.*s", (int)strcspn(backend, ":"), backend);
     bool begun = o->from == NULL;
+    double until = now() + (double)o->seconds;
     for (size_t i = 0; i < conform_group_count; i++) {
         const struct conform_group *group = &conform_groups[i];
         if (!conform_group_applies(group, &o->geometry, name))
@@ -234,8 +246,14 @@ static void run_groups(const struct child_options *o, const struct target *targe
         if (o->only)
             run_one(o, target, group, only, &t);
         else
-            for (size_t j = 0; j < cases; j++) /* a limit is spread over the whole group */
+            for (size_t j = 0; j < cases; j++) { /* a limit is spread over the whole group */
+                if (now() > until) {
+                    t.not_run = cases - j;
+                    snprintf(t.absence.reason, sizeof(t.absence.reason), "%s", CONFORM_NO_TIME);
+                    break;
+                }
                 run_one(o, target, group, j * total / cases, &t);
+            }
         report(o->fd, group->name, &t, now() - start);
     }
 }
@@ -247,7 +265,7 @@ int conform_child_cases(const struct child_options *o)
     if (strcmp(o->device, "reference") == 0) {
         target.opencl = ref_opencl_open(device, sizeof(device), reason, sizeof(reason));
         if (!target.opencl) {
-            line(o->fd, "result\tall\t0\tnot_run\t%s\t\t\t\t0\t0", field(reason));
+            line(o->fd, "result\tall\t0\trefused\t%s\t\t\t\t0\t0", field(reason));
             line(o->fd, "end");
             return 0;
         }

@@ -25,15 +25,23 @@ const char options_help[] =
     "  --small           small shapes only, for interpreters and checking layers\n"
     "  --threads N       CPU threads (default: one a processor)\n"
     "  --tasks           CPU threads of this program's own, through parallel_for\n"
-    "  --timeout SEC     time limit of one row of one device (default 600)\n"
+    "  --timeout SEC     time limit of one row of one device, after which no case begins (600)\n"
+    "  --case-timeout SEC  a case that takes longer hangs (default 120)\n"
     "  --json FILE       write the results as JSON\n"
     "  --junit FILE      write the results for CI systems\n"
     "  --list            print devices, rows and groups, run nothing\n"
     "  --help\n"
     "\n"
-    "Prints a line a group of cases: pass, fail, crash, timeout or not_run, and a last line\n"
-    "'N passed, N failed, N skipped'. Exit status: 0 when rows ran and none failed,\n"
-    "1 when one failed or none ran, 2 bad usage.\n";
+    "Prints a line a group of cases and row, and a last line 'N passed, N failed, N skipped':\n"
+    "  pass      every case has the reference's bits\n"
+    "  fail      wrong bits, or a call that failed\n"
+    "  crash     the process ended\n"
+    "  timeout   a case did not end\n"
+    "  refused   not offered on this device; the reason is the library's or the driver's\n"
+    "  not_run   should have run and did not: time used up, no memory, no such case or device\n"
+    "\n"
+    "Exit status: 0 pass; 1 something failed, or what --require names did not run; 2 bad usage;\n"
+    "3 incomplete: nothing failed, but something was not_run, or nothing ran at all.\n";
 
 static bool parse_number(const char *text, uint64_t lo, uint64_t hi, uint64_t *value)
 {
@@ -130,6 +138,13 @@ int options_parse(int argc, char **argv, struct options *o)
         {"--case", &o->only},       {"--child", &o->child},   {"--from", &o->from},
         {"--fault", &o->fault},
     };
+    const struct {
+        const char *name;
+        size_t *value;
+    } numbers[] = {{"--cases", &o->cases},
+                   {"--threads", &o->threads},
+                   {"--timeout", &o->timeout},
+                   {"--case-timeout", &o->case_timeout}};
     for (int i = 1; i < argc; i++) {
         const char *name = argv[i], *value = i + 1 < argc ? argv[i + 1] : NULL;
         uint64_t number;
@@ -147,20 +162,23 @@ int options_parse(int argc, char **argv, struct options *o)
                 *texts[j].value = value;
                 known = true;
             }
-        bool is_number = strcmp(name, "--seed") == 0 || strcmp(name, "--cases") == 0 ||
-                         strcmp(name, "--threads") == 0 || strcmp(name, "--timeout") == 0;
-        if (!known && !is_number && strcmp(name, "--geometry") != 0)
+        size_t *to = NULL;
+        for (size_t j = 0; j < sizeof(numbers) / sizeof(numbers[0]); j++)
+            if (strcmp(name, numbers[j].name) == 0)
+                to = numbers[j].value;
+        bool seed = strcmp(name, "--seed") == 0;
+        if (!known && !to && !seed && strcmp(name, "--geometry") != 0)
             return options_usage(name, NULL, "an option that 'qdot conform --help' lists");
         if (!value)
             return options_usage(name, NULL, "a value after it");
         i++;
-        if (strcmp(name, "--seed") == 0) {
+        if (seed) {
             if (!parse_number(value, 0, UINT64_MAX, &o->seed))
                 return options_usage(name, value, "a number below 2^64");
-        } else if (is_number) {
+        } else if (to) {
             if (!parse_number(value, 1, 1000000, &number))
                 return options_usage(name, value, "a number from 1 to 1000000");
-            *(name[2] == 'c' ? &o->cases : name[3] == 'h' ? &o->threads : &o->timeout) = number;
+            *to = (size_t)number;
         } else if (!known && !geometry_parse(value, &o->geometry)) {
             return options_usage(name, value, "a tile such as 6x64x4");
         }

@@ -61,8 +61,8 @@ static void describe_end(int status, bool ended, char *reason, size_t reason_byt
         snprintf(reason, reason_bytes, "%s", ended ? "" : "left before its cases were done");
 }
 
-enum process_end process_run(const struct arguments *a, double deadline, line_handler *handle,
-                             void *context, char *reason, size_t reason_bytes)
+enum process_end process_run(const struct arguments *a, const double *deadline,
+                             line_handler *handle, void *context, char *reason, size_t reason_bytes)
 {
     int fds[2];
     if (a->overflow || pipe(fds) != 0) {
@@ -86,7 +86,7 @@ enum process_end process_run(const struct arguments *a, double deadline, line_ha
     size_t used = 0;
     bool ended = false, late = false;
     for (;;) {
-        double left = deadline - process_now();
+        double left = *deadline - process_now();
         struct pollfd wait = {.fd = fds[0], .events = POLLIN};
         int ready = left > 0 ? poll(&wait, 1, left < 1 ? (int)(left * 1000) + 1 : 1000) : 0;
         if (left <= 0) {
@@ -124,7 +124,7 @@ enum process_end process_run(const struct arguments *a, double deadline, line_ha
         pid_t gone = late ? 0 : waitpid(pid, &status, WNOHANG);
         if (gone == pid)
             break;
-        if (late || process_now() > deadline) {
+        if (late || process_now() > *deadline) {
             late = true;
             kill(-pid, SIGKILL);
             kill(pid, SIGKILL);

@@ -21,8 +21,10 @@ typedef void line_handler(void *context, char *line);
 double process_now(void); /* seconds */
 void arguments_add(struct arguments *a, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
-/* Runs this program with these arguments until it ends or the deadline. */
-enum process_end process_run(const struct arguments *a, double deadline, line_handler *handle,
-                             void *context, char *reason, size_t reason_bytes);
+/* Runs this program with these arguments until it ends or the deadline, which the handler may move.
+ */
+enum process_end process_run(const struct arguments *a, const double *deadline,
+                             line_handler *handle, void *context, char *reason,
+                             size_t reason_bytes);
 
 #endif

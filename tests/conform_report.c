@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 #include <cjson/cJSON.h>
 #include "conform.h"
@@ -21,15 +22,61 @@ struct result *report_add(struct report *report)
     return result;
 }
 
+/* Bytes of the UTF-8 character that begins here, 0: none does. */
+static size_t character(const unsigned char *c)
+{
+    size_t bytes = c[0] < 0x80                   ? 1
+                   : c[0] >= 0xc2 && c[0] < 0xe0 ? 2
+                   : c[0] >= 0xe0 && c[0] < 0xf0 ? 3
+                   : c[0] >= 0xf0 && c[0] < 0xf5 ? 4
+                                                 : 0;
+    for (size_t i = 1; i < bytes; i++)
+        if ((c[i] & 0xc0) != 0x80)
+            return 0;
+    /* overlong forms, halves of surrogates, what is past the last plane */
+    bool bad = (c[0] == 0xe0 && c[1] < 0xa0) || (c[0] == 0xed && c[1] >= 0xa0) ||
+               (c[0] == 0xf0 && c[1] < 0x90) || (c[0] == 0xf4 && c[1] >= 0x90);
+    return bad ? 0 : bytes;
+}
+
+void text_clean(char *text)
+{
+    for (unsigned char *c = (unsigned char *)text; *c;) {
+        size_t bytes = character(c);
+        if (bytes == 0 || *c < 32 || *c == 127) {
+            *c = bytes ? ' ' : '?';
+            bytes = 1;
+        }
+        c += bytes;
+    }
+}
+
 const char *status_name(enum status status)
 {
-    static const char *const names[] = {"pass", "fail", "crash", "timeout", "not_run"};
+    static const char *const names[STATUSES] = {"pass",    "fail",    "crash",
+                                                "timeout", "refused", "not_run"};
     return names[status];
+}
+
+bool status_named(const char *name, enum status *status)
+{
+    for (size_t i = 0; i < STATUSES; i++)
+        if (strcmp(status_name((enum status)i), name) == 0) {
+            *status = (enum status)i;
+            return true;
+        }
+    return false;
+}
+
+const char *verdict_name(enum outcome_of_all verdict)
+{
+    return verdict == ALL_PASS ? "pass" : verdict == ALL_FAIL ? "fail" : "incomplete";
 }
 
 bool result_failed(const struct result *r)
 {
-    return r->status == STATUS_NOT_RUN ? r->required : r->status != STATUS_PASS;
+    bool idle = r->status == STATUS_NOT_RUN || r->status == STATUS_REFUSED;
+    return idle ? r->required : r->status != STATUS_PASS;
 }
 
 void report_line(const struct result *r)
@@ -46,18 +93,67 @@ void report_line(const struct result *r)
     fflush(stdout);
 }
 
-void report_totals(const struct report *report, size_t *passed, size_t *failed, size_t *skipped)
+struct totals report_totals(const struct report *report, const char *device)
 {
-    *passed = *failed = *skipped = 0;
+    struct totals totals = {0};
     for (size_t i = 0; i < report->count; i++) {
         const struct result *r = &report->results[i];
+        if (device && strcmp(device, r->device) != 0)
+            continue;
         if (result_failed(r))
-            ++*failed;
+            totals.failed++;
+        else if (r->status == STATUS_REFUSED)
+            totals.refused++;
         else if (r->status == STATUS_NOT_RUN)
-            ++*skipped;
+            totals.not_run++;
         else
-            ++*passed;
+            totals.passed++;
+        if (r->status == STATUS_PASS || r->status == STATUS_FAIL)
+            totals.cases += r->cases;
     }
+    return totals;
+}
+
+/* A refusal is a device's right; that nothing ran, or what should have run did not, is no pass. */
+enum outcome_of_all totals_verdict(const struct totals *t)
+{
+    if (t->failed)
+        return ALL_FAIL;
+    return t->not_run || !t->passed ? ALL_INCOMPLETE : ALL_PASS;
+}
+
+/* As a shell reads it. */
+static void put_argument(FILE *file, const char *text)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                "-_./:,=+%@";
+    if (*text && text[strspn(text, plain)] == '\0') {
+        fprintf(file, " %s", text);
+        return;
+    }
+    fputs(" '", file);
+    for (; *text; text++)
+        if (*text == '\'')
+            fputs("'\\''", file);
+        else
+            fputc((unsigned char)*text < 32 ? ' ' : *text, file);
+    fputc('\'', file);
+}
+
+/* Whoever reads a report wants to know when, and how to have it again. */
+void report_began(struct report *report, int argc, char **argv)
+{
+    time_t now = time(NULL);
+    struct tm utc;
+    if (gmtime_r(&now, &utc))
+        strftime(report->date, sizeof(report->date), "%Y-%m-%dT%H:%M:%SZ", &utc);
+    FILE *file = fmemopen(report->command, sizeof(report->command) - 1, "w");
+    if (!file)
+        return;
+    fputs("qdot conform", file);
+    for (int i = 1; i < argc; i++)
+        put_argument(file, argv[i]);
+    fclose(file);
 }
 
 /* Written aside and renamed: whoever reads the file sees all of it or none. */
@@ -81,6 +177,24 @@ static int write_file(const char *path, const char *text)
     }
     free(aside);
     return failed ? -1 : 0;
+}
+
+static cJSON *device_json(const struct device *d)
+{
+    cJSON *entry = cJSON_CreateObject();
+    cJSON_AddStringToObject(entry, "name", d->name);
+    cJSON_AddStringToObject(entry, "backend", d->backend);
+    cJSON_AddBoolToObject(entry, "available", d->available);
+    if (d->available) {
+        cJSON_AddStringToObject(entry, "description", d->description);
+        cJSON_AddStringToObject(entry, "driver", d->driver);
+        cJSON_AddStringToObject(entry, "features", d->features);
+        cJSON_AddNumberToObject(entry, "compute_units", (double)d->compute_units);
+        cJSON_AddNumberToObject(entry, "memory_bytes", (double)d->memory_bytes);
+    } else {
+        cJSON_AddStringToObject(entry, "reason", d->reason);
+    }
+    return entry;
 }
 
 static cJSON *result_json(const struct result *r, uint64_t seed)
@@ -111,17 +225,26 @@ static cJSON *result_json(const struct result *r, uint64_t seed)
 
 int report_json(const struct report *report, const char *path)
 {
-    size_t passed, failed, skipped;
-    report_totals(report, &passed, &failed, &skipped);
+    const struct totals totals = report_totals(report, NULL);
     cJSON *root = cJSON_CreateObject();
+    cJSON_AddNumberToObject(root, "schema", CONFORM_SCHEMA);
     cJSON *context = cJSON_AddObjectToObject(root, "context");
     char seed[24];
     snprintf(seed, sizeof(seed), "%llu", (unsigned long long)report->seed);
     cJSON_AddStringToObject(context, "qdot", qdot_version());
     cJSON_AddStringToObject(context, "seed", seed);
-    cJSON_AddNumberToObject(context, "passed", (double)passed);
-    cJSON_AddNumberToObject(context, "failed", (double)failed);
-    cJSON_AddNumberToObject(context, "skipped", (double)skipped);
+    cJSON_AddStringToObject(context, "date", report->date);
+    cJSON_AddStringToObject(context, "command", report->command);
+    cJSON_AddStringToObject(context, "verdict", verdict_name(totals_verdict(&totals)));
+    cJSON_AddNumberToObject(context, "cases", (double)totals.cases);
+    cJSON_AddNumberToObject(context, "passed", (double)totals.passed);
+    cJSON_AddNumberToObject(context, "failed", (double)totals.failed);
+    cJSON_AddNumberToObject(context, "refused", (double)totals.refused);
+    cJSON_AddNumberToObject(context, "not_run", (double)totals.not_run);
+    cJSON *devices = cJSON_AddArrayToObject(root, "devices");
+    for (size_t i = 0; i < report->device_count; i++)
+        if (report->devices[i].wanted)
+            cJSON_AddItemToArray(devices, device_json(&report->devices[i]));
     cJSON *results = cJSON_AddArrayToObject(root, "results");
     for (size_t i = 0; i < report->count; i++)
         cJSON_AddItemToArray(results, result_json(&report->results[i], report->seed));
@@ -197,17 +320,17 @@ static void put_case(FILE *file, const struct result *r)
 int report_junit(const struct report *report, const char *path)
 {
     char *text = NULL;
-    size_t bytes = 0, passed, failed, skipped;
+    size_t bytes = 0;
     FILE *file = open_memstream(&text, &bytes);
     if (!file) {
         fprintf(stderr, "qdot conform: out of memory for '%s'\n", path);
         return -1;
     }
-    report_totals(report, &passed, &failed, &skipped);
+    const struct totals totals = report_totals(report, NULL);
     fprintf(file,
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
             "<testsuite name=\"qdot conform\" tests=\"%zu\" failures=\"%zu\" skipped=\"%zu\">\n",
-            report->count, failed, skipped);
+            report->count, totals.failed, totals.refused + totals.not_run);
     for (size_t i = 0; i < report->count; i++)
         put_case(file, &report->results[i]);
     fputs("</testsuite>\n", file);

@@ -17,7 +17,7 @@ enum verdict job_fail(struct job *job, const char *what, const char *why)
 static enum verdict refused(struct job *job, const char *call, const struct qdot_error *err)
 {
     job_fail(job, call, err->text[0] ? err->text : qdot_status_text(err->status));
-    return err->status == QDOT_UNSUPPORTED ? VERDICT_NOT_RUN : VERDICT_FAIL;
+    return err->status == QDOT_UNSUPPORTED ? VERDICT_REFUSED : VERDICT_FAIL;
 }
 
 /* ---- the row --------------------------------------------------------------------------------- */
@@ -398,7 +398,8 @@ enum verdict conform_run(const struct target *target, const struct conform_case 
     enum verdict verdict = VERDICT_FAIL;
     struct qdot_device *device = NULL;
     if (!job_allocate(&job)) {
-        job_fail(&job, "mmap or malloc", "out of memory");
+        job_fail(&job, "this program's operands", "out of memory");
+        verdict = VERDICT_NOT_RUN;
     } else {
         job_fill(&job);
         verdict = job_reference(&job);

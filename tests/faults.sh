@@ -79,7 +79,7 @@ check_device() { # check_device DEVICE KERNEL
     says 'a result with a wrong bit' 1 "^fail .*$2 .*a wrong value at run" "$1" "$2" QDOT_FAULT="corrupt:$3"
     says 'a kernel that does not run' 1 "^fail .*$2 .*a wrong value at run|self-test: .* expected" "$1" "$2" \
         QDOT_FAULT="drop:$4"
-    says 'a device that is lost' 1 "^(fail|not_run) .*$2 " "$1" "$2" QDOT_FAULT="lose:$5:$6"
+    says 'a device that is lost' 1 "^(fail|refused|not_run) .*$2 " "$1" "$2" QDOT_FAULT="lose:$5:$6"
     limit=3 says 'a call that hangs' 1 '^timeout ' "$1" "$2" QDOT_FAULT="hang:$5"
 }
 

@@ -121,8 +121,8 @@ target_of() {
 
 # What a failing check said about it: the first line that is not a pass.
 caught_by() {
-    awk '/^not_run .*self-test/ { print "self-test refuses " $3; exit }
-         /^(fail|crash|timeout|not_run) / { print $1 " " $3 " " $4; exit }
+    awk '/^refused .*self-test/ { print "self-test refuses " $3; exit }
+         /^(fail|crash|timeout|refused|not_run) / { print $1 " " $3 " " $4; exit }
          /^FAIL / { print $2 " " $3 " " $4; exit }
          /Failure!|FAILED|ERROR:/ { sub(/^.*\] /, ""); print; exit }
          /wrong or missing/ { print; exit }

@@ -54,11 +54,11 @@ say() { # say PASSED FAILED SKIPPED
         $(($(date +%s) - begin))
     if [ "$2" -gt 0 ]; then
         [ $status -eq 124 ] && echo "    time limit of $limit s"
-        grep -a -E '^(fail|crash|timeout|not_run.*required|FAIL|not ok)' "$log" | head -n 20
+        grep -a -E '^(fail|crash|timeout|(not_run|refused).*required|FAIL|not ok)' "$log" | head -n 20
         tail -n 20 "$log" | sed 's/^/    /'
         echo "    log: $log"
     fi
-    grep -a -E '^(not_run|skip)|# SKIP' "$log" | sort -u | head -n 12 | sed 's/^/    /'
+    grep -a -E '^(not_run|refused|skip)|# SKIP' "$log" | sort -u | head -n 12 | sed 's/^/    /'
 }
 
 # One that needs no other but those above it.

@@ -55,7 +55,7 @@ planted() {
         check "$kind: a required row that is not there" 1 "^not_run .*required, but no device has a row" '' \
             $some --require "$row,vulkan/nonsense"
         check "$kind: a required row that is there" 0 ' passed, 0 failed' '' $some --require "$row"
-        check "$kind: a case that is not there" 1 '^not_run .*no such case' 'nothing ran' \
+        check "$kind: a case that is not there" 3 '^not_run .*no such case' 'nothing ran' \
             --device cpu --kernel "$row" --case edge:99999
         check "$kind: one case" 0 "^pass .*$row .* 1 cases" '' --device cpu --kernel "$row" --case edge:7
         check "$kind: json and junit" 1 'fail' '' $some --fault wrong --json "$tmp/j" --junit "$tmp/x"
@@ -81,7 +81,10 @@ planted() {
 }
 planted gemm '\[0\]\[0\]'
 planted conv '\[0\]\[0\]\[0\]\[0\]'
-
+check 'time that is used up: incomplete' 3 '^not_run .*time limit was used up' '' --device cpu \
+    --kernel "$(last_row conv)" --group random --long --timeout 1
+check 'time that is used up: the rest is named' 3 '^not_run .* layers .*time limit was used up' '' --device cpu \
+    --kernel "$(last_row conv)" --group random,layers --long --timeout 1
 usage() {
     check "usage: $*" 2 '' "$1" "$@"
 }
