@@ -6,6 +6,7 @@
 #include <unistd.h>
 #include "conform.h"
 #include "conform_process.h"
+#include "conform_shrink.h"
 
 enum { DEVICES_MAX = 64, ROWS_MAX = 256 };
 
@@ -25,6 +26,7 @@ struct session {
     struct device *device; /* whose rows are being enumerated */
     size_t next;           /* index of the row whose enumeration began last */
     size_t printed;        /* results that have their line */
+    double shrink_left;    /* seconds */
     bool out_of_memory;
 };
 
@@ -32,11 +34,11 @@ static enum fault fault_of(const char *name)
 {
     if (!name)
         return FAULT_NONE;
-    return strcmp(name, "wrong") == 0     ? FAULT_WRONG
-           : strcmp(name, "outside") == 0 ? FAULT_OUTSIDE
-           : strcmp(name, "crash") == 0   ? FAULT_CRASH
-           : strcmp(name, "hang") == 0    ? FAULT_HANG
-                                          : FAULT_EXIT;
+    return strncmp(name, "wrong", 5) == 0     ? FAULT_WRONG
+           : strncmp(name, "outside", 7) == 0 ? FAULT_OUTSIDE
+           : strncmp(name, "crash", 5) == 0   ? FAULT_CRASH
+           : strncmp(name, "hang", 4) == 0    ? FAULT_HANG
+                                              : FAULT_EXIT;
 }
 
 static int child_main(const struct options *o)
@@ -54,7 +56,10 @@ static int child_main(const struct options *o)
         .seconds = o->timeout,
         .seed = o->seed,
         .geometry = o->geometry,
+        .given = o->problem ? &o->given : NULL,
         .fault = fault_of(o->fault),
+        .fault_k =
+            o->fault && strchr(o->fault, '@') ? strtoul(strchr(o->fault, '@') + 1, NULL, 10) : 0,
         .fd = CONFORM_FD,
     };
     if (strcmp(o->child, "devices") == 0)
@@ -69,18 +74,6 @@ static int child_main(const struct options *o)
 
 /* ---- devices and rows ------------------------------------------------------------------------ */
 
-static size_t split(char *line, char **fields, size_t capacity)
-{
-    size_t count = 0;
-    for (char *at = line; at && count < capacity; count++) {
-        fields[count] = at;
-        at = strchr(at, '\t');
-        if (at)
-            *at++ = '\0';
-    }
-    return count;
-}
-
 /* What drivers say goes into reports. */
 #define COPY(to, from) (snprintf(to, sizeof(to), "%s", from), text_clean(to))
 
@@ -88,7 +81,8 @@ static void take_device(void *context, char *line)
 {
     struct session *s = context;
     char *f[9];
-    if (split(line, f, 9) != 9 || strcmp(f[0], "device") != 0 || s->device_count == DEVICES_MAX)
+    if (line_split(line, f, 9) != 9 || strcmp(f[0], "device") != 0 ||
+        s->device_count == DEVICES_MAX)
         return;
     struct device *d = &s->devices[s->device_count++];
     COPY(d->name, f[1]);
@@ -105,7 +99,7 @@ static void take_row(void *context, char *line)
 {
     struct session *s = context;
     char *f[5];
-    size_t count = split(line, f, 5);
+    size_t count = line_split(line, f, 5);
     if (count == 2 && strcmp(f[0], "begin") == 0)
         s->next = strtoul(f[1], NULL, 10);
     if (count == 2 && strcmp(f[0], "features") == 0)
@@ -235,18 +229,11 @@ struct listening {
     size_t first;    /* of this row's results in the report */
 };
 
-/* A command that runs this one case again. */
+/* What failed first, and a command that runs this one case again. */
 static void set_replay(struct result *r, const struct listening *l, size_t index)
 {
-    const struct options *o = &l->session->options;
-    char threads[32] = "";
-    if (o->threads)
-        snprintf(threads, sizeof(threads), " --threads %zu", o->threads);
-    snprintf(r->replay, sizeof(r->replay),
-             "qdot conform --device %s --kernel '%s' --case %s:%zu"
-             " --seed %llu%s%s%s",
-             r->device, r->kernel, r->group, index, (unsigned long long)o->seed,
-             o->small ? " --small" : "", o->tasks ? " --tasks" : "", threads);
+    snprintf(r->first_case, sizeof(r->first_case), "%s:%zu", r->group, index);
+    replay_case(r, &l->session->options);
 }
 
 static void progress(const struct listening *l)
@@ -264,7 +251,7 @@ static void take_result(void *context, char *line)
 {
     struct listening *l = context;
     char *f[10];
-    size_t count = split(line, f, 10);
+    size_t count = line_split(line, f, 10);
     l->deadline = process_now() + (double)case_limit(&l->session->options);
     if (count == 3 && strcmp(f[0], "case") == 0) {
         COPY(l->group, f[1]);
@@ -310,10 +297,16 @@ static const char *group_after(const char *name, enum qdot_op_kind kind)
     return NULL;
 }
 
+static bool references_only(const struct options *o)
+{
+    return o->device && strcmp(o->device, "reference") == 0;
+}
+
 static void case_arguments(struct arguments *a, const struct options *o, const struct row *row,
                            const char *from, size_t seconds)
 {
     char tile[64];
+    bool faulty = references_only(o) || strcmp(row->device, "reference") != 0;
     geometry_print(&row->geometry, tile, sizeof(tile));
     arguments_add(a, "qdot");
     arguments_add(a, "conform");
@@ -331,8 +324,11 @@ static void case_arguments(struct arguments *a, const struct options *o, const s
     arguments_add(a, "%zu", seconds);
     const struct {
         const char *name, *value;
-    } texts[] = {
-        {"--group", o->group}, {"--case", o->only}, {"--fault", o->fault}, {"--from", from}};
+    } texts[] = {{"--group", o->group},
+                 {"--case", o->only},
+                 {"--problem", o->problem},
+                 {"--fault", faulty ? o->fault : NULL},
+                 {"--from", from}};
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
         if (texts[i].value) {
             arguments_add(a, "%s", texts[i].name);
@@ -378,9 +374,47 @@ static const char *take_end(struct listening *l, enum process_end end, char *rea
     return l->running && !s->options.only ? group_after(l->group, l->row->geometry.kind) : NULL;
 }
 
+/* The first case of a group that failed, as it is made. */
+static bool first_case(const struct session *s, const struct row *row, const struct result *r,
+                       struct conform_case *c)
+{
+    if (s->options.problem) {
+        *c = s->options.given;
+        return true;
+    }
+    size_t index = strtoul(r->first_case + strcspn(r->first_case, ":") + 1, NULL, 10);
+    for (size_t i = 0; i < conform_group_count; i++)
+        if (conform_groups[i].kind == row->geometry.kind &&
+            strcmp(conform_groups[i].name, r->group) == 0)
+            return conform_make(&conform_groups[i], &row->geometry, s->options.seed, index, c);
+    return false;
+}
+
+/* The groups of a row have --shrink seconds together, and all rows ten times that. Returns how many
+ * it took, which are not of the row's time limit. */
+static double shrink_new(struct session *s, const struct row *row, double *row_left)
+{
+    const double begin = process_now();
+    for (size_t i = s->printed; i < s->report.count; i++) {
+        struct result *r = &s->report.results[i];
+        double left = *row_left < s->shrink_left ? *row_left : s->shrink_left;
+        struct conform_case c;
+        if (!r->first_case[0] || left < 1 || !first_case(s, row, r, &c))
+            continue;
+        if (isatty(2))
+            fprintf(stderr, "\r\033[K%s %s: looking for the smallest case", row->kernel,
+                    r->first_case);
+        shrink(&s->options, &c, left, r);
+        *row_left -= r->smallest.seconds;
+        s->shrink_left -= r->smallest.seconds;
+    }
+    return process_now() - begin;
+}
+
 static void run_row(struct session *s, const struct row *row)
 {
     const char *from = NULL;
+    double shrink_left = (double)s->options.shrink;
     double begin = process_now(), limit = (double)s->options.timeout;
     struct listening l = {.session = s, .row = row, .first = s->report.count};
     do {
@@ -398,6 +432,7 @@ static void run_row(struct session *s, const struct row *row)
         enum process_end end =
             process_run(&a, &l.deadline, take_result, &l, reason, sizeof(reason));
         from = end == PROCESS_ENDED ? NULL : take_end(&l, end, reason, sizeof(reason));
+        begin += shrink_new(s, row, &shrink_left);
         if (isatty(2))
             fprintf(stderr, "\r\033[K");
         print_new(s);
@@ -430,6 +465,8 @@ static bool same_geometry(const struct geometry *a, const struct geometry *b)
 /* Does --group have cases for this row? "one_shot" has none for convolutions. */
 static bool has_group(const struct session *s, const struct geometry *g, const char *backend)
 {
+    if (s->options.problem)
+        return s->options.given.kind == g->kind;
     for (size_t i = 0; i < conform_group_count; i++)
         if (conform_group_applies(&conform_groups[i], g, backend) &&
             group_selected(s->options.group, conform_groups[i].name))
@@ -538,8 +575,7 @@ static int finish(struct session *s)
 static int run(struct session *s)
 {
     const struct options *o = &s->options;
-    bool references_only = o->device && strcmp(o->device, "reference") == 0;
-    bool device_known = !o->device || references_only;
+    bool device_known = !o->device || references_only(o);
     find_devices(s);
     for (size_t i = 0; i < s->device_count; i++)
         device_known |= device_wanted(s, &s->devices[i]);
@@ -552,7 +588,7 @@ static int run(struct session *s)
     printf("qdot %s conform, seed %llu\n", qdot_version(), (unsigned long long)o->seed);
     print_new(s);
     run_references(s);
-    for (size_t i = 0; i < s->row_count && !references_only; i++) {
+    for (size_t i = 0; i < s->row_count && !references_only(o); i++) {
         const struct row *row = &s->rows[i];
         if (row_wanted(s, row))
             run_row(s, row);
@@ -574,7 +610,7 @@ int conform_main(int argc, char **argv)
             fputs(options_help, stdout);
             return 0;
         }
-    struct options options = {.seed = 1, .timeout = 600, .case_timeout = 120};
+    struct options options = {.seed = 1, .timeout = 600, .case_timeout = 120, .shrink = 30};
     int status = options_parse(argc, argv, &options);
     if (status || options.child)
         return status ? status : child_main(&options);
@@ -585,6 +621,7 @@ int conform_main(int argc, char **argv)
     }
     s->options = options;
     s->report.seed = options.seed;
+    s->shrink_left = 10 * (double)options.shrink;
     s->report.devices = s->devices;
     report_began(&s->report, argc, argv);
     status = run(s);

@@ -13,6 +13,8 @@
  *   conform_data.c     random and constructed operands of one case
  *   conform_layout.c   one case: operands in guarded memory or buffers, and the reference's results
  *   conform_run.c      one case: the run and the comparison
+ *   conform_problem.c  a case as a text, for --problem
+ *   conform_shrink.c   the smallest case that fails
  *   conform_report.c   stdout, --json, --junit
  *
  * A case is a pure function of the row's tile, the seed, the group and an index, so that any case
@@ -151,6 +153,7 @@ struct target {
     struct ref_opencl *opencl;
     char kernel[64];
     enum fault fault; /* planted, to prove that conform reports it */
+    size_t fault_k;   /* only in sums of so many products or more */
     bool tasks;       /* of struct options */
 };
 
@@ -191,6 +194,19 @@ struct device {
     bool wanted; /* by --device */
 };
 
+enum { PROBLEM_TEXT = 512, REPLAY_TEXT = 1024 };
+
+/* The smallest case that fails as a result's first failing one does. */
+struct shrunk {
+    char problem[PROBLEM_TEXT]; /* as --problem takes it; empty: nothing was tried */
+    char reason[256], index[128], got[48], expected[48];
+    char replay[REPLAY_TEXT];
+    size_t tries;
+    bool again;    /* alone, it failed as it had */
+    bool complete; /* nothing about it could be made simpler; else time or tries were used up */
+    double seconds;
+};
+
 struct result {
     char device[24], kernel[64], group[24];
     size_t cases;
@@ -198,11 +214,15 @@ struct result {
     bool required; /* what did not run, and --require turns into a failure */
     char reason[640];
     char index[128], got[48], expected[48];
-    char replay[256]; /* command line; empty when nothing failed */
+    char first_case[40];      /* that failed, as --case takes it; empty when none did */
+    char replay[REPLAY_TEXT]; /* command line; empty likewise */
+    struct shrunk smallest;
     double seconds;
 };
 
 enum { CONFORM_SCHEMA = 1 }; /* of --json; docs/report.md says what changes it */
+
+struct options;
 
 struct report {
     struct result *results;
@@ -224,6 +244,10 @@ const char *status_name(enum status status);
 bool status_named(const char *name, enum status *status);
 bool result_failed(const struct result *result);
 void report_line(const struct result *result);
+/* The command line that runs one case again: "--case edge:17" or a problem and the seed of its data. */
+void replay_case(struct result *r, const struct options *o);
+void replay_problem(char (*text)[REPLAY_TEXT], const struct options *o, const struct result *r,
+                    const char *problem, uint64_t seed);
 void report_began(struct report *report, int argc, char **argv);
 /* Of one device, or with NULL of all. */
 struct totals report_totals(const struct report *report, const char *device);
@@ -235,19 +259,23 @@ int report_junit(const struct report *report, const char *path);
 /* ---- processes ------------------------------------------------------------------------------- */
 
 #define CONFORM_NO_TIME "the row's time limit was used up"
+#define CONFORM_GIVEN "problem"       /* the group of a case that --problem gives */
+#define CONFORM_FIRST ", the first: " /* between how many cases failed and how */
 
 struct child_options {
-    const char *device, *kernel; /* device "reference": ref.c against reference.cl */
-    const char *group;           /* names separated by commas; NULL: all */
-    const char *from;            /* begin with this group */
-    const char *only;            /* "group:index": one case */
-    size_t cases, threads;       /* 0: all; the default */
-    size_t seconds;              /* after which no case begins */
-    bool tasks, all;             /* all: the long run */
+    const char *device, *kernel;      /* device "reference": ref.c against reference.cl */
+    const char *group;                /* names separated by commas; NULL: all */
+    const char *from;                 /* begin with this group */
+    const char *only;                 /* "group:index": one case */
+    const struct conform_case *given; /* of --problem, or NULL */
+    size_t cases, threads;            /* 0: all; the default */
+    size_t seconds;                   /* after which no case begins */
+    bool tasks, all;                  /* all: the long run */
     uint64_t seed;
     struct geometry geometry;
     enum fault fault;
-    int fd; /* where the lines go */
+    size_t fault_k; /* only in sums of so many products or more */
+    int fd;         /* where the lines go */
 };
 
 /* Lines, fields separated by tabs:
@@ -267,9 +295,10 @@ bool group_selected(const char *list, const char *name);
 /* ---- arguments ------------------------------------------------------------------------------- */
 
 struct options {
-    const char *device, *kernel, *group, *require, *json, *junit, *only;
+    const char *device, *kernel, *group, *require, *json, *junit, *only, *problem;
     const char *child, *from, *fault;
-    size_t cases, threads, timeout, case_timeout;
+    struct conform_case given; /* of --problem */
+    size_t cases, threads, timeout, case_timeout, shrink;
     uint64_t seed;
     bool list, small, all;
     bool tasks; /* parallel_for of the run's own, which a thread sanitizer can see into */

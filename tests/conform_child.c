@@ -176,7 +176,8 @@ static void report(int fd, const char *group, const struct tally *t, double seco
 {
     struct outcome o = t->failure, refusal = t->refusal, absence = t->absence;
     if (t->failed > 0)
-        line(fd, "result\t%s\t%zu\tfail\t%zu of %zu cases, the first: %s\t%s\t%s\t%s\t%zu\t%.3f",
+        line(fd,
+             "result\t%s\t%zu\tfail\t%zu of %zu cases" CONFORM_FIRST "%s\t%s\t%s\t%s\t%zu\t%.3f",
              group, t->passed + t->failed, t->failed, t->passed + t->failed, field(o.reason),
              field(o.index), field(o.got), field(o.expected), t->first, seconds);
     else if (t->passed > 0)
@@ -189,15 +190,12 @@ static void report(int fd, const char *group, const struct tally *t, double seco
              field(absence.reason), seconds);
 }
 
-static void run_one(const struct child_options *o, const struct target *target,
-                    const struct conform_group *group, size_t index, struct tally *t)
+static void run_case(const struct child_options *o, const struct target *target, const char *group,
+                     size_t index, const struct conform_case *c, struct tally *t)
 {
-    struct conform_case c;
     struct outcome outcome;
-    if (!conform_make(group, &o->geometry, o->seed, index, &c))
-        return;
-    line(o->fd, "case\t%s\t%zu", group->name, index);
-    switch (conform_run(target, &c, &outcome)) {
+    line(o->fd, "case\t%s\t%zu", group, index);
+    switch (conform_run(target, c, &outcome)) {
     case VERDICT_PASS:
         t->passed++;
         break;
@@ -215,6 +213,14 @@ static void run_one(const struct child_options *o, const struct target *target,
             t->first = index;
         }
     }
+}
+
+static void run_one(const struct child_options *o, const struct target *target,
+                    const struct conform_group *group, size_t index, struct tally *t)
+{
+    struct conform_case c;
+    if (conform_make(group, &o->geometry, o->seed, index, &c))
+        run_case(o, target, group->name, index, &c, t);
 }
 
 static void run_groups(const struct child_options *o, const struct target *target)
@@ -258,9 +264,17 @@ static void run_groups(const struct child_options *o, const struct target *targe
     }
 }
 
+static void run_given(const struct child_options *o, const struct target *target)
+{
+    struct tally t = {0};
+    double start = now();
+    run_case(o, target, CONFORM_GIVEN, 0, o->given, &t);
+    report(o->fd, CONFORM_GIVEN, &t, now() - start);
+}
+
 int conform_child_cases(const struct child_options *o)
 {
-    struct target target = {.fault = o->fault, .tasks = o->tasks};
+    struct target target = {.fault = o->fault, .fault_k = o->fault_k, .tasks = o->tasks};
     char reason[256] = "", device[128] = "";
     if (strcmp(o->device, "reference") == 0) {
         target.opencl = ref_opencl_open(device, sizeof(device), reason, sizeof(reason));
@@ -274,7 +288,10 @@ int conform_child_cases(const struct child_options *o)
         if (open_device(o->device, o->threads, o->tasks, &target.device))
             return 1;
     }
-    run_groups(o, &target);
+    if (o->given)
+        run_given(o, &target);
+    else
+        run_groups(o, &target);
     qdot_close(target.device);
     ref_opencl_close(target.opencl);
     line(o->fd, "end");

@@ -4,35 +4,53 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "conform.h"
+#include "conform_problem.h"
 
 const char options_help[] =
     "Usage: qdot conform [options]\n"
+    "       qdot conform --compare OLD.json NEW.json [--json FILE]\n"
     "\n"
-    "Checks every row of every device against an independent reference, bit for bit. Each row\n"
-    "runs in a child process with a time limit, so that a crash or a hang is that row's result.\n"
+    "Does this device compute int8 right? Every row (a kernel on a device) is compared with an\n"
+    "independent reference, bit for bit, over groups of cases. Each row runs in a child process\n"
+    "with a time limit, so that a crash or a hang is that row's result. Of each failure the\n"
+    "smallest case is looked for, and printed with a command that runs just that one.\n"
     "tests/ref.c is compared with kernels_cl/reference.cl first (device \"reference\").\n"
     "\n"
-    "  --device D[,D]    only devices that match a D: a name, a backend or a pattern\n"
+    "What to run:\n"
+    "  --list            print devices, rows and groups with their meaning, run nothing\n"
+    "  --device D[,D]    only devices that match a D: a name (opencl:0), a backend (vulkan) or a\n"
+    "                    pattern. Default: all\n"
     "  --kernel P[,P]    only rows that match a P, such as 'cpu/*vnni'\n"
-    "  --group G[,G]     only these groups of cases (--list shows them)\n"
-    "  --require P[,P]   each pattern must match a row, and a matching row that does not run is\n"
-    "                    a failure; \"reference/*\" is the comparison of the references\n"
-    "  --seed S          another choice of random cases (default 1)\n"
+    "  --group G[,G]     only these groups of cases, of products and convolutions alike\n"
+    "  --case G:I        only case I of group G: what a failure's replay line has\n"
+    "  --problem TEXT    only this case, such as 'gemm 1x1x38 u8s8 s32 b-zero=each', its data "
+    "made\n"
+    "                    from --seed: the replay line of a smallest case. docs/report.md has the\n"
+    "                    words\n"
     "  --cases N         at most N cases a group, spread over it\n"
     "  --long            20,000 random convolutions a CPU row, 1,000 a GPU row; else 500 and 50\n"
-    "  --case G:I        the one case I of group G: what a failure's replay line has\n"
     "  --small           small shapes only, for interpreters and checking layers\n"
+    "  --seed S          another choice of random cases (default 1)\n"
     "  --threads N       CPU threads (default: one a processor)\n"
     "  --tasks           CPU threads of this program's own, through parallel_for\n"
-    "  --timeout SEC     time limit of one row of one device, after which no case begins (600)\n"
-    "  --case-timeout SEC  a case that takes longer hangs (default 120)\n"
-    "  --json FILE       write the results as JSON\n"
-    "  --junit FILE      write the results for CI systems\n"
-    "  --list            print devices, rows and groups, run nothing\n"
+    "\n"
+    "Limits:\n"
+    "  --timeout SEC     of one row of one device, after which none of its cases begins (600)\n"
+    "  --case-timeout SEC  a case that takes longer hangs (120)\n"
+    "  --shrink SEC      to look for the smallest failing cases of a row, and ten times that in\n"
+    "                    the whole run; 0: not (30)\n"
+    "\n"
+    "Results:\n"
+    "  --require P[,P]   each pattern must match a row, and a matching row that does not run is\n"
+    "                    a failure; \"reference/*\" is the comparison of the references\n"
+    "  --json FILE       write the results as JSON (docs/report.md)\n"
+    "  --junit FILE      write them for CI systems\n"
+    "  --html FILE       write them as one page for people\n"
+    "  --compare OLD NEW what changed from one --json to another: of two drivers, two machines,\n"
+    "                    two versions\n"
     "  --help\n"
     "\n"
-    "Prints a line a group of cases and row, and a last line 'N passed, N failed, N skipped':\n"
+    "Prints a line a row and group, and a last line 'N passed, N failed, N skipped':\n"
     "  pass      every case has the reference's bits\n"
     "  fail      wrong bits, or a call that failed\n"
     "  crash     the process ended\n"
@@ -41,7 +59,9 @@ const char options_help[] =
     "  not_run   should have run and did not: time used up, no memory, no such case or device\n"
     "\n"
     "Exit status: 0 pass; 1 something failed, or what --require names did not run; 2 bad usage;\n"
-    "3 incomplete: nothing failed, but something was not_run, or nothing ran at all.\n";
+    "3 incomplete: nothing failed, but something was not_run, or nothing ran at all.\n"
+    "Of --compare: 0 nothing got worse, 1 something did, 2 bad usage or a file that is no "
+    "report.\n";
 
 static bool parse_number(const char *text, uint64_t lo, uint64_t hi, uint64_t *value)
 {
@@ -121,8 +141,12 @@ static bool known_case(const char *text)
 static bool known_fault(const char *text)
 {
     static const char *const names[] = {"wrong", "outside", "crash", "hang", "exit"};
+    const size_t length = strcspn(text, "@"); /* "@K": in sums of K products or more */
+    uint64_t k;
+    if (text[length] && !parse_number(text + length + 1, 1, 1000000, &k))
+        return false;
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-        if (strcmp(text, names[i]) == 0)
+        if (strlen(names[i]) == length && strncmp(text, names[i], length) == 0)
             return true;
     return false;
 }
@@ -133,10 +157,10 @@ int options_parse(int argc, char **argv, struct options *o)
         const char *name;
         const char **value;
     } texts[] = {
-        {"--device", &o->device},   {"--kernel", &o->kernel}, {"--group", &o->group},
-        {"--require", &o->require}, {"--json", &o->json},     {"--junit", &o->junit},
-        {"--case", &o->only},       {"--child", &o->child},   {"--from", &o->from},
-        {"--fault", &o->fault},
+        {"--device", &o->device},   {"--kernel", &o->kernel},   {"--group", &o->group},
+        {"--require", &o->require}, {"--json", &o->json},       {"--junit", &o->junit},
+        {"--case", &o->only},       {"--child", &o->child},     {"--from", &o->from},
+        {"--fault", &o->fault},     {"--problem", &o->problem},
     };
     const struct {
         const char *name;
@@ -144,7 +168,8 @@ int options_parse(int argc, char **argv, struct options *o)
     } numbers[] = {{"--cases", &o->cases},
                    {"--threads", &o->threads},
                    {"--timeout", &o->timeout},
-                   {"--case-timeout", &o->case_timeout}};
+                   {"--case-timeout", &o->case_timeout},
+                   {"--shrink", &o->shrink}};
     for (int i = 1; i < argc; i++) {
         const char *name = argv[i], *value = i + 1 < argc ? argv[i + 1] : NULL;
         uint64_t number;
@@ -176,8 +201,11 @@ int options_parse(int argc, char **argv, struct options *o)
             if (!parse_number(value, 0, UINT64_MAX, &o->seed))
                 return options_usage(name, value, "a number below 2^64");
         } else if (to) {
-            if (!parse_number(value, 1, 1000000, &number))
-                return options_usage(name, value, "a number from 1 to 1000000");
+            const uint64_t least = to == &o->shrink ? 0 : 1;
+            if (!parse_number(value, least, 1000000, &number))
+                return options_usage(name, value,
+                                     least ? "a number from 1 to 1000000"
+                                           : "a number from 0 to 1000000");
             *to = (size_t)number;
         } else if (!known && !geometry_parse(value, &o->geometry)) {
             return options_usage(name, value, "a tile such as 6x64x4");
@@ -189,6 +217,12 @@ int options_parse(int argc, char **argv, struct options *o)
         return options_usage("--case", o->only, "a group and a number, such as edge:17");
     if (o->fault && !known_fault(o->fault))
         return options_usage("--fault", o->fault, "wrong, outside, crash, hang or exit");
+    char wrong[192];
+    if (o->problem && (o->group || o->only))
+        return options_usage("--problem", NULL, "neither --group nor --case with it");
+    if (o->problem && !problem_parse(o->problem, &o->given, wrong, sizeof(wrong)))
+        return options_usage("--problem", o->problem, wrong);
+    o->given.data = o->seed;
     o->geometry.small = o->small;
     return 0;
 }

@@ -18,6 +18,18 @@ double process_now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+size_t line_split(char *line, char **fields, size_t capacity)
+{
+    size_t count = 0;
+    for (char *at = line; at && count < capacity; count++) {
+        fields[count] = at;
+        at = strchr(at, '\t');
+        if (at)
+            *at++ = '\0';
+    }
+    return count;
+}
+
 void arguments_add(struct arguments *a, const char *format, ...)
 {
     va_list list;

@@ -18,7 +18,8 @@ enum process_end { PROCESS_ENDED, PROCESS_CRASHED, PROCESS_LATE };
 
 typedef void line_handler(void *context, char *line);
 
-double process_now(void); /* seconds */
+double process_now(void);                                      /* seconds */
+size_t line_split(char *line, char **fields, size_t capacity); /* at tabs; how many */
 void arguments_add(struct arguments *a, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 /* Runs this program with these arguments until it ends or the deadline, which the handler may move.

@@ -79,17 +79,72 @@ bool result_failed(const struct result *r)
     return idle ? r->required : r->status != STATUS_PASS;
 }
 
+/* What any case of this run needs besides, to run again. */
+static void print_way(FILE *file, const struct options *o)
+{
+    fprintf(file, "%s", o->tasks ? " --tasks" : "");
+    if (o->threads)
+        fprintf(file, " --threads %zu", o->threads);
+}
+
+void replay_case(struct result *r, const struct options *o)
+{
+    if (o->problem) {
+        replay_problem(&r->replay, o, r, o->problem, o->seed);
+        return;
+    }
+    FILE *file = fmemopen(r->replay, sizeof(r->replay), "w");
+    if (!file)
+        return;
+    fprintf(file, "qdot conform --device %s --kernel '%s' --case %s --seed %llu%s", r->device,
+            r->kernel, r->first_case, (unsigned long long)o->seed, o->small ? " --small" : "");
+    print_way(file, o);
+    fclose(file);
+}
+
+void replay_problem(char (*text)[REPLAY_TEXT], const struct options *o, const struct result *r,
+                    const char *problem, uint64_t seed)
+{
+    FILE *file = fmemopen(*text, sizeof(*text), "w");
+    if (!file)
+        return;
+    fprintf(file, "qdot conform --device %s --kernel '%s' --problem '%s' --seed %llu", r->device,
+            r->kernel, problem, (unsigned long long)seed);
+    print_way(file, o);
+    fclose(file);
+}
+
+static void print_mismatch(const char *index, const char *got, const char *expected)
+{
+    if (*index)
+        printf(" at %s: got %s, expected %s", index, got, expected);
+}
+
+static void print_smallest(const struct shrunk *s)
+{
+    if (!s->problem[0])
+        return;
+    if (!s->again) {
+        printf("         %s: %s\n", s->reason, s->problem);
+        return;
+    }
+    printf("         smallest%s: %s: %s", s->complete ? "" : " found in the time", s->problem,
+           s->reason);
+    print_mismatch(s->index, s->got, s->expected);
+    printf(" (%zu tries, %.1f s)\n         replay: %s\n", s->tries, s->seconds, s->replay);
+}
+
 void report_line(const struct result *r)
 {
     printf("%-7s  %-9s  %-34s  %-9s  %5zu cases  %6.2f s", status_name(r->status), r->device,
            r->kernel, r->group, r->cases, r->seconds);
     if (r->reason[0])
         printf("  %s%s", r->required ? "required, but " : "", r->reason);
-    if (r->index[0])
-        printf(" at %s: got %s, expected %s", r->index, r->got, r->expected);
+    print_mismatch(r->index, r->got, r->expected);
     if (r->replay[0])
         printf("; replay: %s", r->replay);
     printf("\n");
+    print_smallest(&r->smallest);
     fflush(stdout);
 }
 
@@ -197,6 +252,30 @@ static cJSON *device_json(const struct device *d)
     return entry;
 }
 
+static void add_mismatch(cJSON *entry, const char *index, const char *got, const char *expected)
+{
+    if (!*index)
+        return;
+    cJSON *first = cJSON_AddObjectToObject(entry, "mismatch");
+    cJSON_AddStringToObject(first, "index", index);
+    cJSON_AddStringToObject(first, "got", got);
+    cJSON_AddStringToObject(first, "expected", expected);
+}
+
+static cJSON *smallest_json(const struct shrunk *s)
+{
+    cJSON *entry = cJSON_CreateObject();
+    cJSON_AddStringToObject(entry, "problem", s->problem);
+    cJSON_AddBoolToObject(entry, "again", s->again);
+    cJSON_AddBoolToObject(entry, "complete", s->complete);
+    cJSON_AddNumberToObject(entry, "tries", (double)s->tries);
+    cJSON_AddStringToObject(entry, "reason", s->reason);
+    add_mismatch(entry, s->index, s->got, s->expected);
+    if (s->replay[0])
+        cJSON_AddStringToObject(entry, "replay", s->replay);
+    return entry;
+}
+
 static cJSON *result_json(const struct result *r, uint64_t seed)
 {
     cJSON *entry = cJSON_CreateObject();
@@ -208,18 +287,17 @@ static cJSON *result_json(const struct result *r, uint64_t seed)
     cJSON_AddBoolToObject(entry, "required", r->required);
     cJSON_AddStringToObject(entry, "reason", r->reason);
     cJSON_AddNumberToObject(entry, "seconds", r->seconds);
-    if (r->index[0]) {
-        cJSON *first = cJSON_AddObjectToObject(entry, "mismatch");
-        cJSON_AddStringToObject(first, "index", r->index);
-        cJSON_AddStringToObject(first, "got", r->got);
-        cJSON_AddStringToObject(first, "expected", r->expected);
-    }
+    add_mismatch(entry, r->index, r->got, r->expected);
+    if (r->first_case[0])
+        cJSON_AddStringToObject(entry, "case", r->first_case);
     if (r->replay[0]) {
         char text[24]; /* a string: 64 bits do not fit in a JSON number */
         snprintf(text, sizeof(text), "%llu", (unsigned long long)seed);
         cJSON_AddStringToObject(entry, "seed", text);
         cJSON_AddStringToObject(entry, "replay", r->replay);
     }
+    if (r->smallest.problem[0])
+        cJSON_AddItemToObject(entry, "smallest", smallest_json(&r->smallest));
     return entry;
 }
 
@@ -313,7 +391,7 @@ static void put_case(FILE *file, const struct result *r)
         put_xml(file, r->expected);
         fputs("; ", file);
     }
-    put_xml(file, r->replay);
+    put_xml(file, r->smallest.replay[0] ? r->smallest.replay : r->replay);
     fprintf(file, "</%s>\n  </testcase>\n", kind);
 }
 

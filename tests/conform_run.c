@@ -347,6 +347,8 @@ static void plant(struct job *job)
     const struct part *out = &job->runs[0].parts[SLOT_OUT];
     struct area *area = &job->areas[out->area];
     uint8_t *memory = area->got ? area->got : area->g.memory;
+    if (job->c->k < job->target->fault_k)
+        return;
     switch (job->target->fault) {
     case FAULT_WRONG:
         memory[out->offset] ^= 1;

@@ -60,7 +60,7 @@ says() {
     what=$1 status=$2 pattern=$3 device=$4 kernel=$5
     shift 5
     env "$@" LD_PRELOAD="$layer" "$build/qdot" conform --device "$device" --kernel "$kernel" \
-        --require "$kernel" --group edge,buffers --cases 4 --timeout "${limit:-60}" \
+        --require "$kernel" --group edge,buffers --cases 4 --timeout "${limit:-60}" --shrink 0 \
         >"$tmp/out" 2>"$tmp/err"
     got=$?
     if [ $got -eq "$status" ] && grep -q -E "$pattern" "$tmp/out"; then

@@ -40,7 +40,7 @@ fi
 # ---- checks: each must pass on the tree as it is, and fail on its mutants -----------------------
 
 conform() {
-    timeout 300 "$build/qdot" conform --timeout 120 "$@"
+    timeout 300 "$build/qdot" conform --timeout 120 --shrink 0 "$@"
 }
 cpu() { # cpu ROW-PATTERN GROUPS
     conform --device cpu --kernel "$1" --require "$1" --group "$2"
@@ -53,7 +53,7 @@ opencl() { # opencl ROW-PATTERN GROUPS
 }
 # A race between work-items may give right values on a CPU: oclgrind looks for the race itself.
 opencl_races() { # opencl_races ROW GROUPS
-    timeout 300 oclgrind --data-races "$build/qdot" conform --device opencl:0 --small --cases 4 \
+    timeout 300 oclgrind --data-races "$build/qdot" conform --device opencl:0 --small --cases 4 --shrink 0 \
         --kernel "$1" --group "$2" 2>"$scratch/races" || return 1
     [ ! -s "$scratch/races" ] || { head -n 3 "$scratch/races"; return 1; }
 }
@@ -75,7 +75,7 @@ vulkan_layer() { # vulkan_layer ROW-PATTERN GROUPS
     VK_INSTANCE_LAYERS=VK_LAYER_KHRONOS_validation \
         VK_LAYER_ENABLES=VK_VALIDATION_FEATURE_ENABLE_SYNCHRONIZATION_VALIDATION_EXT \
         VK_LAYER_SYNCVAL_SHADER_ACCESSES_HEURISTIC=1 \
-        timeout 300 "$build/qdot" conform --device vulkan:0 --cases 5 --kernel "$1" \
+        timeout 300 "$build/qdot" conform --device vulkan:0 --cases 5 --shrink 0 --kernel "$1" \
         --require "$1" --group "$2" 2>"$scratch/layer" || return 1
     if grep -m 1 -o 'SYNC-HAZARD-[A-Z-]*' "$scratch/layer"; then
         return 1

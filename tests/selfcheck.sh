@@ -39,7 +39,7 @@ check() {
 planted() {
     kind=$1 first=$2
     row=$(last_row "$kind")
-    some="--device cpu --kernel $row --group edge,packed --cases 3"
+    some="--device cpu --kernel $row --group edge,packed --cases 3 --shrink 0"
 
     # shellcheck disable=SC2086 # $some is several words
     {
@@ -79,6 +79,34 @@ planted() {
         failed=$((failed + 1))
     fi
 }
+# A defect of sums of 38 products or more: whatever fails first, the smallest case has 38 of them, and a
+# line that runs just that one.
+smallest() { # smallest KIND PROBLEM
+    kind=$1 problem=$2
+    row=$(last_row "$kind")
+    some="--device cpu --kernel $row --group edge --cases 40 --case-timeout 1"
+    # shellcheck disable=SC2086 # $some is several words
+    {
+        check "$kind: the smallest wrong one" 1 "smallest: $problem: a wrong value at run 0, out.*got 39, expected 38" '' \
+            $some --fault wrong@38 --json "$tmp/j"
+        check "$kind: the smallest crash" 1 "smallest: $problem: ended by signal 11" '' $some --fault crash@38
+        check "$kind: no time to look for it" 1 '^fail ' '' $some --fault wrong@38 --shrink 0
+    }
+    if grep -q smallest "$tmp/out"; then
+        echo 'FAIL with --shrink 0 there is a smallest case'
+        failed=$((failed + 1))
+    fi
+    replay=$(sed -n 's/^[[:space:]]*"replay":[[:space:]]*"qdot conform \(.*--problem.*\)"$/\1/p' "$tmp/j" | tail -n 1)
+    eval "set -- ${replay:-no replay line}"
+    check "$kind: its replay line fails" 1 "^fail .*$row .*got 39, expected 38" '' "$@" --fault wrong@38 --shrink 0
+    check "$kind: and 37 products pass" 0 "^pass .*$row .* 1 cases" '' --device cpu --kernel "$row" --fault wrong@38 \
+        --problem "$(echo "$problem" | sed 's/38/37/')"
+}
+smallest gemm 'gemm 1x1x38 u8s8 s32 a=x01 b=x01'
+smallest conv 'conv 1x1x1x38 1x1x1 u8s8 s32 a=x01 b=x01'
+check 'gemm: the smallest hang' 1 "smallest: gemm 1x1x38 u8s8 s32 a=x01 b=x01: not finished" '' --device cpu --case-timeout 1 \
+    --kernel "$(last_row gemm)" --problem 'gemm 1x2x41 u8s8 s32' --fault hang@38
+
 planted gemm '\[0\]\[0\]'
 planted conv '\[0\]\[0\]\[0\]\[0\]'
 check 'time that is used up: incomplete' 3 '^not_run .*time limit was used up' '' --device cpu \
@@ -105,6 +133,14 @@ usage --case edge
 usage --device nonsense
 usage --kernel nonsense
 usage --fault typo
+usage --problem 'gemm 3x4 u8s8 s32'
+usage --problem 'gemm 3x4x5 u8s9 s32'
+usage --problem 'gemm 3x4x5 u8s8 s32 s2x2'
+usage --problem 'gemm 3x4x5 u8s8 s32 zero=3'
+usage --problem 'gemm 3x4x99999999 u8s8 s32'
+usage --problem 'gemm 3x4x5 u8s8 s32' --group edge
+usage --problem 'conv 1x4x4x6 8x3x3 u8s8 s32 g4'
+usage --problem 'conv 1x2x2x6 8x3x3 u8s8 s32'
 
 # ---- tune ----------------------------------------------------------------------------------------
 

@@ -16,9 +16,11 @@ if(QDOT_COMMAND AND CJSON_INCLUDE)
         tests/conform_geometry.c
         tests/conform_layout.c
         tests/conform_options.c
+        tests/conform_problem.c
         tests/conform_process.c
         tests/conform_report.c
         tests/conform_run.c
+        tests/conform_shrink.c
         tests/guard.c
         tests/ref.c
         tests/ref_opencl.c)

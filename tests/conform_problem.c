@@ -1,0 +1,440 @@
+/* A case as a text. The table of words is printer, parser and list of what can be simplified. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "conform_problem.h"
+
+enum kind {
+    FLAG,   /* bool */
+    CHOICE, /* an enum; its first name is the usual one and has no word */
+    BYTE,   /* of a constant fill; what is in the case before is the fill itself */
+    SIZES,  /* size_t each, from 'usual' on where that is 1 */
+    INTS    /* int32_t each, together usual when all are 0 */
+};
+
+enum { MEMBERS = 4, CHOICES = 6, SIZE_MOST = 1 << 24 };
+
+struct word {
+    const char *key;
+    enum kind kind;
+    enum problem_part part;
+    size_t usual, count;
+    size_t at[MEMBERS]; /* offsets */
+    const char *names[CHOICES];
+};
+
+#define AT(member) offsetof(struct conform_case, member)
+
+/* clang-format off */ /* it would give each offset a line */
+static const struct word words[] = {
+    {"s", SIZES, PART_CONV, 1, 2, {AT(conv.stride_h), AT(conv.stride_w)}, {0}},
+    {"p", SIZES, PART_CONV, 0, 4, {AT(conv.pad_top), AT(conv.pad_left), AT(conv.pad_bottom), AT(conv.pad_right)}, {0}},
+    {"d", SIZES, PART_CONV, 1, 2, {AT(conv.dilation_h), AT(conv.dilation_w)}, {0}},
+    {"g", SIZES, PART_CONV, 1, 1, {AT(conv.groups)}, {0}},
+    {"o", SIZES, PART_CONV, 0, 2, {AT(conv.output_pad_h), AT(conv.output_pad_w)}, {0}},
+    {"", CHOICE, PART_CONV, 0, 2, {AT(conv.transposed)}, {"", "transposed"}},
+    {"", CHOICE, PART_CONV, 0, 2, {AT(conv.layout)}, {"nhwc", "nchw"}},
+
+    {"round=", CHOICE, PART_OUTPUT, 0, 6, {AT(rounding)}, {"rne", "rne-zero-first", "q31-double-away", "q31-double-up", "q31-single-up", "mant24-up"}},
+    {"scale=", CHOICE, PART_OUTPUT, 0, 5, {AT(scale)}, {"none", "one", "each", "half", "extreme"}},
+    {"row-scale=", CHOICE, PART_OUTPUT, 0, 3, {AT(row_scale)}, {"none", "any", "extreme"}},
+    {"bias-f=", CHOICE, PART_OUTPUT, 0, 3, {AT(bias_f)}, {"none", "any", "extreme"}},
+    {"zero=", INTS, PART_OUTPUT, 0, 1, {AT(out_zero)}, {0}},
+    {"clamp=", INTS, PART_OUTPUT, 0, 2, {AT(clamp_lo), AT(clamp_hi)}, {0}},
+
+    {"a-zero=", CHOICE, PART_VALUES, 0, 5, {AT(a_zero)}, {"none", "one", "low", "high", "each"}},
+    {"b-zero=", CHOICE, PART_VALUES, 0, 5, {AT(b_zero)}, {"none", "one", "low", "high", "each"}},
+    {"bias", FLAG, PART_VALUES, 0, 1, {AT(bias)}, {0}},
+    {"wide-bias", FLAG, PART_VALUES, 0, 1, {AT(wide_bias)}, {0}},
+    {"a=", CHOICE, PART_FILLS, 0, 4, {AT(a_fill)}, {"mixed", "extreme", "any", "small"}},
+    {"b=", CHOICE, PART_FILLS, 0, 4, {AT(b_fill)}, {"mixed", "extreme", "any", "small"}},
+    {"a=x", BYTE, PART_FILLS, 0, 2, {AT(a_fill), AT(a_byte)}, {0}},
+    {"b=x", BYTE, PART_FILLS, 0, 2, {AT(b_fill), AT(b_byte)}, {0}},
+
+    {"place=", CHOICE, PART_WAY, 0, 6, {AT(place)}, {"host-end", "host-start", "buffers", "shared", "wrapped-end", "wrapped-start"}},
+    {"b-transposed", FLAG, PART_WAY, 0, 1, {AT(b_transposed)}, {0}},
+    {"b-at-run", FLAG, PART_WAY, 0, 1, {AT(b_at_run)}, {0}},
+    {"gaps=", SIZES, PART_WAY, 0, 3, {AT(a_gap), AT(b_gap), AT(out_gap)}, {0}},
+    {"runs=", SIZES, PART_WAY, 1, 1, {AT(runs)}, {0}},
+    {"packed", FLAG, PART_WAY, 0, 1, {AT(packed)}, {0}},
+    {"chain", FLAG, PART_WAY, 0, 1, {AT(chain)}, {0}},
+    {"threads=", SIZES, PART_WAY, 0, 1, {AT(threads)}, {0}},
+    {"caches=", SIZES, PART_WAY, 0, 1, {AT(cache_percent)}, {0}},
+};
+/* clang-format on */
+enum { WORDS = sizeof(words) / sizeof(words[0]) };
+
+static const char *const type_names[] = {"", "u8", "s8", "s32", "f32"};
+
+/* ---- members --------------------------------------------------------------------------------- */
+
+static void *member(struct conform_case *c, const struct word *w, size_t i)
+{
+    return (char *)c + w->at[i];
+}
+
+static size_t get(const struct conform_case *c, const struct word *w, size_t i)
+{
+    const char *at = (const char *)c + w->at[i];
+    int number;
+    int32_t integer;
+    size_t size;
+    if (w->kind == FLAG)
+        return *(const bool *)at;
+    if (w->kind == BYTE && i == 1)
+        return *(const uint8_t *)at;
+    if (w->kind == CHOICE || w->kind == BYTE)
+        return memcpy(&number, at, sizeof(number)), (size_t)number;
+    if (w->kind == INTS)
+        return memcpy(&integer, at, sizeof(integer)), (size_t)integer;
+    return memcpy(&size, at, sizeof(size)), size;
+}
+
+static void set(struct conform_case *c, const struct word *w, size_t i, size_t value)
+{
+    const int number = (int)value;
+    const int32_t integer = (int32_t)value;
+    if (w->kind == FLAG)
+        *(bool *)member(c, w, i) = value != 0;
+    else if (w->kind == BYTE && i == 1)
+        *(uint8_t *)member(c, w, i) = (uint8_t)value;
+    else if (w->kind == CHOICE || w->kind == BYTE)
+        memcpy(member(c, w, i), &number, sizeof(number));
+    else if (w->kind == INTS)
+        memcpy(member(c, w, i), &integer, sizeof(integer));
+    else
+        memcpy(member(c, w, i), &value, sizeof(value));
+}
+
+_Static_assert(sizeof(enum fill) == sizeof(int) && sizeof(enum place) == sizeof(int) &&
+                   sizeof(enum zero) == sizeof(int) && sizeof(enum qdot_rounding) == sizeof(int),
+               "a choice is an int");
+
+static size_t members(const struct word *w)
+{
+    return w->kind == CHOICE ? 1 : w->count;
+}
+
+static bool is_usual(const struct conform_case *c, const struct word *w)
+{
+    if (w->kind == BYTE)
+        return get(c, w, 0) != FILL_CONSTANT;
+    if (w->kind == CHOICE && get(c, w, 0) >= w->count)
+        return true; /* FILL_CONSTANT: the next word's */
+    for (size_t i = 0; i < members(w); i++)
+        if (get(c, w, i) != w->usual)
+            return false;
+    return true;
+}
+
+size_t problem_words(void)
+{
+    return WORDS;
+}
+
+enum problem_part problem_part(size_t word)
+{
+    return words[word].part;
+}
+
+void problem_usual(struct conform_case *c, size_t word)
+{
+    const struct word *w = &words[word];
+    if (!is_usual(c, w))
+        for (size_t i = 0; i < members(w); i++)
+            set(c, w, i, w->usual);
+}
+
+/* ---- out ------------------------------------------------------------------------------------- */
+
+static char separator(const struct word *w)
+{
+    return w->key[strlen(w->key) - 1] == '=' ? ',' : 'x';
+}
+
+static void print_word(FILE *file, const struct conform_case *c, const struct word *w)
+{
+    fprintf(file, " %s", w->key);
+    if (w->kind == CHOICE)
+        fputs(w->names[get(c, w, 0)], file);
+    else if (w->kind == BYTE)
+        fprintf(file, "%02zx", get(c, w, 1));
+    else if (w->kind != FLAG)
+        for (size_t i = 0; i < w->count; i++) {
+            if (i > 0)
+                fputc(separator(w), file);
+            if (w->kind == INTS)
+                fprintf(file, "%d", (int)(int32_t)get(c, w, i));
+            else
+                fprintf(file, "%zu", get(c, w, i));
+        }
+}
+
+void problem_print(const struct conform_case *c, char *text, size_t bytes)
+{
+    const struct qdot_conv *v = &c->conv;
+    text[0] = '\0';
+    FILE *file = c->kind == QDOT_CONV || c->kind == QDOT_GEMM ? fmemopen(text, bytes, "w") : NULL;
+    if (!file)
+        return;
+    if (c->kind == QDOT_CONV)
+        fprintf(file, "conv %zux%zux%zux%zu %zux%zux%zu", v->batch, v->height, v->width,
+                v->channels, v->out_channels, v->kernel_h, v->kernel_w);
+    else
+        fprintf(file, "gemm %zux%zux%zu", c->m, c->n, c->k);
+    fprintf(file, " %s%s %s", type_names[c->a_type], type_names[c->b_type],
+            type_names[c->out_type]);
+    for (size_t i = 0; i < WORDS; i++)
+        if ((words[i].part != PART_CONV || c->kind == QDOT_CONV) && !is_usual(c, &words[i]))
+            print_word(file, c, &words[i]);
+    fclose(file);
+}
+
+/* ---- in -------------------------------------------------------------------------------------- */
+
+static bool parse_sizes(const char *text, char between, size_t least, size_t count, size_t *sizes)
+{
+    for (size_t i = 0; i < count; i++) {
+        char *end;
+        if (*text < '0' || *text > '9')
+            return false;
+        unsigned long long value = strtoull(text, &end, 10);
+        if (value < least || value > SIZE_MOST || *end != (i + 1 < count ? between : '\0'))
+            return false;
+        sizes[i] = (size_t)value;
+        text = end + 1;
+    }
+    return true;
+}
+
+static bool parse_ints(const char *text, size_t count, size_t *values)
+{
+    for (size_t i = 0; i < count; i++) {
+        char *end;
+        const bool negative = *text == '-';
+        text += negative;
+        if (*text < '0' || *text > '9')
+            return false;
+        unsigned long value = strtoul(text, &end, 10);
+        if (value > 255 || *end != (i + 1 < count ? ',' : '\0'))
+            return false;
+        values[i] = negative ? (size_t)0 - value : value;
+        text = end + 1;
+    }
+    return true;
+}
+
+static bool parse_byte(const char *text, size_t *byte)
+{
+    char *end;
+    if (strlen(text) != 2 || strspn(text, "0123456789abcdef") != 2)
+        return false;
+    *byte = strtoul(text, &end, 16);
+    return true;
+}
+
+/* Is this text the word, and what it says into the case? */
+static bool parse_word(const char *text, const struct word *w, struct conform_case *c)
+{
+    size_t length = strlen(w->key), values[MEMBERS] = {0};
+    if (strncmp(text, w->key, length) != 0)
+        return false;
+    const char *rest = text + length;
+    bool good = false;
+    switch (w->kind) {
+    case FLAG:
+        values[0] = 1;
+        good = *rest == '\0';
+        break;
+    case CHOICE:
+        for (size_t i = 1; i < w->count; i++)
+            if (strcmp(rest, w->names[i]) == 0) {
+                values[0] = i;
+                good = true;
+            }
+        break;
+    case BYTE:
+        values[0] = FILL_CONSTANT;
+        good = parse_byte(rest, &values[1]);
+        break;
+    case SIZES:
+        good = parse_sizes(rest, separator(w), w->usual, w->count, values);
+        break;
+    case INTS:
+        good = parse_ints(rest, w->count, values);
+    }
+    for (size_t i = 0; good && i < members(w); i++)
+        set(c, w, i, values[i]);
+    return good;
+}
+
+static enum qdot_type parse_type(const char *text, enum qdot_type least, enum qdot_type most)
+{
+    for (enum qdot_type t = least; t <= most; t++)
+        if (strcmp(text, type_names[t]) == 0)
+            return t;
+    return QDOT_TYPE_DEFAULT;
+}
+
+static bool parse_types(const char *operands, const char *out, struct conform_case *c)
+{
+    char a[3] = "";
+    if (!operands || !out || strlen(operands) != 4)
+        return false;
+    memcpy(a, operands, 2);
+    c->a_type = parse_type(a, QDOT_U8, QDOT_S8);
+    c->b_type = parse_type(operands + 2, QDOT_U8, QDOT_S8);
+    c->out_type = parse_type(out, QDOT_U8, QDOT_F32);
+    return c->a_type && c->b_type && c->out_type;
+}
+
+/* The next one of those with spaces between, NULL: none is left. */
+static const char *next_token(char **rest)
+{
+    char *token = *rest + strspn(*rest, " "), *end = token + strcspn(token, " ");
+    *rest = end + (*end != '\0');
+    *end = '\0';
+    return *token ? token : NULL;
+}
+
+static bool parse_shape(char **rest, struct conform_case *c)
+{
+    const char *kind = next_token(rest), *shape = next_token(rest);
+    size_t s[7];
+    if (!kind || !shape)
+        return false;
+    if (strcmp(kind, "gemm") == 0) {
+        c->kind = QDOT_GEMM;
+        if (!parse_sizes(shape, 'x', 1, 3, s))
+            return false;
+        c->m = s[0];
+        c->n = s[1];
+        c->k = s[2];
+        return true;
+    }
+    const char *weights = next_token(rest);
+    if (strcmp(kind, "conv") != 0 || !weights || !parse_sizes(shape, 'x', 1, 4, s) ||
+        !parse_sizes(weights, 'x', 1, 3, s + 4))
+        return false;
+    c->kind = QDOT_CONV;
+    c->conv = (struct qdot_conv){.batch = s[0],
+                                 .height = s[1],
+                                 .width = s[2],
+                                 .channels = s[3],
+                                 .out_channels = s[4],
+                                 .kernel_h = s[5],
+                                 .kernel_w = s[6]};
+    return true;
+}
+
+#define SHAPES "'gemm MxNxK' or 'conv BxHxWxC OxKHxKW', sizes from 1 to 16777216"
+
+static bool refuse(char *wrong, size_t bytes, const char *what)
+{
+    snprintf(wrong, bytes, "%s", what);
+    return false;
+}
+
+bool problem_parse(const char *text, struct conform_case *c, char *wrong, size_t wrong_bytes)
+{
+    char copy[PROBLEM_TEXT], *rest = copy;
+    *c = (struct conform_case){0};
+    if (snprintf(copy, sizeof(copy), "%s", text) >= (int)sizeof(copy))
+        return refuse(wrong, wrong_bytes, "a text of at most 511 bytes");
+    if (!parse_shape(&rest, c))
+        return refuse(wrong, wrong_bytes, SHAPES);
+    const char *operands = next_token(&rest), *out = next_token(&rest);
+    if (!parse_types(operands, out, c))
+        return refuse(wrong, wrong_bytes, "then types such as u8s8, and s32, f32, s8 or u8");
+    for (size_t i = 0; i < WORDS; i++)
+        if (words[i].usual == 1 && (words[i].part != PART_CONV || c->kind == QDOT_CONV))
+            for (size_t j = 0; j < words[i].count; j++)
+                set(c, &words[i], j, 1);
+    for (const char *token; (token = next_token(&rest)) != NULL;) {
+        bool known = false;
+        for (size_t i = 0; i < WORDS && !known; i++)
+            known = (words[i].part != PART_CONV || c->kind == QDOT_CONV) &&
+                    is_usual(c, &words[i]) && parse_word(token, &words[i], c);
+        if (!known) {
+            snprintf(wrong, wrong_bytes, "no '%.60s' there (docs/report.md has the words)", token);
+            return false;
+        }
+    }
+    return problem_settle(c, wrong, wrong_bytes);
+}
+
+/* ---- what goes together ---------------------------------------------------------------------- */
+
+static bool too_large(size_t a, size_t b, size_t c)
+{
+    const size_t most = (size_t)1 << 31;
+    return a > most || b > most || (b && a > most / b) || (c && a * b > most / c);
+}
+
+static bool settle_conv(struct conform_case *c, char *wrong, size_t bytes)
+{
+    const struct qdot_conv *v = &c->conv;
+    struct qdot_error err = {0};
+    size_t height, width;
+    if (v->channels % v->groups || v->out_channels % v->groups)
+        return refuse(wrong, bytes, "groups that divide channels and output channels");
+    if (qdot_conv_output(v, &height, &width, &err) || !height || !width)
+        return refuse(wrong, bytes, err.text[0] ? err.text : "an output that is not empty");
+    c->m = v->batch;
+    c->n = v->out_channels;
+    c->k = v->kernel_h * v->kernel_w * (v->channels / v->groups);
+    c->b_transposed = c->b_at_run = false;
+    c->b_gap = 0;
+    c->row_scale = FLOATS_NONE;
+    if (v->layout == QDOT_NCHW)
+        c->a_gap = c->out_gap = 0;
+    if (c->a_zero == ZERO_EACH)
+        return refuse(wrong, bytes, "a-zero=each only for a gemm");
+    if (too_large(v->batch * v->height, v->width, v->channels + c->a_gap) ||
+        too_large(v->batch * height, width, c->n + c->out_gap) ||
+        too_large(v->kernel_h, v->kernel_w, v->channels) || too_large(c->k, c->n, 4))
+        return refuse(wrong, bytes, "operands of at most 2^31 values");
+    return true;
+}
+
+static bool settle_output(struct conform_case *c, char *wrong, size_t bytes)
+{
+    const bool narrow = ref_size(c->out_type) == 1;
+    const int32_t lo = c->out_type == QDOT_S8 ? -128 : 0;
+    if (!narrow && (c->rounding || c->out_zero || c->clamp_lo || c->clamp_hi))
+        return refuse(wrong, bytes, "round=, zero= and clamp= only with s8 and u8");
+    if (c->out_type == QDOT_S32 && c->scale)
+        return refuse(wrong, bytes, "no scale= with s32");
+    if (c->out_type != QDOT_F32 && (c->row_scale || c->bias_f))
+        return refuse(wrong, bytes, "row-scale= and bias-f= only with f32");
+    if (narrow && (c->out_zero < lo || c->out_zero > lo + 255 || c->clamp_lo > c->clamp_hi ||
+                   ((c->clamp_lo || c->clamp_hi) && (c->clamp_lo < lo || c->clamp_hi > lo + 255))))
+        return refuse(wrong, bytes, "zero= and clamp= in the output's range");
+    if (case_has_multipliers(c) && c->scale == SCALE_NONE)
+        c->scale = SCALE_ONE;
+    return true;
+}
+
+bool problem_settle(struct conform_case *c, char *wrong, size_t bytes)
+{
+    if (!settle_output(c, wrong, bytes))
+        return false;
+    if (c->kind == QDOT_CONV) {
+        if (!settle_conv(c, wrong, bytes))
+            return false;
+    } else if (too_large(c->m, c->k + c->a_gap, 1) || too_large(c->m, c->n + c->out_gap, 4) ||
+               too_large(c->k + c->b_gap, c->n + c->b_gap, 1)) {
+        return refuse(wrong, bytes, "operands of at most 2^31 values");
+    }
+    c->wide_bias = c->wide_bias && c->bias;
+    if (c->runs > RUNS_MAX || c->threads > 1024 || c->cache_percent > 1000)
+        return refuse(wrong, bytes, "at most runs=4, threads=1024, caches=1000");
+    if (c->cache_percent && !c->threads)
+        return refuse(wrong, bytes, "threads= with caches=");
+    if (c->packed && c->b_at_run)
+        return refuse(wrong, bytes, "packed or b-at-run, not both");
+    if (c->chain && (ref_size(c->out_type) != 1 || c->a_gap || c->out_gap ||
+                     c->place != PLACE_BUFFERS || c->b_at_run))
+        return refuse(wrong, bytes, "chain with place=buffers, s8 or u8, no gaps or b-at-run");
+    return true;
+}

@@ -1,0 +1,409 @@
+/*
+ * The smallest case that fails as a given one does. Greedy and deterministic: everything that is not
+ * as usual at once, then by part and word; sizes to their least, else by halves to where the failure
+ * begins. Passes over all of it until one changes nothing, a bound on tries, or the time is used up.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "conform_problem.h"
+#include "conform_process.h"
+#include "conform_shrink.h"
+
+enum { TRIES_MOST = 200, ALONE_TRIES = 3 };
+
+/* What one try said. */
+struct answer {
+    bool began;
+    enum status status;
+    char reason[256], index[128], got[48], expected[48];
+};
+
+struct shrinking {
+    const struct options *options;
+    const struct result *result; /* the failure that is to be had again */
+    double until, case_limit;    /* when to stop; seconds of one case */
+    double deadline;             /* of the try that runs */
+    struct conform_case best;
+    struct answer answer, first; /* of the last try; of the first that failed */
+    uint64_t tried[TRIES_MOST];  /* hashes of texts */
+    size_t tries;
+    bool over;
+};
+
+/* ---- one try --------------------------------------------------------------------------------- */
+
+static void take_line(void *context, char *line)
+{
+    struct shrinking *s = context;
+    struct answer *a = &s->answer;
+    char *f[10];
+    size_t count = line_split(line, f, 10);
+    if (count == 3 && strcmp(f[0], "case") == 0) {
+        a->began = true;
+        s->deadline = process_now() + s->case_limit;
+    }
+    if (count != 10 || strcmp(f[0], "result") != 0 || !status_named(f[3], &a->status))
+        return;
+    const char *first = strstr(f[4], CONFORM_FIRST);
+    snprintf(a->reason, sizeof(a->reason), "%s", first ? first + strlen(CONFORM_FIRST) : f[4]);
+    snprintf(a->index, sizeof(a->index), "%s", f[5]);
+    snprintf(a->got, sizeof(a->got), "%s", f[6]);
+    snprintf(a->expected, sizeof(a->expected), "%s", f[7]);
+}
+
+static void run_try(struct shrinking *s, const char *problem)
+{
+    const struct options *o = s->options;
+    struct arguments a = {.count = 0};
+    char reason[128];
+    arguments_add(&a, "qdot");
+    arguments_add(&a, "conform");
+    const struct {
+        const char *name, *value;
+    } texts[] = {{"--child", "cases"},
+                 {"--device", s->result->device},
+                 {"--kernel", s->result->kernel},
+                 {"--problem", problem},
+                 {"--fault", o->fault}};
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+        if (texts[i].value) {
+            arguments_add(&a, "%s", texts[i].name);
+            arguments_add(&a, "%s", texts[i].value);
+        }
+    arguments_add(&a, "--geometry");
+    arguments_add(&a, "1x1x1"); /* a problem needs none */
+    arguments_add(&a, "--seed");
+    arguments_add(&a, "%llu", (unsigned long long)s->best.data);
+    if (o->threads) {
+        arguments_add(&a, "--threads");
+        arguments_add(&a, "%zu", o->threads);
+    }
+    if (o->tasks)
+        arguments_add(&a, "--tasks");
+    s->answer = (struct answer){.status = STATUS_CRASH};
+    s->deadline = s->until + s->case_limit; /* of opening the device */
+    enum process_end end = process_run(&a, &s->deadline, take_line, s, reason, sizeof(reason));
+    if (end == PROCESS_ENDED)
+        return;
+    s->answer.status = end == PROCESS_LATE ? STATUS_TIMEOUT : STATUS_CRASH;
+    if (end == PROCESS_LATE && s->answer.began)
+        snprintf(reason, sizeof(reason), "not finished after %.3g s", s->case_limit);
+    snprintf(s->answer.reason, sizeof(s->answer.reason), "%s", reason);
+}
+
+static uint64_t hash_of(const char *text)
+{
+    uint64_t hash = 0xcbf29ce484222325u;
+    for (; *text; text++)
+        hash = (hash ^ (uint8_t)*text) * 0x100000001b3u;
+    return hash;
+}
+
+/* The kind of a failure is its reason up to what differs from case to case. */
+static bool same_way(const struct answer *a, const struct answer *b)
+{
+    return a->status == b->status && a->began == b->began &&
+           (a->status == STATUS_TIMEOUT ||
+            (strcspn(a->reason, ":") == strcspn(b->reason, ":") &&
+             strncmp(a->reason, b->reason, strcspn(a->reason, ":")) == 0));
+}
+
+/* Is this case one, not tried yet, and does it fail in the same way? Then it is the best. */
+static bool fails(struct shrinking *s, const struct conform_case *candidate)
+{
+    struct conform_case c = *candidate;
+    char text[PROBLEM_TEXT], wrong[128];
+    if (!problem_settle(&c, wrong, sizeof(wrong)))
+        return false;
+    problem_print(&c, text, sizeof(text));
+    const uint64_t hash = hash_of(text);
+    for (size_t i = 0; i < s->tries; i++)
+        if (s->tried[i] == hash)
+            return false;
+    s->over = s->over || s->tries == TRIES_MOST || process_now() > s->until;
+    if (s->over)
+        return false;
+    s->tried[s->tries++] = hash;
+    run_try(s, text);
+    if (!same_way(&s->answer, &s->first))
+        return false;
+    s->best = c;
+    s->first = s->answer;
+    return true;
+}
+
+/* ---- what is made simpler -------------------------------------------------------------------- */
+
+static void plain_output(struct conform_case *c)
+{
+    c->out_type = QDOT_S32;
+    for (size_t i = 0; i < problem_words(); i++)
+        if (problem_part(i) == PART_OUTPUT)
+            problem_usual(c, i);
+}
+
+static bool usual_part(struct shrinking *s, enum problem_part part)
+{
+    struct conform_case c = s->best;
+    for (size_t i = 0; i < problem_words(); i++)
+        if (problem_part(i) == part)
+            problem_usual(&c, i);
+    return fails(s, &c);
+}
+
+static bool usual_words(struct shrinking *s)
+{
+    struct conform_case all = s->best;
+    bool changed = false;
+    plain_output(&all);
+    for (size_t i = 0; i < problem_words(); i++)
+        if (problem_part(i) < PART_CONV)
+            problem_usual(&all, i);
+    changed |= fails(s, &all);
+    struct conform_case plain = s->best;
+    plain_output(&plain);
+    changed |= fails(s, &plain);
+    for (enum problem_part part = PART_WAY; part <= PART_CONV; part++)
+        changed |= usual_part(s, part);
+    for (size_t i = 0; i < problem_words(); i++) {
+        struct conform_case c = s->best;
+        if (problem_part(i) < PART_FILLS)
+            problem_usual(&c, i);
+        changed |= fails(s, &c);
+    }
+    return changed;
+}
+
+/* Values a person can add up: all one, or small; of the usual types. */
+static bool small_values(struct shrinking *s)
+{
+    static const enum fill order[] = {FILL_CONSTANT, FILL_SMALL};
+    struct conform_case types = s->best;
+    types.a_type = QDOT_U8;
+    types.b_type = QDOT_S8;
+    bool changed = fails(s, &types);
+    for (size_t which = 0; which < 2; which++)
+        for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++) {
+            struct conform_case c = s->best;
+            enum fill *fill = which ? &c.b_fill : &c.a_fill;
+            if (*fill == FILL_CONSTANT || *fill == order[i])
+                break;
+            *fill = order[i];
+            *(which ? &c.b_byte : &c.a_byte) = 1;
+            changed |= fails(s, &c);
+        }
+    return changed;
+}
+
+/* A size to be made small, of any member: channels are counted in a group. */
+enum dim {
+    DIM_M,
+    DIM_N,
+    DIM_K,
+    DIM_BATCH,
+    DIM_HEIGHT,
+    DIM_WIDTH,
+    DIM_GROUPS,
+    DIM_OUT,
+    DIM_KERNEL_H,
+    DIM_KERNEL_W,
+    DIM_IN,
+    DIMS
+};
+
+static size_t size_of(const struct conform_case *c, enum dim dim)
+{
+    const struct qdot_conv *v = &c->conv;
+    const bool conv = c->kind == QDOT_CONV;
+    if ((dim <= DIM_K) == conv)
+        return 1;
+    return (const size_t[DIMS]){c->m,
+                                c->n,
+                                c->k,
+                                v->batch,
+                                v->height,
+                                v->width,
+                                v->groups,
+                                conv ? v->out_channels / v->groups : 1,
+                                v->kernel_h,
+                                v->kernel_w,
+                                conv ? v->channels / v->groups : 1}[dim];
+}
+
+static struct conform_case with_size(const struct conform_case *from, enum dim dim, size_t value)
+{
+    struct conform_case c = *from;
+    struct qdot_conv *v = &c.conv;
+    const size_t in = size_of(from, DIM_IN), out = size_of(from, DIM_OUT);
+    switch (dim) {
+    case DIM_M:
+        c.m = value;
+        break;
+    case DIM_N:
+        c.n = value;
+        break;
+    case DIM_K:
+        c.k = value;
+        break;
+    case DIM_BATCH:
+        v->batch = value;
+        break;
+    case DIM_HEIGHT:
+        v->height = value;
+        break;
+    case DIM_WIDTH:
+        v->width = value;
+        break;
+    case DIM_GROUPS:
+        v->groups = value;
+        v->channels = value * in;
+        v->out_channels = value * out;
+        break;
+    case DIM_OUT:
+        v->out_channels = value * v->groups;
+        break;
+    case DIM_KERNEL_H:
+        v->kernel_h = value;
+        break;
+    case DIM_KERNEL_W:
+        v->kernel_w = value;
+        break;
+    default:
+        v->channels = value * v->groups;
+    }
+    return c;
+}
+
+/* To 1, else to where failures begin, as if all larger ones failed. */
+static bool small_size(struct shrinking *s, enum dim dim)
+{
+    size_t below = 1, above = size_of(&s->best, dim);
+    bool changed = false;
+    if (above == 1)
+        return false;
+    struct conform_case c = with_size(&s->best, dim, 1);
+    if (fails(s, &c))
+        return true;
+    while (above - below > 1 && !s->over) {
+        size_t middle = below + (above - below) / 2;
+        c = with_size(&s->best, dim, middle);
+        if (fails(s, &c)) {
+            above = middle;
+            changed = true;
+        } else {
+            below = middle;
+        }
+    }
+    return changed;
+}
+
+/* Strides and such that could not be as usual, each by itself. */
+static bool simple_axes(struct shrinking *s)
+{
+    struct qdot_conv *v = &s->best.conv;
+    const size_t usual[] = {1, 1, 1, 1, 0, 0, 0, 0, 0, 0};
+    bool changed = false;
+    if (s->best.kind != QDOT_CONV)
+        return false;
+    for (size_t i = 0; i < sizeof(usual) / sizeof(usual[0]); i++) {
+        struct conform_case c = s->best;
+        struct qdot_conv *w = &c.conv;
+        size_t *const axes[] = {&w->stride_h,     &w->stride_w,    &w->dilation_h, &w->dilation_w,
+                                &w->pad_top,      &w->pad_left,    &w->pad_bottom, &w->pad_right,
+                                &w->output_pad_h, &w->output_pad_w};
+        *axes[i] = usual[i];
+        changed |= memcmp(w, v, sizeof(*w)) != 0 && fails(s, &c);
+    }
+    return changed;
+}
+
+/* As many products by a kernel of 1x1, whose channels can have any number of them. */
+static bool one_tap(struct shrinking *s)
+{
+    struct conform_case c = s->best;
+    struct qdot_conv *v = &c.conv;
+    if (c.kind != QDOT_CONV || v->kernel_h * v->kernel_w == 1)
+        return false;
+    for (size_t i = 0; i < problem_words(); i++)
+        if (problem_part(i) == PART_CONV)
+            problem_usual(&c, i);
+    v->batch = v->height = v->width = v->kernel_h = v->kernel_w = v->out_channels = 1;
+    v->channels = s->best.k;
+    return fails(s, &c);
+}
+
+static void reduce(struct shrinking *s)
+{
+    for (bool changed = true; changed && !s->over;) {
+        changed = usual_words(s);
+        changed |= one_tap(s);
+        for (enum dim dim = DIM_M; dim < DIMS; dim++)
+            changed |= small_size(s, dim);
+        changed |= simple_axes(s);
+        changed |= small_values(s);
+    }
+}
+
+/* ---- all of it ------------------------------------------------------------------------------- */
+
+/* As it failed, but alone: what depends on cases before it, or on chance, has no smallest case. */
+static bool fails_alone(struct shrinking *s)
+{
+    char text[PROBLEM_TEXT];
+    problem_print(&s->best, text, sizeof(text));
+    for (size_t i = 0; i < ALONE_TRIES; i++) {
+        s->tried[s->tries++] = hash_of(text);
+        run_try(s, text);
+        s->first = s->answer;
+        if (s->answer.status == s->result->status && s->answer.began)
+            return true;
+        if (process_now() > s->until)
+            break;
+    }
+    return false;
+}
+
+static void tell(const struct shrinking *s, struct shrunk *to, bool again, double seconds)
+{
+    const struct answer *a = &s->first;
+    problem_print(&s->best, to->problem, sizeof(to->problem));
+    to->tries = s->tries;
+    to->complete = again && !s->over;
+    to->again = again;
+    to->seconds = seconds;
+    if (!again) {
+        snprintf(to->reason, sizeof(to->reason), "alone, this case does not fail in %zu tries",
+                 s->tries);
+        return;
+    }
+    snprintf(to->reason, sizeof(to->reason), "%s", a->reason);
+    snprintf(to->index, sizeof(to->index), "%s", a->index);
+    snprintf(to->got, sizeof(to->got), "%s", a->got);
+    snprintf(to->expected, sizeof(to->expected), "%s", a->expected);
+}
+
+void shrink(const struct options *o, const struct conform_case *c, double seconds,
+            struct result *result)
+{
+    const double begin = process_now();
+    const double most = (double)o->case_timeout;
+    /* A hang costs its limit each time that it is found again. */
+    const double limit = result->status == STATUS_TIMEOUT ? seconds / 10 : seconds;
+    struct shrinking s = {.options = o,
+                          .result = result,
+                          .until = begin + seconds,
+                          .case_limit = limit < 1      ? 1
+                                        : limit < most ? limit
+                                                       : most,
+                          .best = *c};
+    char wrong[128];
+    if (!problem_settle(&s.best, wrong, sizeof(wrong)))
+        return;
+    bool again = fails_alone(&s);
+    if (again)
+        reduce(&s);
+    tell(&s, &result->smallest, again, process_now() - begin);
+    if (again)
+        replay_problem(&result->smallest.replay, o, result, result->smallest.problem, s.best.data);
+}
