@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "conform.h"
+#include "conform_compare.h"
 #include "conform_process.h"
 #include "conform_shrink.h"
 
@@ -562,6 +563,8 @@ static int finish(struct session *s)
         status = 2;
     if (s->options.junit && report_junit(&s->report, s->options.junit))
         status = 2;
+    if (s->options.html && report_html(&s->report, s->options.html))
+        status = 2;
     if (totals.passed + totals.failed == 0)
         fprintf(stderr, "qdot conform: nothing ran\n");
     printf("%s: %zu cases; groups of them: %zu passed, %zu failed, %zu refused, %zu not run\n",
@@ -612,6 +615,8 @@ int conform_main(int argc, char **argv)
         }
     struct options options = {.seed = 1, .timeout = 600, .case_timeout = 120, .shrink = 30};
     int status = options_parse(argc, argv, &options);
+    if (status == 0 && options.compare[0])
+        return compare_main(options.compare[0], options.compare[1], options.json);
     if (status || options.child)
         return status ? status : child_main(&options);
     struct session *s = calloc(1, sizeof(*s));
@@ -623,6 +628,8 @@ int conform_main(int argc, char **argv)
     s->report.seed = options.seed;
     s->shrink_left = 10 * (double)options.shrink;
     s->report.devices = s->devices;
+    s->report.partial = options.kernel || options.group || options.only || options.problem ||
+                        options.cases || options.small;
     report_began(&s->report, argc, argv);
     status = run(s);
     free(s->report.results);

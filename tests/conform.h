@@ -16,6 +16,9 @@
  *   conform_problem.c  a case as a text, for --problem
  *   conform_shrink.c   the smallest case that fails
  *   conform_report.c   stdout, --json, --junit
+ *   conform_html.c     --html
+ *   conform_read.c     what --json wrote, read again
+ *   conform_compare.c  --compare: two of those
  *
  * A case is a pure function of the row's tile, the seed, the group and an index, so that any case
  * replays alone. Everything about devices and rows comes from qdot.h.
@@ -125,6 +128,8 @@ struct conform_group {
 extern const struct conform_group conform_groups[];
 extern const size_t conform_group_count;
 
+/* What the groups of this name try, "" where a kind of op has none; false: there is none. */
+bool group_about(const char *name, const char **products, const char **convolutions);
 bool conform_group_applies(const struct conform_group *group, const struct geometry *g,
                            const char *backend);
 bool conform_make(const struct conform_group *group, const struct geometry *g, uint64_t seed,
@@ -231,6 +236,7 @@ struct report {
     const struct device *devices; /* all; those not wanted are not in the report */
     size_t device_count;
     char date[32], command[1024]; /* when it began, and as what */
+    bool partial;                 /* not all cases of all rows were asked for */
 };
 
 struct totals {
@@ -255,6 +261,10 @@ enum outcome_of_all totals_verdict(const struct totals *totals);
 const char *verdict_name(enum outcome_of_all verdict);
 int report_json(const struct report *report, const char *path); /* 0, or -1 with a line on stderr */
 int report_junit(const struct report *report, const char *path);
+int report_html(const struct report *report, const char *path);
+int report_write(const char *option, const char *path, const char *text); /* likewise */
+struct cJSON;
+int report_write_json(struct cJSON *root, const char *path); /* deletes root */
 
 /* ---- processes ------------------------------------------------------------------------------- */
 
@@ -295,7 +305,8 @@ bool group_selected(const char *list, const char *name);
 /* ---- arguments ------------------------------------------------------------------------------- */
 
 struct options {
-    const char *device, *kernel, *group, *require, *json, *junit, *only, *problem;
+    const char *device, *kernel, *group, *require, *json, *junit, *html, *only, *problem;
+    const char *compare[2];
     const char *child, *from, *fault;
     struct conform_case given; /* of --problem */
     size_t cases, threads, timeout, case_timeout, shrink;

@@ -282,6 +282,36 @@ const size_t conform_group_count = sizeof(conform_groups) / sizeof(conform_group
 #undef G
 #undef C
 
+/* Results of no group of cases. */
+static const struct {
+    const char *name, *about;
+} other_groups[] = {
+    {"all", "a row or a device as a whole"},
+    {"open", "opening the device, before the first case"},
+    {"close", "closing it, after the last"},
+    {"self-test", "listing the row, with the library's own test of it"},
+    {"devices", "listing the devices"},
+    {CONFORM_GIVEN, "the case that --problem gives"},
+};
+
+bool group_about(const char *name, const char **products, const char **convolutions)
+{
+    bool found = false;
+    *products = *convolutions = "";
+    for (size_t i = 0; i < conform_group_count; i++)
+        if (strcmp(conform_groups[i].name, name) == 0) {
+            *(conform_groups[i].kind == QDOT_CONV ? convolutions : products) =
+                conform_groups[i].about;
+            found = true;
+        }
+    for (size_t i = 0; i < sizeof(other_groups) / sizeof(other_groups[0]); i++)
+        if (strcmp(other_groups[i].name, name) == 0) {
+            *products = other_groups[i].about;
+            found = true;
+        }
+    return found;
+}
+
 bool conform_group_applies(const struct conform_group *group, const struct geometry *g,
                            const char *backend)
 {

@@ -160,7 +160,7 @@ int options_parse(int argc, char **argv, struct options *o)
         {"--device", &o->device},   {"--kernel", &o->kernel},   {"--group", &o->group},
         {"--require", &o->require}, {"--json", &o->json},       {"--junit", &o->junit},
         {"--case", &o->only},       {"--child", &o->child},     {"--from", &o->from},
-        {"--fault", &o->fault},     {"--problem", &o->problem},
+        {"--fault", &o->fault},     {"--problem", &o->problem}, {"--html", &o->html},
     };
     const struct {
         const char *name;
@@ -179,6 +179,13 @@ int options_parse(int argc, char **argv, struct options *o)
               : name[3] == 'm' ? &o->small
               : name[3] == 'a' ? &o->tasks
                                : &o->all) = true;
+            continue;
+        }
+        if (strcmp(name, "--compare") == 0) {
+            if (i + 2 >= argc)
+                return options_usage(name, NULL, "two reports after it");
+            o->compare[0] = argv[++i];
+            o->compare[1] = argv[++i];
             continue;
         }
         bool known = false;
@@ -211,6 +218,10 @@ int options_parse(int argc, char **argv, struct options *o)
             return options_usage(name, value, "a tile such as 6x64x4");
         }
     }
+    if (o->compare[0])
+        for (size_t j = 0; j < sizeof(texts) / sizeof(texts[0]); j++)
+            if (*texts[j].value && texts[j].value != &o->json)
+                return options_usage(texts[j].name, NULL, "only --json with --compare");
     if (o->group && !known_groups(o->group))
         return options_usage("--group", o->group, "names that 'qdot conform --list' shows");
     if (o->only && !known_case(o->only))

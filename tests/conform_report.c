@@ -1,11 +1,10 @@
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 #include <cjson/cJSON.h>
 #include "conform.h"
+#include "save.h"
 
 struct result *report_add(struct report *report)
 {
@@ -211,27 +210,22 @@ void report_began(struct report *report, int argc, char **argv)
     fclose(file);
 }
 
-/* Written aside and renamed: whoever reads the file sees all of it or none. */
-static int write_file(const char *path, const char *text)
+int report_write(const char *option, const char *path, const char *text)
 {
-    size_t bytes = strlen(path) + 32;
-    char *aside = malloc(bytes);
-    if (!aside) {
-        fprintf(stderr, "qdot conform: out of memory\n");
-        return -1;
-    }
-    snprintf(aside, bytes, "%s.%ld.tmp", path, (long)getpid());
-    FILE *file = fopen(aside, "w");
-    int failed = !file || fputs(text, file) < 0;
-    if (file)
-        failed |= fclose(file) != 0;
-    failed = failed || rename(aside, path) != 0;
-    if (failed) {
-        fprintf(stderr, "qdot conform: cannot write '%s': %s\n", path, strerror(errno));
-        unlink(aside);
-    }
-    free(aside);
-    return failed ? -1 : 0;
+    struct save save;
+    bool good = save_bytes(&save, "conform", option, path, text, strlen(text), NULL, 0) &&
+                save_commit(&save, "conform", option);
+    save_discard(&save);
+    return good ? 0 : -1;
+}
+
+int report_write_json(cJSON *root, const char *path)
+{
+    struct save save;
+    bool good = save_json(&save, "conform", "--json", path, root) &&
+                save_commit(&save, "conform", "--json");
+    save_discard(&save);
+    return good ? 0 : -1;
 }
 
 static cJSON *device_json(const struct device *d)
@@ -313,6 +307,7 @@ int report_json(const struct report *report, const char *path)
     cJSON_AddStringToObject(context, "seed", seed);
     cJSON_AddStringToObject(context, "date", report->date);
     cJSON_AddStringToObject(context, "command", report->command);
+    cJSON_AddBoolToObject(context, "partial", report->partial);
     cJSON_AddStringToObject(context, "verdict", verdict_name(totals_verdict(&totals)));
     cJSON_AddNumberToObject(context, "cases", (double)totals.cases);
     cJSON_AddNumberToObject(context, "passed", (double)totals.passed);
@@ -326,15 +321,7 @@ int report_json(const struct report *report, const char *path)
     cJSON *results = cJSON_AddArrayToObject(root, "results");
     for (size_t i = 0; i < report->count; i++)
         cJSON_AddItemToArray(results, result_json(&report->results[i], report->seed));
-    char *text = cJSON_Print(root);
-    cJSON_Delete(root);
-    if (!text) {
-        fprintf(stderr, "qdot conform: out of memory for '%s'\n", path);
-        return -1;
-    }
-    int failure = write_file(path, text);
-    cJSON_free(text);
-    return failure;
+    return report_write_json(root, path);
 }
 
 static void put_xml(FILE *file, const char *text)
@@ -412,7 +399,7 @@ int report_junit(const struct report *report, const char *path)
     for (size_t i = 0; i < report->count; i++)
         put_case(file, &report->results[i]);
     fputs("</testsuite>\n", file);
-    int failure = fclose(file) != 0 || write_file(path, text);
+    int failure = fclose(file) != 0 || report_write("--junit", path, text);
     free(text);
     return failure ? -1 : 0;
 }

@@ -187,10 +187,11 @@ static bool small_values(struct shrinking *s)
         for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++) {
             struct conform_case c = s->best;
             enum fill *fill = which ? &c.b_fill : &c.a_fill;
-            if (*fill == FILL_CONSTANT || *fill == order[i])
+            uint8_t *byte = which ? &c.b_byte : &c.a_byte;
+            if (i > 0 && (*fill == FILL_CONSTANT || *fill == order[i]))
                 break;
             *fill = order[i];
-            *(which ? &c.b_byte : &c.a_byte) = 1;
+            *byte = 1;
             changed |= fails(s, &c);
         }
     return changed;

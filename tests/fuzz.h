@@ -6,6 +6,7 @@
  *   fuzz_npy.c      .npy files
  *   fuzz_cache.c    tuning files, files of the cache
  *   fuzz_cli.c      the command line
+ *   fuzz_conform.c  reports and problems of 'qdot conform'
  *
  * Built by -DQDOT_FUZZ=ON. With clang they are libFuzzer's programs; with another compiler
  * fuzz_main.c runs the files given to it, or some thousand random inputs.

@@ -96,6 +96,7 @@ beside symbols 30 symbols
 beside inner-loops 60 inner_loops
 beside counted 60 counted
 beside selfcheck 400 selfcheck
+beside reports 300 reports
 beside api-cpu 400 api cpu
 beside api-opencl 600 api opencl
 beside api-vulkan 600 api vulkan

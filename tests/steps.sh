@@ -42,6 +42,10 @@ selfcheck() {
     sh "$source/tests/selfcheck.sh" "$build/qdot"
 }
 
+reports() {
+    sh "$source/tests/reports.sh" "$build/qdot"
+}
+
 # TAP from every API test of a build: api_in BUILD DEVICE
 api_in() {
     : >"$1/tap"
@@ -303,7 +307,7 @@ fuzz() {
         return 0
     }
     to=$build-fuzz passed=0 failed=0
-    targets="op packed npy cache cli"
+    targets="op packed npy cache cli conform"
     # shellcheck disable=SC2046,SC2086 # words
     CC=$compiler configure "$to" -DCMAKE_BUILD_TYPE=RelWithDebInfo -DQDOT_SANITIZE=address,undefined \
         -DQDOT_FUZZ=ON -DQDOT_OPENCL=OFF -DQDOT_VULKAN=OFF -DQDOT_TESTS=OFF &&

@@ -10,26 +10,33 @@ if(QDOT_COMMAND AND CJSON_INCLUDE)
         tests/conform.c
         tests/conform_cases.c
         tests/conform_child.c
+        tests/conform_compare.c
         tests/conform_conv.c
         tests/conform_data.c
         tests/conform_gemm.c
         tests/conform_geometry.c
+        tests/conform_html.c
         tests/conform_layout.c
         tests/conform_options.c
         tests/conform_problem.c
         tests/conform_process.c
+        tests/conform_read.c
         tests/conform_report.c
         tests/conform_run.c
         tests/conform_shrink.c
         tests/guard.c
         tests/ref.c
         tests/ref_opencl.c)
-    target_include_directories(qdot_conform PRIVATE ${CJSON_INCLUDE})
+    target_include_directories(qdot_conform PRIVATE bench ${CJSON_INCLUDE})
     target_link_libraries(qdot_conform PRIVATE qdot)
     qdot_embed(qdot_conform ${PROJECT_SOURCE_DIR}/kernels_cl/reference.cl ref_kernel_source)
     if(OPENCL_HEADERS)
         target_compile_definitions(qdot_conform PRIVATE CONFORM_OPENCL)
         target_include_directories(qdot_conform SYSTEM PRIVATE ${OPENCL_HEADERS})
+    endif()
+    if(JANSSON_INCLUDE AND JANSSON_LIBRARY) # the command links it, as this is an object
+        target_compile_definitions(qdot_conform PRIVATE QDOT_HAVE_JANSSON)
+        target_include_directories(qdot_conform SYSTEM PRIVATE ${JANSSON_INCLUDE})
     endif()
     set(QDOT_CONFORM_SOURCES $<TARGET_OBJECTS:qdot_conform>)
 endif()
