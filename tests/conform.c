@@ -528,8 +528,14 @@ static void list(const struct session *s)
         const struct conform_group *group = &conform_groups[i];
         struct geometry example = {.kind = group->kind, .mr = 4, .nr = 16, .kr = 4};
         size_t cases = conform_count(group, &example), limit = conform_limit(group, "cpu", false);
-        printf("group   %-4s  %-10s  %s, %zu cases\n", group->kind == QDOT_CONV ? "conv" : "gemm",
-               group->name, group->about, limit < cases ? limit : cases);
+        if (!group_selected(s->options.group, group->name))
+            continue;
+        printf("group   %-4s  %-10s  %s; %zu cases%s\n", group->kind == QDOT_CONV ? "conv" : "gemm",
+               group->name, group->about, limit < cases ? limit : cases,
+               group->cpu_only ? ", CPU rows only"
+               : group->wraps  ? ", CPU and OpenCL rows only"
+               : group->gpu    ? ", fewer on a GPU"
+                               : "");
     }
 }
 

@@ -84,6 +84,17 @@ vulkan_layer() { # vulkan_layer ROW-PATTERN GROUPS
 opencl_small() {
     sh "$tree/tests/small_device.sh" "$build"
 }
+# The smallest case of a defect planted in sums of 38 products or more.
+smallest() { # smallest KIND: gemm or conv
+    "$build/qdot" conform --device cpu --kernel "cpu/$1_12x16" --group edge --cases 40 --fault wrong@38 >"$scratch/smallest"
+    grep -q 'smallest: [a-z]* [1x]*38.* u8s8 s32 a=x01 b=x01: a wrong value' "$scratch/smallest" || {
+        echo "FAIL: $(grep -m 1 smallest "$scratch/smallest")"
+        return 1
+    }
+}
+reports() {
+    sh "$tree/tests/reports.sh" "$build/qdot"
+}
 bench() { # bench SUITES
     timeout 120 "$build/qdot" bench --device cpu --suite "$1" --threads 1 --min-time 0.01 \
         --cache-percent 100,50 --json "$scratch/bench.json" >/dev/null &&
