@@ -263,24 +263,54 @@ static bool same_text(const struct change *a, const struct change *b)
            strcmp(a->reason, b->reason) == 0;
 }
 
-/* All changes that read alike, in one line. */
+/* Has a row a change that reads as this one, of this group (NULL: any)? How many. */
+static size_t count_alike(const struct comparison *c, const struct change *as, const char *kernel,
+                          const char *group)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < c->change_count; i++) {
+        const struct change *x = &c->changes[i];
+        count += same_text(x, as) && strcmp(x->kernel, kernel) == 0 &&
+                 (!group || strcmp(x->group, group) == 0);
+    }
+    return count;
+}
+
+/* Are these two of rows whose groups changed alike? */
+static bool same_groups(const struct comparison *c, const struct change *a, const struct change *b)
+{
+    if (count_alike(c, a, a->kernel, NULL) != count_alike(c, a, b->kernel, NULL))
+        return false;
+    for (size_t i = 0; i < c->change_count; i++) {
+        const struct change *x = &c->changes[i];
+        if (same_text(x, a) && strcmp(x->kernel, a->kernel) == 0 &&
+            count_alike(c, a, b->kernel, x->group) == 0)
+            return false;
+    }
+    return true;
+}
+
+/* In one line all changes of rows that read alike: groups of these, then the rows. */
 static void print_changes(struct comparison *c, size_t index)
 {
     const struct change *first = &c->changes[index];
-    const char *kernel = "";
+    const char *separator = " ", *kernel = "";
     printf("  %-7s  %s -> %s:", sense_names[first->sense], first->from, first->to);
+    for (size_t i = index; *first->group && i < c->change_count; i++)
+        if (same_text(&c->changes[i], first) && strcmp(c->changes[i].kernel, first->kernel) == 0) {
+            printf("%s%s", separator, c->changes[i].group);
+            separator = ", ";
+        }
+    separator = *first->group ? " of " : " ";
     for (size_t i = index; i < c->change_count; i++) {
         struct change *change = &c->changes[i];
-        if (change->printed || !same_text(change, first))
+        if (change->printed || !same_text(change, first) || !same_groups(c, change, first))
             continue;
-        if (strcmp(kernel, change->kernel) != 0)
-            printf("%s %s%s", i > index ? (*change->group ? ";" : ",") : "", change->kernel,
-                   *change->group ? ":" : "");
-        else
-            putchar(',');
+        if (strcmp(kernel, change->kernel) != 0) {
+            printf("%s%s", separator, change->kernel);
+            separator = ", ";
+        }
         kernel = change->kernel;
-        if (*change->group)
-            printf(" %s", change->group);
         change->printed = true;
     }
     printf("%s%s%s\n", *first->reason ? " (" : "", first->reason, *first->reason ? ")" : "");

@@ -54,7 +54,7 @@ static const struct {
     [STATUS_FAIL] = {"✗", "fail: wrong bits, or a call that failed"},
     [STATUS_CRASH] = {"‼", "crash: the process ended"},
     [STATUS_TIMEOUT] = {"∞", "timeout: a case did not end"},
-    [STATUS_REFUSED] = {"–", "refused: not offered on this device"},
+    [STATUS_REFUSED] = {"–", "refused: not offered on this device, or not fit for it"},
     [STATUS_NOT_RUN] = {"?", "not run, though it should have been"},
 };
 
@@ -127,6 +127,22 @@ static bool is_wrong(const struct result *r)
     return r->status == STATUS_FAIL;
 }
 
+/* Offered by the driver, and wrong: the library found that out, and does not use it. */
+static bool is_kept_out(const struct result *r)
+{
+    return r->status == STATUS_REFUSED && strncmp(r->reason, "self-test: ", 11) == 0;
+}
+
+static bool is_not_offered(const struct result *r)
+{
+    return r->status == STATUS_REFUSED && !is_kept_out(r);
+}
+
+static bool is_not_run(const struct result *r)
+{
+    return r->status == STATUS_NOT_RUN;
+}
+
 static bool is_broken(const struct result *r)
 {
     return r->status == STATUS_CRASH || r->status == STATUS_TIMEOUT;
@@ -140,6 +156,7 @@ static void put_verdict(FILE *file, const struct report *report, const char *dev
     const size_t rows = count_rows(report, device, ran);
     const size_t wrong = count_rows(report, device, is_wrong);
     const size_t broken = count_rows(report, device, is_broken);
+    const size_t kept_out = count_rows(report, device, is_kept_out);
     fprintf(file, "<p class=\"verdict %s\">", verdict_name(verdict));
     if (verdict == ALL_PASS) {
         fprintf(file, "✓ int8 is right on this device%s: ",
@@ -166,6 +183,11 @@ static void put_verdict(FILE *file, const struct report *report, const char *dev
         put_count(file, totals.cases, "case");
         fputs(", but something that should have run did not.", file);
     }
+    if (kept_out > 0)
+        fprintf(file,
+                " Beside these %zu that the driver offers failed the library's own test, and %s "
+                "never used.",
+                kept_out, kept_out == 1 ? "is" : "are");
     fputs("</p>\n", file);
 }
 
@@ -350,16 +372,16 @@ static void put_failures(FILE *file, const struct report *report, const char *de
 
 /* A reason once, with its rows. */
 static void put_idle(FILE *file, const struct report *report, const char *device,
-                     enum status status, const char *title)
+                     bool (*which)(const struct result *r), const char *title)
 {
     bool any = false;
     for (size_t i = 0; i < report->count; i++) {
         const struct result *r = &report->results[i];
-        bool seen = r->status != status || !of_device(r, device);
+        bool seen = !which(r) || !of_device(r, device);
         for (size_t j = 0; j < i && !seen; j++) {
             const struct result *other = &report->results[j];
-            seen = other->status == status && of_device(other, device) &&
-                   strcmp(other->reason, r->reason) == 0;
+            seen =
+                which(other) && of_device(other, device) && strcmp(other->reason, r->reason) == 0;
         }
         if (seen)
             continue;
@@ -374,8 +396,7 @@ static void put_idle(FILE *file, const struct report *report, const char *device
         fputs("<td><code>", file);
         for (size_t j = i; j < report->count; j++) {
             const struct result *other = &report->results[j];
-            if (other->status != status || !of_device(other, device) ||
-                strcmp(other->reason, r->reason) != 0)
+            if (!which(other) || !of_device(other, device) || strcmp(other->reason, r->reason) != 0)
                 continue;
             fputs(j > i ? ", " : "", file);
             put(file, other->kernel);
@@ -395,8 +416,10 @@ static void put_results(FILE *file, const struct report *report, const char *dev
     put_counts(file, report, device);
     put_matrix(file, report, device);
     put_failures(file, report, device);
-    put_idle(file, report, device, STATUS_REFUSED, "Not offered by this device");
-    put_idle(file, report, device, STATUS_NOT_RUN, "Should have run, and did not");
+    put_idle(file, report, device, is_kept_out,
+             "Offered, but wrong: refused by the library's test");
+    put_idle(file, report, device, is_not_offered, "Not offered by this device");
+    put_idle(file, report, device, is_not_run, "Should have run, and did not");
 }
 
 static void put_device(FILE *file, const struct report *report, const struct device *d)

@@ -60,7 +60,7 @@ says() {
     what=$1 status=$2 pattern=$3 device=$4 kernel=$5
     shift 5
     env "$@" LD_PRELOAD="$layer" "$build/qdot" conform --device "$device" --kernel "$kernel" \
-        --require "$kernel" --group edge,buffers --cases 4 --timeout "${limit:-60}" --shrink 0 \
+        --require "$kernel" --group edge,buffers --cases 4 --timeout "${limit:-60}" --shrink "${shrink:-0}" \
         >"$tmp/out" 2>"$tmp/err"
     got=$?
     if [ $got -eq "$status" ] && grep -q -E "$pattern" "$tmp/out"; then
@@ -77,6 +77,7 @@ right='^[1-9][0-9]* passed, 0 failed'
 check_device() { # check_device DEVICE KERNEL
     says 'nothing planted' 0 "$right" "$1" "$2" QDOT_FAULT_LIES=
     says 'a result with a wrong bit' 1 "^fail .*$2 .*a wrong value at run" "$1" "$2" QDOT_FAULT="corrupt:$3"
+    shrink=30 says 'the smallest case of it' 1 '^ *smallest: gemm 1x1x1 u8s8 s32 a=x01 b=x01' "$1" "$2" QDOT_FAULT="corrupt:$3"
     says 'a kernel that does not run' 1 "^fail .*$2 .*a wrong value at run|self-test: .* expected" "$1" "$2" \
         QDOT_FAULT="drop:$4"
     says 'a device that is lost' 1 "^(fail|refused|not_run) .*$2 " "$1" "$2" QDOT_FAULT="lose:$5:$6"

@@ -61,8 +61,8 @@ compare() { # compare STATUS PATTERN OLD NEW
     fi
 }
 compare 0 '^0 worse, 0 better, 0 other' right right
-compare 1 "worse  *pass -> fail: .*$last: edge" right wrong
-compare 0 "better  *fail -> pass: .*$last: edge" wrong right
+compare 1 "worse  *pass -> fail: .*edge.* of .*$last" right wrong
+compare 0 "better  *fail -> pass: .*edge.* of .*$last" wrong right
 compare 1 'worse  *runs -> absent: .*cpu/conv_' right fewer
 compare 0 'other  *absent -> runs: .*cpu/conv_' fewer right
 /usr/bin/python3 -c 'import json, sys
