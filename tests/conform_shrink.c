@@ -364,6 +364,17 @@ static bool fails_alone(struct shrinking *s)
     return false;
 }
 
+/* A small limit takes what is slow, for what a driver compiles, for what hangs: a larger one knows. */
+static bool hangs(struct shrinking *s, double limit)
+{
+    char text[PROBLEM_TEXT];
+    problem_print(&s->best, text, sizeof(text));
+    s->case_limit = limit;
+    run_try(s, text);
+    s->first = s->answer;
+    return s->answer.status == STATUS_TIMEOUT && s->answer.began;
+}
+
 static void tell(const struct shrinking *s, struct shrunk *to, bool again, double seconds)
 {
     const struct answer *a = &s->first;
@@ -373,8 +384,9 @@ static void tell(const struct shrinking *s, struct shrunk *to, bool again, doubl
     to->again = again;
     to->seconds = seconds;
     if (!again) {
-        snprintf(to->reason, sizeof(to->reason), "alone, this case does not fail in %zu tries",
-                 s->tries);
+        snprintf(to->reason, sizeof(to->reason),
+                 s->result->status == STATUS_TIMEOUT ? "alone, or made smaller, this case ends"
+                                                     : "alone, this case does not fail");
         return;
     }
     snprintf(to->reason, sizeof(to->reason), "%s", a->reason);
@@ -403,6 +415,11 @@ void shrink(const struct options *o, const struct conform_case *c, double second
     bool again = fails_alone(&s);
     if (again)
         reduce(&s);
+    if (again && result->status == STATUS_TIMEOUT &&
+        !hangs(&s, seconds / 2 < most ? seconds / 2 : most)) {
+        again = false;
+        s.best = *c;
+    }
     tell(&s, &result->smallest, again, process_now() - begin);
     if (again)
         replay_problem(&result->smallest.replay, o, result, result->smallest.problem, s.best.data);

@@ -26,7 +26,7 @@ report() { # report NAME STATUS ARGUMENTS...
     name=$1 status=$2
     shift 2
     "$qdot" conform --kernel "$last,cpu/conv_*,*/depthwise_8x16" --cases 3 --group edge,packed,one_shot,wrapped,threads \
-        --shrink 2 --case-timeout 1 --json "$tmp/$name.json" --html "$tmp/$name.html" --junit "$tmp/$name.xml" "$@" \
+        --shrink 2 --json "$tmp/$name.json" --html "$tmp/$name.html" --junit "$tmp/$name.xml" "$@" \
         >"$tmp/out" 2>"$tmp/err"
     got=$?
     if [ $got -ne "$status" ]; then
@@ -43,7 +43,7 @@ report() { # report NAME STATUS ARGUMENTS...
 report right 0
 report wrong 1 --fault wrong@30
 report crash 1 --fault crash --group edge
-report hang 1 --fault hang@900 --group large --kernel "$last"
+report hang 1 --fault hang@900 --case-timeout 1 --group large --kernel "$last"
 report required 1 --require "$hostile"
 report incomplete 3 --case edge:1000000
 report fewer 0 --kernel "$last"

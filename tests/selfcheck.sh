@@ -84,7 +84,7 @@ planted() {
 smallest() { # smallest KIND PROBLEM
     kind=$1 problem=$2
     row=$(last_row "$kind")
-    some="--device cpu --kernel $row --group edge --cases 40 --case-timeout 1"
+    some="--device cpu --kernel $row --group edge --cases 40"
     # shellcheck disable=SC2086 # $some is several words
     {
         check "$kind: the smallest wrong one" 1 "smallest: $problem: a wrong value at run 0, out.*got 39, expected 38" '' \
