@@ -302,8 +302,8 @@ bool group_about(const char *name, const char **products, const char **convoluti
     *products = *convolutions = "";
     for (size_t i = 0; i < conform_group_count; i++)
         if (strcmp(conform_groups[i].name, name) == 0) {
-            *(conform_groups[i].kind == QDOT_CONV ? convolutions : products) =
-                conform_groups[i].about;
+            const char **about = conform_groups[i].kind == QDOT_CONV ? convolutions : products;
+            *about = **about ? *about : conform_groups[i].about;
             found = true;
         }
     for (size_t i = 0; i < sizeof(other_groups) / sizeof(other_groups[0]); i++)

@@ -417,6 +417,8 @@ static bool settle_output(struct conform_case *c, char *wrong, size_t bytes)
 
 bool problem_settle(struct conform_case *c, char *wrong, size_t bytes)
 {
+    if (c->kind != QDOT_GEMM && c->kind != QDOT_CONV)
+        return refuse(wrong, bytes, "a product or a convolution");
     if (!settle_output(c, wrong, bytes))
         return false;
     if (c->kind == QDOT_CONV) {

@@ -411,7 +411,7 @@ void shrink(const struct options *o, const struct conform_case *c, double second
                           .best = *c};
     char wrong[128];
     if (!problem_settle(&s.best, wrong, sizeof(wrong)))
-        return;
+        return; /* a kind of op that has no text */
     bool again = fails_alone(&s);
     if (again)
         reduce(&s);
