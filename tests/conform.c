@@ -446,8 +446,9 @@ static void list(const struct session *s)
         const struct conform_group *group = &conform_groups[i];
         struct geometry example = {.kind = group->kind, .mr = 4, .nr = 16, .kr = 4};
         size_t cases = conform_count(group, &example), limit = conform_limit(group, "cpu", false);
-        printf("group   %-4s  %-10s  %s, %zu cases\n", group->kind == QDOT_CONV ? "conv" : "gemm",
-               group->name, group->about, limit < cases ? limit : cases);
+        static const char *const kinds[] = {"gemm", "conv", "quantize"};
+        printf("group   %-8s  %-10s  %s, %zu cases\n", kinds[group->kind], group->name,
+               group->about, limit < cases ? limit : cases);
     }
 }
 
