@@ -124,7 +124,8 @@ struct qdot_elements {
 };
 
 struct qdot_problem {
-    enum qdot_op_kind op; /* of the ops on elements only elements, units, types, bounds have a meaning;
+    enum qdot_op_kind
+        op; /* of the ops on elements only elements, units, types, bounds have a meaning;
                              a_bytes and out_bytes: of a unit, unit_rows and n 1 */
     struct qdot_geometry conv;
     struct qdot_elements elements;

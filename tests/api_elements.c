@@ -231,7 +231,7 @@ static void test_found_on_device(void **state)
         x[i] = (float)(i % 17) - 5.5f * (float)(i / K);
     struct made made = make(&desc);
     struct qdot_op *op;
-    struct qdot_buffer *b;
+    struct qdot_buffer *b = NULL;
     enum { SCALE = 0, ZERO = ROWS * 4, Q = 2 * ROWS * 4, BYTES = Q + ROWS * K };
     desc.kind = QDOT_DEQUANTIZE;
     desc.quantize.zero_count = ROWS;

@@ -139,6 +139,10 @@ conv_numpy() {
     /usr/bin/python3 "$source/tests/conv_numpy.py" "$build/qdot" --cases 60
 }
 
+quantize_numpy() {
+    /usr/bin/python3 "$source/tests/quantize_numpy.py" "$build/qdot" --cases 60
+}
+
 # Roundings against those who define them. QDOT_ARM64 is a directory that ci/arm64.sh made.
 oracles() {
     sh "$source/tests/oracles.sh" "$build" "${QDOT_ARM64:-/}"
