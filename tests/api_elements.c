@@ -363,10 +363,10 @@ static void test_callers_floats(void **state)
     const struct qdot_op_desc desc = {.size = sizeof(desc),
                                       .kind = QDOT_QUANTIZE,
                                       .quantize = {.inner = 4, .scale = &step, .scale_count = 1}};
-    const unsigned before = _mm_getcsr();
-    _mm_setcsr(before | 0x8040 | 0x2000);
     struct made made = make(&desc);
     const struct qdot_run run = {.size = sizeof(run), .a.host = x, .out.host = out};
+    const unsigned before = _mm_getcsr();
+    _mm_setcsr(before | 0x8040 | 0x2000);
     const int status = qdot_op_run(made.op, &run, &err);
     _mm_setcsr(before);
     assert_int_equal(status, QDOT_OK);
@@ -415,6 +415,36 @@ static void test_no_memory(void **state)
     assert_int_equal(counter.live, 0);
 }
 
+/* A device that does not round products to nearest is none the worse: its self-test has every op. */
+static void test_unpinned_floats(void **state)
+{
+    struct qdot_device_desc open = {.size = sizeof(open),
+                                    .device = api_device(),
+                                    .cache_dir = "",
+                                    .budget_us = 1,
+                                    .disable = "float_controls"};
+    struct qdot_device *device;
+    struct qdot_error err = {0};
+    size_t found = 0;
+    (void)state;
+    if (strncmp(api_device(), "vulkan", 6) != 0)
+        skip();
+    if (qdot_open(&open, &device, &err))
+        fail_msg("%s", err.text);
+    for (size_t i = 0;; i++) {
+        struct qdot_row_info row = {.size = sizeof(row)};
+        if (qdot_device_row(device, i, &row, &err))
+            break;
+        if (row.kind != QDOT_QUANTIZE)
+            continue;
+        found++;
+        if (!row.admitted)
+            fail_msg("%s: %s", row.name, row.reason);
+    }
+    assert_int_equal(found, 1);
+    qdot_close(device);
+}
+
 /* Of two devices' rows "auto" takes one by time, as for products. */
 static void test_auto(void **state)
 {
@@ -444,11 +474,17 @@ static void test_auto(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_descriptor), cmocka_unit_test(test_large),
-        cmocka_unit_test(test_run),        cmocka_unit_test(test_found_on_device),
-        cmocka_unit_test(test_four_bits),  cmocka_unit_test(test_reciprocal),
-        cmocka_unit_test(test_ranges),     cmocka_unit_test(test_callers_floats),
-        cmocka_unit_test(test_no_memory),  cmocka_unit_test(test_auto),
+        cmocka_unit_test(test_descriptor),
+        cmocka_unit_test(test_large),
+        cmocka_unit_test(test_run),
+        cmocka_unit_test(test_found_on_device),
+        cmocka_unit_test(test_four_bits),
+        cmocka_unit_test(test_reciprocal),
+        cmocka_unit_test(test_ranges),
+        cmocka_unit_test(test_callers_floats),
+        cmocka_unit_test(test_unpinned_floats),
+        cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_auto),
     };
     return cmocka_run_group_tests_name("elements", tests, NULL, NULL);
 }
