@@ -201,6 +201,7 @@ enum qdot_verdict { QDOT_UNKNOWN = 0, QDOT_ADMITTED, QDOT_REFUSED };
 
 struct qdot_row_state {
     enum qdot_verdict verdict;
+    bool failed; /* a driver call of the self-test: once that may pass */
     char reason[192];
 };
 

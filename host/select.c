@@ -70,7 +70,11 @@ int qdot_admit(struct qdot_device *device, const struct qdot_row *row, char *rea
                  : row->op == QDOT_QUANTIZE
                      ? qdot_selftest_elements(device, row, state->reason, sizeof(state->reason))
                      : qdot_selftest(device, row, state->reason, sizeof(state->reason));
-        if (status != QDOT_NO_MEMORY) /* a lack of memory may pass */
+        /* a lack of memory may pass, and once what the driver failed at: another row may be none */
+        const bool may_pass =
+            status == QDOT_NO_MEMORY || (status == QDOT_DEVICE_FAILED && !state->failed);
+        state->failed = status == QDOT_DEVICE_FAILED;
+        if (!may_pass)
             state->verdict = status == QDOT_OK ? QDOT_ADMITTED : QDOT_REFUSED;
     }
     if (status != QDOT_OK)

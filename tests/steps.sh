@@ -72,10 +72,10 @@ api() {
 # The last row of a backend's table of each sort, which needs nothing of the device.
 last_rows() {
     "$build/qdot" conform --list | awk -v b="$1" '
-        $1 == "row" { for (i = 1; i <= 3; i++) if (index($3, b "/" sort[i] "_") == 1) last[i] = $3 }
-        BEGIN { split("gemm conv depthwise", sort) }
-        END { for (i = 1; i <= 3; i++)
-                  printf("%s%s", (i > 1 ? "," : ""), (last[i] ? last[i] : b "/" sort[i] "_*")) }'
+        $1 == "row" { for (i = 1; i <= 4; i++) if (index($3 "_", b "/" sort[i] "_") == 1) last[i] = $3 }
+        BEGIN { split("gemm conv depthwise quantize", sort) }
+        END { for (i = 1; i <= 4; i++)
+                  printf("%s%s", (i > 1 ? "," : ""), (last[i] ? last[i] : b "/" sort[i] "*")) }'
 }
 
 # The rows that this processor must be able to run, by what the kernel says of it.

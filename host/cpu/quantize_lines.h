@@ -30,7 +30,7 @@ INLINE int32_t rounded(float x, float factor, float lo, float hi, const bool rec
 
 /* What the parameters of an element make of the bounds. */
 struct parameter {
-    float factor, lo, hi;
+    float scale, factor, lo, hi;
     int32_t zero;
 };
 
@@ -38,7 +38,8 @@ INLINE struct parameter parameter_at(const struct cpu_line *l, size_t i, int32_t
                                      const bool reciprocal)
 {
     const int32_t zero = l->zero[i];
-    return (struct parameter){reciprocal ? 1.0f / l->scale[i] : l->scale[i],
+    const float scale = l->scale[i];
+    return (struct parameter){scale, reciprocal ? 1.0f / scale : scale,
                               (float)(l->lo - zero - margin), (float)(l->hi - zero + margin), zero};
 }
 
@@ -78,7 +79,7 @@ DEQUANTIZE(s16, int16_t)
 DEQUANTIZE(u16, uint16_t)
 #undef LINE_VALUE
 
-#define LINE_VALUE ((float)rounded(x[i], p.factor, p.lo, p.hi, reciprocal) * l->scale[each ? i : 0])
+#define LINE_VALUE ((float)rounded(x[i], p.factor, p.lo, p.hi, reciprocal) * p.scale)
 INLINE void fake(const struct cpu_line *l, const bool each, const bool reciprocal)
 {
     FOR_LINE(float, float, 0)
@@ -143,10 +144,13 @@ TARGET static void range(const float *x, size_t count, float *most, float *least
         high[j] = x[i + j] > high[j] ? x[i + j] : high[j];
         low[j] = x[i + j] < low[j] ? x[i + j] : low[j];
     }
-    for (size_t j = 0; j < LANES; j++) {
-        *most = high[j] > *most ? high[j] : *most;
-        *least = -low[j] > *least ? -low[j] : *least;
-    }
+    for (size_t half = LANES / 2; half > 0; half /= 2)
+        for (size_t j = 0; j < half; j++) {
+            high[j] = high[j + half] > high[j] ? high[j + half] : high[j];
+            low[j] = low[j + half] < low[j] ? low[j + half] : low[j];
+        }
+    *most = high[0];
+    *least = -low[0];
 }
 
 TARGET static void pack(const uint8_t *values, size_t count, uint8_t *packed)
