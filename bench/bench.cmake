@@ -20,6 +20,7 @@ elseif(QDOT_COMMAND)
         bench/devices.c
         bench/gemm.c
         bench/conv.c
+        bench/quantize.c
         bench/explain.c
         bench/bench.c
         bench/tune.c

@@ -5,6 +5,7 @@
  *   op.c       create: check the descriptor -> struct qdot_problem -> select.c -> pack.c -> backend
  *              run: check the run -> backend
  *   conv.c     the geometry of a convolution, and its weights put in one order
+ *   quantize.c descriptor and run of the ops on elements: quantize and its kin
  *   select.c   which row (and, on "auto", which device): admission, self-test, tune.c, measure.c
  *   pack.c     the only file that knows the packed layout of B and the folding of zero points
  *   cpu/ opencl/ vulkan/   one table of rows each, and how to launch them
@@ -109,9 +110,25 @@ struct qdot_geometry {
     bool transposed;             /* said already in the other fields */
 };
 
+/* Elements [outer][axis][inner] as lines of equal length, the last of each 'span' elements perhaps
+ * shorter. Line i of span o takes parameter o * span_step + i / repeat * step and the next ones; 'each':
+ * its elements have one each, else all of them share the first. */
+struct qdot_elements {
+    enum qdot_type type; /* quantised */
+    size_t outer, axis, inner, group;
+    size_t unit;       /* elements in what a run counts: problem.units of them */
+    size_t parameters; /* scales, and zeros */
+    size_t span, line, repeat, span_step, step;
+    bool each;
+    bool reciprocal, scale_at_run, zero_at_run, zeros; /* zeros: there are some, here or at a run */
+};
+
 struct qdot_problem {
-    enum qdot_op_kind op;
+    enum qdot_op_kind
+        op; /* of the ops on elements only elements, units, types, bounds have a meaning;
+                             a_bytes and out_bytes: of a unit, unit_rows and n 1 */
     struct qdot_geometry conv;
+    struct qdot_elements elements;
     size_t m, n, k;          /* of a convolution: batch * oh * ow, o, kh * kw * cg */
     size_t units, unit_rows; /* what a run counts, and rows of A in each: m and 1, or images */
     size_t a_bytes;          /* of A, one unit with the default leading dimension */
@@ -171,6 +188,8 @@ struct qdot_op {
     struct qdot_problem p;
     struct qdot_packed packed;
     struct qdot_terms terms;
+    float *scale; /* of elements: parameters, in one allocation; NULL: given with each run */
+    int32_t *zero;
     struct qdot_threads threads; /* the device's, its ctx that of the run */
     size_t workspace_bytes;      /* set by the backend's prepare */
     void *impl;                  /* the backend's */
@@ -182,6 +201,7 @@ enum qdot_verdict { QDOT_UNKNOWN = 0, QDOT_ADMITTED, QDOT_REFUSED };
 
 struct qdot_row_state {
     enum qdot_verdict verdict;
+    bool failed; /* a driver call of the self-test: once that may pass */
     char reason[192];
 };
 
@@ -285,6 +305,10 @@ void qdot_threads_close(struct qdot_device *device);
 
 /* ---- op.c ------------------------------------------------------------------------------------ */
 
+/* Is this operand of so many bytes there, and inside? 'alignment': a power of two. */
+int qdot_check_memory(const struct qdot_op *op, const char *name, const void *host,
+                      const struct qdot_buffer *buffer, size_t offset, size_t bytes,
+                      size_t alignment, struct qdot_error *err);
 /* Descriptor to problem; everything a caller can get wrong is found here. */
 int qdot_check_desc(const struct qdot_op_desc *desc, struct qdot_problem *p,
                     struct qdot_error *err);
@@ -312,6 +336,26 @@ void qdot_fixed_terms(const struct qdot_op_desc *desc, struct qdot_terms *terms,
 int qdot_check_conv(const struct qdot_conv *conv, struct qdot_geometry *g, struct qdot_error *err);
 bool qdot_weights_in_order(const struct qdot_geometry *g); /* OHWI as they are given? */
 void qdot_order_weights(const struct qdot_geometry *g, const uint8_t *weights, uint8_t *ordered);
+
+/* ---- quantize.c ------------------------------------------------------------------------------ */
+
+/* Rows of QDOT_QUANTIZE serve all ops on elements. */
+static inline enum qdot_op_kind qdot_served_by(enum qdot_op_kind kind)
+{
+    return kind > QDOT_QUANTIZE ? QDOT_QUANTIZE : kind;
+}
+int qdot_check_elements(const struct qdot_op_desc *desc, struct qdot_problem *p,
+                        struct qdot_error *err);
+int qdot_check_elements_run(const struct qdot_op *op, const struct qdot_run *run,
+                            struct qdot_error *err);
+/* op->scale and op->zero; NULL there: not given at creation. */
+int qdot_take_parameters(struct qdot_op *op, const struct qdot_op_desc *desc,
+                         struct qdot_error *err);
+/* Of m units: parameters, and bytes of so many elements of a type. */
+size_t qdot_parameters(const struct qdot_problem *p, size_t m);
+size_t qdot_type_bytes(enum qdot_type type, size_t count);
+/* What dynamic quantize makes of the range of x: the most of max(0, x), and of max(0, -x). */
+void qdot_dynamic_parameters(float most, float least, float *scale, int32_t *zero);
 
 /* ---- measure.c ------------------------------------------------------------------------------- */
 
@@ -345,6 +389,8 @@ int qdot_admit(struct qdot_device *device, const struct qdot_row *row, char *rea
                size_t reason_bytes);
 int qdot_selftest(struct qdot_device *device, const struct qdot_row *row, char *reason,
                   size_t reason_bytes);
+int qdot_selftest_elements(struct qdot_device *device, const struct qdot_row *row, char *reason,
+                           size_t reason_bytes);
 int qdot_selftest_conv(struct qdot_device *device, const struct qdot_row *row, char *reason,
                        size_t reason_bytes);
 /* "gemm_..." or "cpu/gemm_..."; NULL: none */

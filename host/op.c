@@ -208,10 +208,12 @@ int qdot_check_desc(const struct qdot_op_desc *desc, struct qdot_problem *p, str
     if (desc->size != 0 && desc->size != sizeof(*desc))
         return qdot_fail(err, QDOT_INVALID, "size: expected %zu, got %zu", sizeof(*desc),
                          desc->size);
-    if (desc->kind != QDOT_GEMM && desc->kind != QDOT_CONV)
-        return qdot_fail(err, QDOT_INVALID, "kind: expected QDOT_GEMM or QDOT_CONV, got %d",
+    if ((int)desc->kind < QDOT_GEMM || desc->kind > QDOT_FAKE_QUANTIZE_GRADIENT)
+        return qdot_fail(err, QDOT_INVALID, "kind: expected an enum qdot_op_kind, got %d",
                          (int)desc->kind);
     p->op = desc->kind;
+    if (qdot_served_by(p->op) == QDOT_QUANTIZE)
+        return qdot_check_elements(desc, p, err);
     int status = p->op == QDOT_CONV ? check_conv(desc, p, err) : check_gemm(desc, p, err);
     if (status == QDOT_OK)
         status = check_types(desc, p, err);
@@ -378,6 +380,16 @@ static int make_packed(struct qdot_op *op, const struct qdot_op_desc *d, struct 
     return QDOT_OK;
 }
 
+static int make_product(struct qdot_op *op, const struct qdot_op_desc *desc, struct qdot_error *err)
+{
+    const struct qdot_problem *p = &op->p;
+    if (!qdot_packed_layout(op->row, p, &op->packed))
+        return qdot_fail(err, QDOT_INVALID, "k, n: packing %zu x %zu overflows 63 bits", p->k,
+                         p->n);
+    const int status = make_terms(op, desc, err);
+    return status == QDOT_OK && !p->b_at_run ? make_packed(op, desc, err) : status;
+}
+
 int qdot_op_build(struct qdot_device *device, const struct qdot_row *row,
                   const struct qdot_op_desc *desc, const struct qdot_problem *p,
                   struct qdot_op **out, struct qdot_error *err)
@@ -391,14 +403,8 @@ int qdot_op_build(struct qdot_device *device, const struct qdot_row *row,
     op->p = *p;
     op->threads = device->threads;
     snprintf(op->name, sizeof(op->name), "%s/%s", device->backend->name, row->name);
-    int status = QDOT_OK;
-    if (!qdot_packed_layout(row, p, &op->packed))
-        status =
-            qdot_fail(err, QDOT_INVALID, "k, n: packing %zu x %zu overflows 63 bits", p->k, p->n);
-    if (status == QDOT_OK)
-        status = make_terms(op, desc, err);
-    if (status == QDOT_OK && !p->b_at_run)
-        status = make_packed(op, desc, err);
+    int status = row->op == QDOT_QUANTIZE ? qdot_take_parameters(op, desc, err)
+                                          : make_product(op, desc, err);
     if (status == QDOT_OK)
         status = device->backend->prepare(op, err);
     if (status != QDOT_OK) {
@@ -435,6 +441,8 @@ void qdot_op_destroy(struct qdot_op *op)
     const struct qdot_device *device = op->device;
     device->backend->unprepare(op);
     qdot_release(device, op->terms.bias);
+    qdot_release(device, op->scale);
+    qdot_release(device, op->zero);
     qdot_release(device, op->packed.blob);
     qdot_release(device, op);
 }
@@ -456,42 +464,50 @@ size_t qdot_op_workspace_bytes(const struct qdot_op *op)
 
 /* ---- run ------------------------------------------------------------------------------------- */
 
-/* rows x columns elements with 'ld' between rows, of 'bytes' each, a power of two: is it there, and
- * inside? Leading dimensions are called by the first letter of their matrix: lda, ldb, ldo. */
-static int check_operand(const struct qdot_op *op, const char *name, const void *host,
-                         const struct qdot_buffer *buffer, size_t offset, size_t rows,
-                         size_t columns, size_t ld, size_t bytes, struct qdot_error *err)
+int qdot_check_memory(const struct qdot_op *op, const char *name, const void *host,
+                      const struct qdot_buffer *buffer, size_t offset, size_t bytes,
+                      size_t alignment, struct qdot_error *err)
 {
-    size_t need;
     if (!host && !buffer)
         return qdot_fail(err, QDOT_INVALID, "%s: expected host memory or a buffer, got neither",
                          name);
     if (host && (buffer || offset))
         return qdot_fail(err, QDOT_INVALID, "%s: expected no buffer and no offset with host memory",
                          name);
-    if ((uintptr_t)host & (bytes - 1)) /* a division is long beside a small product */
+    if ((uintptr_t)host & (alignment - 1)) /* a division is long beside a small product */
         return qdot_fail(err, QDOT_INVALID, "%s: expected memory aligned to %zu bytes", name,
-                         bytes);
+                         alignment);
+    if (host)
+        return QDOT_OK;
+    if (buffer->device != op->device)
+        return qdot_fail(err, QDOT_INVALID, "%s: a buffer of device %s, expected one of %s", name,
+                         buffer->device->info.name, op->device->info.name);
+    if (offset & (alignment - 1))
+        return qdot_fail(err, QDOT_INVALID,
+                         "%s: expected an offset that is a multiple of %zu, got %zu", name,
+                         alignment, offset);
+    if (offset > buffer->bytes || bytes > buffer->bytes - offset)
+        return qdot_fail(err, QDOT_INVALID, "%s: %zu + %zu bytes go past the buffer's %zu", name,
+                         offset, bytes, buffer->bytes);
+    return QDOT_OK;
+}
+
+/* rows x columns elements with 'ld' between rows, of 'bytes' each, a power of two. Leading dimensions
+ * are called by the first letter of their matrix: lda, ldb, ldo. */
+static int check_operand(const struct qdot_op *op, const char *name, const void *host,
+                         const struct qdot_buffer *buffer, size_t offset, size_t rows,
+                         size_t columns, size_t ld, size_t bytes, struct qdot_error *err)
+{
+    size_t need;
     if (ld < columns)
         return qdot_fail(err, QDOT_INVALID, "ld%c: expected at least %zu, got %zu", *name, columns,
                          ld);
     if (!qdot_mul_size(rows, ld, &need) || !qdot_mul_size(need, bytes, &need))
         return qdot_fail(err, QDOT_INVALID, "ld%c: %zu rows of %zu overflow 63 bits", *name, rows,
                          ld);
-    if (host)
-        return QDOT_OK;
-    need -= (ld - columns) * bytes; /* the last row ends with its last element */
-    if (buffer->device != op->device)
-        return qdot_fail(err, QDOT_INVALID, "%s: a buffer of device %s, expected one of %s", name,
-                         buffer->device->info.name, op->device->info.name);
-    if (offset % bytes)
-        return qdot_fail(err, QDOT_INVALID,
-                         "%s: expected an offset that is a multiple of %zu, got %zu", name, bytes,
-                         offset);
-    if (offset > buffer->bytes || need > buffer->bytes - offset)
-        return qdot_fail(err, QDOT_INVALID, "%s: %zu + %zu bytes go past the buffer's %zu", name,
-                         offset, need, buffer->bytes);
-    return QDOT_OK;
+    /* the last row ends with its last element */
+    return qdot_check_memory(op, name, host, buffer, offset, need - (ld - columns) * bytes, bytes,
+                             err);
 }
 
 static int check_input(const struct qdot_op *op, const char *name, bool wanted,
@@ -542,6 +558,29 @@ static int check_gemm_run(const struct qdot_op *op, struct qdot_run *run, struct
     return status;
 }
 
+static int check_product_run(const struct qdot_op *op, struct qdot_run *run, struct qdot_error *err)
+{
+    const struct qdot_problem *p = &op->p;
+    const char *other = run->scale.host || run->scale.buffer           ? "scale"
+                        : run->zero.host || run->zero.buffer           ? "zero"
+                        : run->scale_out.host || run->scale_out.buffer ? "scale_out"
+                        : run->zero_out.host || run->zero_out.buffer   ? "zero_out"
+                                                                       : NULL;
+    if (other)
+        return qdot_fail(err, QDOT_INVALID, "%s: expected none: the op is a product", other);
+    int status = p->op == QDOT_CONV ? check_conv_run(op, run, err) : check_gemm_run(op, run, err);
+    if (status == QDOT_OK)
+        status =
+            check_input(op, "a_zero", p->a_zero_per_row, &run->a_zero, 1, run->m, run->m, 4, err);
+    if (status == QDOT_OK)
+        status =
+            check_input(op, "row_scale", p->row_scale, &run->row_scale, 1, run->m, run->m, 4, err);
+    if (status == QDOT_OK)
+        status = check_input(op, "b", p->b_at_run, &run->b, p->b_transposed ? p->n : p->k,
+                             p->b_transposed ? p->k : p->n, p->ldb, 1, err);
+    return status;
+}
+
 int qdot_op_run(struct qdot_op *op, const struct qdot_run *run, struct qdot_error *err)
 {
     if (!op || !run)
@@ -553,17 +592,8 @@ int qdot_op_run(struct qdot_op *op, const struct qdot_run *run, struct qdot_erro
     full.m = run->m ? run->m : p->units;
     if (full.m > p->units)
         return qdot_fail(err, QDOT_INVALID, "m: expected at most %zu, got %zu", p->units, full.m);
-    int status =
-        p->op == QDOT_CONV ? check_conv_run(op, &full, err) : check_gemm_run(op, &full, err);
-    if (status == QDOT_OK)
-        status =
-            check_input(op, "a_zero", p->a_zero_per_row, &full.a_zero, 1, full.m, full.m, 4, err);
-    if (status == QDOT_OK)
-        status =
-            check_input(op, "row_scale", p->row_scale, &full.row_scale, 1, full.m, full.m, 4, err);
-    if (status == QDOT_OK)
-        status = check_input(op, "b", p->b_at_run, &full.b, p->b_transposed ? p->n : p->k,
-                             p->b_transposed ? p->k : p->n, p->ldb, 1, err);
+    const int status = op->row->op == QDOT_QUANTIZE ? qdot_check_elements_run(op, &full, err)
+                                                    : check_product_run(op, &full, err);
     if (status != QDOT_OK)
         return status;
     if (!op->device->pool) /* a pool of our own is its own context */
@@ -578,7 +608,7 @@ int qdot_op_packed_bytes(const struct qdot_op *op, size_t *bytes, struct qdot_er
     if (!op || !bytes)
         return qdot_fail(err, QDOT_INVALID, "%s: expected a pointer, got NULL",
                          op ? "bytes" : "op");
-    if (op->p.b_at_run)
+    if (op->p.b_at_run || op->row->op == QDOT_QUANTIZE)
         return qdot_fail(err, QDOT_UNSUPPORTED, "op: created without B, so it holds no packed B");
     *bytes = op->packed.blob_bytes;
     return QDOT_OK;

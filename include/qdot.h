@@ -16,6 +16,9 @@
  * Float arithmetic is IEEE binary32 without fused multiply-add. Every kernel on every device gives
  * the same bits; results never depend on threads, tiles, device or run.
  *
+ * Beside products there is the way to and from them: quantize, dequantize, dynamic quantize, fake
+ * quantize and its gradient (struct qdot_quantize), with the same bits everywhere as well.
+ *
  * What qdot does not do: it does not choose scales, does not sparsify, has no tensors and no graph,
  * never prints, never aborts, keeps no global state, and never substitutes another kernel for one
  * that was asked for by name.
@@ -68,8 +71,29 @@ struct qdot_error {
     char text[508];
 };
 
-enum qdot_type { QDOT_TYPE_DEFAULT = 0, QDOT_U8 = 1, QDOT_S8 = 2, QDOT_S32 = 3, QDOT_F32 = 4 };
-enum qdot_op_kind { QDOT_GEMM = 0, QDOT_CONV = 1 };
+/* s16 to u4 are of struct qdot_quantize only. Two values of 4 bits are a byte, the first in its low
+ * half, as in ONNX: values are packed without gaps, and of an odd number of them the last byte's high
+ * half is 0. */
+enum qdot_type {
+    QDOT_TYPE_DEFAULT = 0,
+    QDOT_U8 = 1,
+    QDOT_S8 = 2,
+    QDOT_S32 = 3,
+    QDOT_F32 = 4,
+    QDOT_S16 = 5,
+    QDOT_U16 = 6,
+    QDOT_S4 = 7,
+    QDOT_U4 = 8,
+};
+enum qdot_op_kind {
+    QDOT_GEMM = 0,
+    QDOT_CONV = 1,
+    QDOT_QUANTIZE = 2, /* this and the rest: struct qdot_quantize */
+    QDOT_DEQUANTIZE = 3,
+    QDOT_DYNAMIC_QUANTIZE = 4,
+    QDOT_FAKE_QUANTIZE = 5,
+    QDOT_FAKE_QUANTIZE_GRADIENT = 6,
+};
 enum qdot_layout { QDOT_NHWC = 0, QDOT_NCHW = 1 };
 
 /* How a sum becomes a u8 or s8 output. rne rounds to the nearest integer, ties to even; sat clamps
@@ -179,11 +203,50 @@ struct qdot_conv {
     enum qdot_layout layout;
 };
 
+/* Elements [outer, axis, inner], without gaps: the last dimensions of a tensor are one, so are the
+ * first. rne and sat as for enum qdot_rounding; / is the IEEE quotient, correctly rounded.
+ *
+ *   QUANTIZE         f32 to 'type': sat(rne(x / scale) + zero), NaN becoming clamp_lo
+ *   DEQUANTIZE       'type' to f32: (float)(q - zero) * scale
+ *   DYNAMIC_QUANTIZE f32 to u8, of scales and zeros that the run finds and gives (ONNX):
+ *                    scale = (max(0, max x) - min(0, min x)) / 255, zero = sat(rne(-min / scale)).
+ *                    NaN has no part in the range; infinities count as the largest finite numbers,
+ *                    and so does a range that overflows; below 2^-118 a range counts as 0. Of a
+ *                    range of 0 the scale is 1 and the zero 0. (ONNX Runtime gives infinite and
+ *                    subnormal scales there, with which nothing can be computed.)
+ *   FAKE_QUANTIZE    f32 to f32: what dequantize makes of what quantize makes of x
+ *   FAKE_QUANTIZE_GRADIENT
+ *                    f32 to f32: dy where rne(x / scale) + zero is in [clamp_lo, clamp_hi], else
+ *                    +0 (the straight-through estimator). A NaN is outside
+ *
+ * Scales and zeros are one for all; or one for each index of axis (ONNX: per axis); or with 'group'
+ * one for each 'group' neighbours along axis and each outer and inner index, [outer, ceil(axis /
+ * group), inner] (ONNX: blocked). Given here, or with each run. The scale is positive, finite and not
+ * subnormal, the zero in the type's range; of those of a run that is the caller's promise, which if
+ * broken gives any values.
+ *
+ * Of struct qdot_op_desc these ops have clamp_lo and clamp_hi (in quantised values; not of
+ * DEQUANTIZE and DYNAMIC_QUANTIZE) and 'kernel'; all else is left 0. */
+struct qdot_quantize {
+    enum qdot_type type; /* u8 (default), s8, u16, s16, u4, s4; DEQUANTIZE: s32 too, with no zero */
+    size_t outer, axis,
+        inner;           /* 0 = 1; outer, or axis where outer is 1, is the largest of any run */
+    size_t group;        /* 0: none */
+    const float *scale;  /* scale_count values; NULL: given with each run */
+    size_t scale_count;  /* 0 (the scale is 1; of a dynamic one as 1), 1, or as said above;
+                                  of a dynamic one 1, or axis with outer 1 */
+    const int32_t *zero; /* zero_count values; NULL: given with each run */
+    size_t zero_count;   /* 0 (the zero is 0), or scale_count; of a dynamic one 0 */
+    int reciprocal;      /* 1: x * (1 / scale) for x / scale, each rounded; not of a dynamic one */
+};
+
 struct qdot_op_desc {
     size_t size;
     enum qdot_op_kind kind; /* QDOT_GEMM: A [m,k] times B [k,n]; QDOT_CONV: as 'conv' says, with
-                               m, n, k, ldb and b_transposed left 0 and B the weights */
+                               m, n, k, ldb and b_transposed left 0 and B the weights; others: as
+                               'quantize' says */
     struct qdot_conv conv;
+    struct qdot_quantize quantize;
     size_t m, n, k; /* m: the largest of any run. Each at least 1; m*k, k*n and m*n times 4
                                must fit in 63 bits */
     enum qdot_type a_type, b_type, out_type; /* u8 or s8 (default u8), u8 or s8 (default s8),
@@ -231,7 +294,8 @@ struct qdot_output {
 struct qdot_run {
     size_t size;
     size_t m;                    /* rows of this run; 0 = the descriptor's m, not none.
-                                    Of a conv: its images; 0 = the descriptor's batch */
+                                    Of a conv: its images; 0 = the descriptor's batch. Of
+                                    elements: outer, or axis where the descriptor's outer is 1 */
     struct qdot_input a;         /* m rows of k elements; a conv's input */
     size_t lda;                  /* elements between rows of A; default k. Of a conv: between
                                     pixels, default channels; in QDOT_NCHW only 0 */
@@ -240,8 +304,14 @@ struct qdot_run {
                                     untouched; as lda in QDOT_NCHW */
     struct qdot_input a_zero;    /* int32 [m], when a_zero_per_row; each in A's range */
     struct qdot_input row_scale; /* float [m], when row_scale; finite values */
-    struct qdot_input b; /* when the op was created without B; layout as in its descriptor */
-    void *threads_ctx;   /* given to the caller's parallel_for in place of the device's ctx, for a
+    struct qdot_input b;         /* when the op was created without B; layout as in its descriptor.
+                            FAKE_QUANTIZE_GRADIENT: dy */
+    struct qdot_input scale; /* float, when quantize.scale is NULL and scale_count is not 0: as many
+                                as m needs, from the first on */
+    struct qdot_input zero;  /* int32, likewise */
+    struct qdot_output scale_out, zero_out; /* of a dynamic one, float and int32: as 'out'. What it
+                                puts into buffers can be another run's scale, zero, row_scale, a_zero */
+    void *threads_ctx; /* given to the caller's parallel_for in place of the device's ctx, for a
                             pool that comes with each call; NULL: the device's. Ignored without
                             a caller's parallel_for */
 };
@@ -249,7 +319,7 @@ struct qdot_run {
 struct qdot_row_info {
     size_t size;
     char name[64];          /* "cpu/gemm_6x64_avx512vnni" */
-    enum qdot_op_kind kind; /* the ops it serves */
+    enum qdot_op_kind kind; /* the ops it serves; QDOT_QUANTIZE: those of struct qdot_quantize */
     int depthwise;          /* QDOT_CONV: only those with one input channel a group */
     char features[128];     /* features it needs, separated by spaces; empty for the last row */
     size_t mr, nr, kr;      /* outputs a tile (rows, columns); K, of a conv each of its runs of

@@ -530,8 +530,9 @@ static void list(const struct session *s)
         size_t cases = conform_count(group, &example), limit = conform_limit(group, "cpu", false);
         if (!group_selected(s->options.group, group->name))
             continue;
-        printf("group   %-4s  %-10s  %s; %zu cases%s\n", group->kind == QDOT_CONV ? "conv" : "gemm",
-               group->name, group->about, limit < cases ? limit : cases,
+        static const char *const kinds[] = {"gemm", "conv", "quantize"};
+        printf("group   %-8s  %-10s  %s; %zu cases%s\n", kinds[group->kind], group->name,
+               group->about, limit < cases ? limit : cases,
                group->cpu_only ? ", CPU rows only"
                : group->wraps  ? ", CPU and OpenCL rows only"
                : group->gpu    ? ", fewer on a GPU"

@@ -10,9 +10,11 @@
  *   conform_gemm.c     the cases of GEMM rows
  *   conform_conv.c     the cases of convolution rows
  *   conform_geometry.c the geometries of those
+ *   conform_quantize.c the cases of rows for quantize and its kin
  *   conform_data.c     random and constructed operands of one case
  *   conform_layout.c   one case: operands in guarded memory or buffers, and the reference's results
  *   conform_run.c      one case: the run and the comparison
+ *   conform_quantize_run.c  the same for quantize and its kin
  *   conform_problem.c  a case as a text, for --problem
  *   conform_shrink.c   the smallest case that fails
  *   conform_report.c   stdout, --json, --junit
@@ -84,7 +86,20 @@ enum place {
     PLACE_WRAPPED_START,
 };
 
+/* Of the ops on elements; places, runs and threads are as of any case. */
+struct elements_case {
+    enum qdot_op_kind kind;
+    enum qdot_type type;
+    size_t outer, axis, inner, group;
+    bool each, reciprocal, scale, zero; /* each: parameters by axis */
+    bool scale_at_run, zero_at_run;
+    bool narrow; /* a range within the type's */
+    enum values { VALUES_MIXED, VALUES_NEAR_TIES, VALUES_BITS, VALUES_ONE } values;
+    enum steps { STEPS_ANY, STEPS_POWERS, STEPS_EXTREME } steps; /* scales */
+};
+
 struct conform_case {
+    struct elements_case elements; /* of QDOT_QUANTIZE */
     enum qdot_op_kind kind;
     struct qdot_conv conv; /* of QDOT_CONV, with no field at its default 0; m is then its batch, n
                               its output channels, k the products of a sum */
@@ -175,6 +190,8 @@ struct outcome {
 
 enum verdict conform_run(const struct target *target, const struct conform_case *c,
                          struct outcome *outcome);
+enum verdict conform_run_elements(const struct target *target, const struct conform_case *c,
+                                  struct outcome *outcome);
 
 /* ---- results --------------------------------------------------------------------------------- */
 

@@ -238,6 +238,7 @@ void make_caches(struct random *r, struct conform_case *c, size_t index)
 
 #define G QDOT_GEMM
 #define C QDOT_CONV
+#define Q QDOT_QUANTIZE
 
 const struct conform_group conform_groups[] = {
     {G, "edge", "sizes below, at and above the row's tile, else random", gemm_edge, 0, 0, 0, 0},
@@ -278,11 +279,23 @@ const struct conform_group conform_groups[] = {
     {C, "threads", "1, 2 and 5 threads give the same bits", conv_threads, 0, 0, true, 0},
     {C, "caches", "work cut for caches of 1, 2, 7 and 1000 percent", conv_caches, 0, 0, true, 0},
     {C, "layers", "layers of ResNet, MobileNet, EfficientNet, DCGAN", conv_layers, 0, 0, 0, 0},
+
+    {Q, "values", "ties and near them, saturation, NaN, subnormals", elements_values, 0, 0, 0, 0},
+    {Q, "parameters", "one, by axis, by group; zeros; ranges", elements_parameters, 0, 0, 0, 0},
+    {Q, "tails", "few elements, odd ones, odd lines", elements_tails, 0, 0, 0, 0},
+    {Q, "dynamic", "ranges of any kind, none and infinite ones too", elements_dynamic, 0, 0, 0, 0},
+    {Q, "memory", "host operands that touch unmapped pages", elements_memory, 0, 0, 0, 0},
+    {Q, "buffers", "device buffers, odd offsets, runs before one sync", elements_buffers, 0, 0, 0,
+     0},
+    {Q, "wrapped", "buffers over host memory near unmapped pages", elements_wrapped, 0, 0, 0, true},
+    {Q, "random", "everything at random", elements_random, 0, 0, 0, 0},
+    {Q, "threads", "1, 2, 3 and 7 threads", elements_threads, 0, 0, true, 0},
 };
 const size_t conform_group_count = sizeof(conform_groups) / sizeof(conform_groups[0]);
 
 #undef G
 #undef C
+#undef Q
 
 /* Results of no group of cases. */
 static const struct {
@@ -317,8 +330,8 @@ bool group_about(const char *name, const char **products, const char **convoluti
 bool conform_group_applies(const struct conform_group *group, const struct geometry *g,
                            const char *backend)
 {
-    if (group->kind != g->kind)
-        return false;
+    if (group->kind != g->kind || (g->kind == QDOT_QUANTIZE && strcmp(backend, "reference") == 0))
+        return false; /* reference.cl has no ops on elements */
     if (group->cpu_only)
         return strcmp(backend, "cpu") == 0;
     if (group->wraps)
@@ -349,7 +362,7 @@ bool conform_make(const struct conform_group *group, const struct geometry *g, u
         c->b_gap = 0;
         if (v->layout == QDOT_NCHW)
             c->a_gap = c->out_gap = 0;
-    } else if (g->small) {
+    } else if (g->small && c->kind == QDOT_GEMM) {
         c->m = c->m > 40 ? 40 : c->m;
         c->n = c->n > 40 ? 40 : c->n;
     }

@@ -87,6 +87,15 @@ MAKER(conv_packed)
 MAKER(conv_threads)
 MAKER(conv_caches)
 MAKER(conv_layers)
+MAKER(elements_values)
+MAKER(elements_parameters)
+MAKER(elements_tails)
+MAKER(elements_dynamic)
+MAKER(elements_memory)
+MAKER(elements_buffers)
+MAKER(elements_wrapped)
+MAKER(elements_random)
+MAKER(elements_threads)
 #undef MAKER
 
 #endif

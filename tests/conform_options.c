@@ -95,14 +95,19 @@ bool options_listed(const char *patterns, const char *name)
 
 static const char *geometry_prefix(const struct geometry *g)
 {
-    return g->depthwise ? "depthwise_" : g->kind == QDOT_CONV ? "conv_" : "";
+    return g->depthwise               ? "depthwise_"
+           : g->kind == QDOT_CONV     ? "conv_"
+           : g->kind == QDOT_QUANTIZE ? "quantize_"
+                                      : "";
 }
 
 bool geometry_parse(const char *text, struct geometry *g)
 {
     char extra;
     g->depthwise = strncmp(text, "depthwise_", 10) == 0;
-    g->kind = g->depthwise || strncmp(text, "conv_", 5) == 0 ? QDOT_CONV : QDOT_GEMM;
+    g->kind = g->depthwise || strncmp(text, "conv_", 5) == 0 ? QDOT_CONV
+              : strncmp(text, "quantize_", 9) == 0           ? QDOT_QUANTIZE
+                                                             : QDOT_GEMM;
     text += strlen(geometry_prefix(g));
     return sscanf(text, "%zux%zux%zu%c", &g->mr, &g->nr, &g->kr, &extra) == 3 && g->mr && g->nr &&
            g->kr;

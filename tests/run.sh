@@ -108,6 +108,7 @@ beside coop-spirv 60 coop_spirv
 beside cache 600 cache
 beside gemm-numpy 600 gemm_numpy
 beside conv-numpy 600 conv_numpy
+beside quantize-numpy 600 quantize_numpy
 beside oracles 600 oracles
 beside sanitize 900 sanitize
 beside threads 900 thread_sanitizer

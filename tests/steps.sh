@@ -76,10 +76,10 @@ api() {
 # The last row of a backend's table of each sort, which needs nothing of the device.
 last_rows() {
     "$build/qdot" conform --list | awk -v b="$1" '
-        $1 == "row" { for (i = 1; i <= 3; i++) if (index($3, b "/" sort[i] "_") == 1) last[i] = $3 }
-        BEGIN { split("gemm conv depthwise", sort) }
-        END { for (i = 1; i <= 3; i++)
-                  printf("%s%s", (i > 1 ? "," : ""), (last[i] ? last[i] : b "/" sort[i] "_*")) }'
+        $1 == "row" { for (i = 1; i <= 4; i++) if (index($3 "_", b "/" sort[i] "_") == 1) last[i] = $3 }
+        BEGIN { split("gemm conv depthwise quantize", sort) }
+        END { for (i = 1; i <= 4; i++)
+                  printf("%s%s", (i > 1 ? "," : ""), (last[i] ? last[i] : b "/" sort[i] "*")) }'
 }
 
 # The rows that this processor must be able to run, by what the kernel says of it.
@@ -141,6 +141,10 @@ gemm_numpy() {
 
 conv_numpy() {
     /usr/bin/python3 "$source/tests/conv_numpy.py" "$build/qdot" --cases 60
+}
+
+quantize_numpy() {
+    /usr/bin/python3 "$source/tests/quantize_numpy.py" "$build/qdot" --cases 60
 }
 
 # Roundings against those who define them. QDOT_ARM64 is a directory that ci/arm64.sh made.
@@ -307,7 +311,7 @@ fuzz() {
         return 0
     }
     to=$build-fuzz passed=0 failed=0
-    targets="op packed npy cache cli conform"
+    targets="op elements packed npy cache cli conform"
     # shellcheck disable=SC2046,SC2086 # words
     CC=$compiler configure "$to" -DCMAKE_BUILD_TYPE=RelWithDebInfo -DQDOT_SANITIZE=address,undefined \
         -DQDOT_FUZZ=ON -DQDOT_OPENCL=OFF -DQDOT_VULKAN=OFF -DQDOT_TESTS=OFF &&

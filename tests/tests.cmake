@@ -20,12 +20,15 @@ if(QDOT_COMMAND AND CJSON_INCLUDE)
         tests/conform_options.c
         tests/conform_problem.c
         tests/conform_process.c
+        tests/conform_quantize.c
+        tests/conform_quantize_run.c
         tests/conform_read.c
         tests/conform_report.c
         tests/conform_run.c
         tests/conform_shrink.c
         tests/guard.c
         tests/ref.c
+        tests/ref_elements.c
         tests/ref_opencl.c)
     target_include_directories(qdot_conform PRIVATE bench ${CJSON_INCLUDE})
     target_link_libraries(qdot_conform PRIVATE qdot)
@@ -49,7 +52,7 @@ if(QDOT_TESTS AND NOT (CMOCKA_INCLUDE AND CMOCKA_LIBRARY))
     message(STATUS "qdot: no API tests: install libcmocka-dev")
 elseif(QDOT_TESTS)
     enable_testing()
-    foreach(name rules conv conv_memory memory packed threads select tuning)
+    foreach(name rules conv conv_memory elements memory packed threads select tuning)
         add_executable(api_${name} tests/api_${name}.c)
         target_include_directories(api_${name} SYSTEM PRIVATE ${CMOCKA_INCLUDE})
         target_compile_definitions(api_${name} PRIVATE QDOT_TEST_VERSION="${PROJECT_VERSION}")

@@ -15,13 +15,14 @@ else()
         host/opencl/launch.c
         host/opencl/gemm.c
         host/opencl/conv.c
+        host/opencl/elements.c
         host/opencl/op.c)
     target_include_directories(qdot PRIVATE ${OPENCL_HEADERS})
     target_compile_definitions(qdot PRIVATE QDOT_HAVE_OPENCL)
     if(QDOT_EMULATE)
         target_compile_definitions(qdot PRIVATE QDOT_EMULATE)
     endif()
-    foreach(text output emulate tile pack gemm gemv tiled block units mma sums float conv_input slide conv depthwise)
+    foreach(text output emulate tile pack gemm gemv tiled block units mma sums float conv_input slide conv depthwise elements)
         qdot_embed(qdot ${PROJECT_SOURCE_DIR}/kernels_cl/${text}.cl qdot_cl_${text})
     endforeach()
 endif()

@@ -17,7 +17,9 @@ static int make_pipelines(struct qdot_op *op, struct qdot_error *err)
     struct vk_op *impl = op->impl;
     struct vk_step_pipeline steps[VK_STEPS] = {0};
     int status = QDOT_OK;
-    if (op->p.op == QDOT_CONV)
+    if (op->row->op == QDOT_QUANTIZE)
+        vk_elements_steps(op, steps);
+    else if (op->p.op == QDOT_CONV)
         vk_conv_steps(op, steps);
     else
         vk_gemm_steps(op, steps);
@@ -118,7 +120,7 @@ int vk_prepare(struct qdot_op *op, struct qdot_error *err)
     if (status == QDOT_OK)
         status = make_buffers(op, err);
     if (status == QDOT_OK)
-        status = upload(op, err);
+        status = op->row->op == QDOT_QUANTIZE ? vk_elements_upload(op, err) : upload(op, err);
     return status;
 }
 
@@ -161,9 +163,9 @@ static VkDescriptorBufferInfo whole(const struct vk_op *impl, enum vk_buffer buf
 
 /* A matrix in the caller's buffer. Windows begin where the device allows it and end with a word,
  * which buffers have whole. */
-static int find_place(const struct qdot_op *op, const char *name, const struct qdot_buffer *buffer,
-                      size_t offset, size_t rows, size_t columns, size_t ld, size_t bytes,
-                      struct vk_place *place, struct qdot_error *err)
+int vk_find_place(const struct qdot_op *op, const char *name, const struct qdot_buffer *buffer,
+                  size_t offset, size_t rows, size_t columns, size_t ld, size_t bytes,
+                  struct vk_place *place, struct qdot_error *err)
 {
     const VkPhysicalDeviceLimits *limits = &device_of(op)->limits;
     const size_t least = (size_t)limits->minStorageBufferOffsetAlignment;
@@ -178,13 +180,14 @@ static int find_place(const struct qdot_op *op, const char *name, const struct q
     return QDOT_OK;
 }
 
-static int take_matrix(const struct qdot_op *op, const char *name, const struct qdot_input *in,
-                       enum vk_buffer buffer, size_t rows, size_t columns, size_t ld, size_t own_ld,
-                       struct vk_place *place, struct qdot_error *err)
+int vk_take_matrix(const struct qdot_op *op, const char *name, const struct qdot_input *in,
+                   enum vk_buffer buffer, size_t rows, size_t columns, size_t ld, size_t own_ld,
+                   struct vk_place *place, struct qdot_error *err)
 {
     const struct vk_op *impl = op->impl;
     if (in->buffer)
-        return find_place(op, name, in->buffer, in->offset_bytes, rows, columns, ld, 1, place, err);
+        return vk_find_place(op, name, in->buffer, in->offset_bytes, rows, columns, ld, 1, place,
+                             err);
     *place = (struct vk_place){whole(impl, buffer), 0, own_ld};
     uint8_t *to = vk_mapped(op, buffer);
     if (ld == own_ld && columns == ld) {
@@ -309,6 +312,8 @@ static int give_output(const struct qdot_op *op, const struct qdot_run *run, str
 
 int vk_run(struct qdot_op *op, const struct qdot_run *run, struct qdot_error *err)
 {
+    if (op->row->op == QDOT_QUANTIZE)
+        return vk_run_elements(op, run, err);
     struct vk_op *impl = op->impl;
     const struct qdot_problem *p = &op->p;
     const struct qdot_geometry *g = &p->conv;
@@ -318,14 +323,14 @@ int vk_run(struct qdot_op *op, const struct qdot_run *run, struct qdot_error *er
     /* The host's memory and the descriptors belong to the run before until it is done. */
     int status = vk_commands_wait(op->device, &impl->commands, err);
     if (status == QDOT_OK)
-        status = take_matrix(op, "a", &run->a, VK_A_IN, conv ? run->m * g->h * g->w : run->m,
-                             conv ? g->c : p->k, run->lda, plan->a_ld, &a, err);
+        status = vk_take_matrix(op, "a", &run->a, VK_A_IN, conv ? run->m * g->h * g->w : run->m,
+                                conv ? g->c : p->k, run->lda, plan->a_ld, &a, err);
     if (status == QDOT_OK && p->b_at_run)
-        status = take_matrix(op, "b", &run->b, VK_B_IN, p->b_transposed ? p->n : p->k,
-                             p->b_transposed ? p->k : p->n, p->ldb, plan->b_ld, &b, err);
+        status = vk_take_matrix(op, "b", &run->b, VK_B_IN, p->b_transposed ? p->n : p->k,
+                                p->b_transposed ? p->k : p->n, p->ldb, plan->b_ld, &b, err);
     if (status == QDOT_OK && run->out.buffer)
-        status = find_place(op, "out", run->out.buffer, run->out.offset_bytes,
-                            run->m * p->unit_rows, p->n, run->ldo, p->out_bytes, &out, err);
+        status = vk_find_place(op, "out", run->out.buffer, run->out.offset_bytes,
+                               run->m * p->unit_rows, p->n, run->ldo, p->out_bytes, &out, err);
     if (status == QDOT_OK)
         status = vk_commands_begin(op->device, &impl->commands, err);
     if (status != QDOT_OK)
