@@ -63,7 +63,7 @@ use='
     cd "$1"
     export DEBIAN_FRONTEND=noninteractive
     apt-get -q update
-    find / -xdev -name "*qdot*" -not -path "/proc/*" -not -path "$1/*" >/tmp/before
+    find / -xdev -name "*qdot*" -not -path "/proc/*" -not -path "$1/*" -not -path "$2/*" >/tmp/before
     apt-get -q -y --no-install-recommends install $(ls ./*.deb | grep -v -e -dev_)
     qdot devices
     npy() { printf "\\223NUMPY\\001\\000v\\000%-117s\n" "{\"descr\": \"$1\", \"fortran_order\": False, \"shape\": $2, }" | tr "\"" "\047"; }
@@ -84,7 +84,7 @@ use='
 
     apt-get -q -y purge $(dpkg-query -W -f "\${Package} " "*qdot*")
     ldconfig
-    find / -xdev -name "*qdot*" -not -path "/proc/*" -not -path "$1/*" >/tmp/after
+    find / -xdev -name "*qdot*" -not -path "/proc/*" -not -path "$1/*" -not -path "$2/*" >/tmp/after
     cmp /tmp/before /tmp/after
     ! ldconfig -p | grep qdot'
 

@@ -155,8 +155,9 @@ struct call {
     struct tensor *in;            /* as step->in */
     const size_t *outputs;        /* step->outputs */
     uint32_t unused[MAX_OUTPUTS]; /* of those that are single values and nobody takes */
-    OrtAllocator *allocator;
-    void *scratch;
+    OrtAllocator *allocator;      /* of scratch memory; NULL before the first piece */
+    void *scratch[MAX_OUTPUTS + 2];
+    size_t scratch_count;
 };
 
 /* A sort of computation. */
@@ -235,7 +236,7 @@ size_t type_bytes(ONNXTensorElementDataType type);
 /* ---- call.c ------------------------------------------------------------------------------------ */
 
 OrtStatus *call_output(struct call *c, size_t index, const int64_t *dims, size_t rank, void **data);
-/* Memory of the runtime until the call ends; at most one piece a call. */
+/* Memory of the runtime until the call ends, at a multiple of 64; two pieces a call, beside its outputs. */
 OrtStatus *call_scratch(struct call *c, size_t bytes, void **memory);
 void call_end(struct call *c);
 /* Does parts of [0, count), none much smaller than 'grain', on the runtime's threads. */

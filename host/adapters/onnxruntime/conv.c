@@ -171,14 +171,12 @@ static OrtStatus *run_all(struct step *s, struct call *c)
     }
     const size_t x_bytes = g.channels * g.height * g.width;
     const size_t out_bytes = g.out_channels * height * width * type_bytes(s->out_type);
+    struct qdot_run r = {.size = sizeof(r), .threads_ctx = c};
+    TRY(product_workspace(&p->product, c, &r));
     for (size_t i = 0; i < images; i += p->images) {
-        const struct qdot_run r = {
-            .size = sizeof(r),
-            .m = images - i < p->images ? images - i : p->images,
-            .a.host = (const uint8_t *)c->in[X].data + i * x_bytes,
-            .out.host = (uint8_t *)out + i * out_bytes,
-            .threads_ctx = c,
-        };
+        r.m = images - i < p->images ? images - i : p->images;
+        r.a.host = (const uint8_t *)c->in[X].data + i * x_bytes;
+        r.out.host = (uint8_t *)out + i * out_bytes;
         if (qdot_op_run(p->product.op, &r, &err))
             return fail_qdot(c->ort, &err);
     }

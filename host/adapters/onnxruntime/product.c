@@ -181,9 +181,16 @@ static OrtStatus *create_op(struct product *p, const struct step *s, const void 
     desc.scale = q->scale_count ? q->scale : NULL;
     desc.scale_count = q->scale_count;
     desc.out_zero = q->out_zero;
+    desc.workspace_at_run = 1;
     if (qdot_op_create(s->provider->device, &desc, &p->op, &err))
         return fail(s->provider->ort, "%s: %s", s->op->name, err.text);
     return NULL;
+}
+
+OrtStatus *product_workspace(const struct product *p, struct call *c, struct qdot_run *run)
+{
+    run->workspace_bytes = qdot_op_workspace_bytes(p->op);
+    return run->workspace_bytes ? call_scratch(c, run->workspace_bytes, &run->workspace) : NULL;
 }
 
 OrtStatus *product_make(struct product *p, const struct step *s, const struct tensor *in,
