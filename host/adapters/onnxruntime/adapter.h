@@ -6,6 +6,7 @@
  *   match.c     which nodes are one step: an integer op alone, or a float op with the
  *               DequantizeLinear nodes before it and the QuantizeLinear behind it
  *   graph.c     what the C API says of nodes, attributes and values
+ *   shared.c    packed weights, one copy for all sessions
  *   call.c      one call of a step: inputs, outputs, scratch memory, the runtime's threads
  *   product.c conv.c ...   the kinds of steps
  *
@@ -182,14 +183,21 @@ enum { PAIR_ADD, PAIR_MUL };                    /* of pair_kind */
 /* ---- factory.c, provider.c, match.c ------------------------------------------------------------ */
 
 extern const char provider_name[];
+struct shared;
 OrtStatus *provider_create(const OrtApi *ort, const OrtSessionOptions *options,
-                           struct provider **provider);
+                           struct shared *shared, struct provider **provider);
 void provider_release(struct provider *provider);
 
 /* Is the order of dimensions of this op's tensors to be changed to channels last? */
 bool prefers_channels_last(const char *domain, const char *name);
 /* The group of which this node is the core, of the whole graph; g->op is NULL if there is none. */
 OrtStatus *match(const OrtApi *ort, const OrtNode *core, struct group *g);
+
+/* ---- shared.c ---------------------------------------------------------------------------------- */
+
+struct shared *shared_create(void); /* NULL without memory */
+void shared_release(struct shared *s);
+struct qdot_packed_cache shared_cache(struct shared *s);
 
 /* ---- graph.c ----------------------------------------------------------------------------------- */
 

@@ -21,6 +21,7 @@ else()
         host/adapters/onnxruntime/product.c
         host/adapters/onnxruntime/provider.c
         host/adapters/onnxruntime/quantize.c
+        host/adapters/onnxruntime/shared.c
         host/adapters/onnxruntime/table.c
         host/adapters/onnxruntime/window.c)
     target_include_directories(qdot_ort_ep SYSTEM PRIVATE ${ORT_HEADERS})

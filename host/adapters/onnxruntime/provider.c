@@ -427,7 +427,7 @@ static size_t usable_processors(void)
     return count < 1 ? 1 : count > 1024 ? 1024 : (size_t)count;
 }
 
-static OrtStatus *open_device(struct provider *p, const struct options *o)
+static OrtStatus *open_device(struct provider *p, const struct options *o, struct shared *shared)
 {
     struct qdot_error err = {0};
     char *end;
@@ -441,12 +441,13 @@ static OrtStatus *open_device(struct provider *p, const struct options *o)
         .device = o->device[0] ? o->device : "cpu",
         .cache_dir = o->cache_dir[0] ? o->cache_dir : NULL,
         .threads = {p->threads, NULL, call_parallel_for},
+        .packed_cache = shared_cache(shared),
     };
     return qdot_open(&desc, &p->device, &err) ? fail_qdot(p->ort, &err) : NULL;
 }
 
 OrtStatus *provider_create(const OrtApi *ort, const OrtSessionOptions *options,
-                           struct provider **out)
+                           struct shared *shared, struct provider **out)
 {
     struct options o = {0};
     *out = NULL;
@@ -463,7 +464,7 @@ OrtStatus *provider_create(const OrtApi *ort, const OrtSessionOptions *options,
     p->base.ShouldConvertDataLayoutForOp = converts_layout;
     p->ort = ort;
     p->ep = ort->GetEpApi();
-    OrtStatus *const status = open_device(p, &o);
+    OrtStatus *const status = open_device(p, &o, shared);
     if (status)
         provider_release(p);
     else
