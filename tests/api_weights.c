@@ -451,17 +451,19 @@ static void run_in(struct qdot_op *op, const struct qdot_input *with_b)
     const size_t bytes = qdot_op_workspace_bytes(op);
     struct qdot_error err = {0};
     struct qdot_run run = {.size = sizeof(run), .workspace_bytes = bytes};
-    for (int i = 0; i < 4; i++) { /* other memory, and twice the same, of other content */
-        struct guarded memory;
-        assert_true(guarded_alloc(&memory, (bytes + 63) / 64 * 64, i < 2));
-        run.workspace = memory.memory;
+    struct guarded memory[4] = {{0}};
+    for (size_t i = 0; i < 4; i++) {
+        assert_true(guarded_alloc(&memory[i], (bytes + 63) / 64 * 64, i % 2));
+        if (i)
+            guarded_free(&memory[i - 1]); /* no run needs the workspace of another */
+        run.workspace = memory[i].memory;
         if (with_b)
             run.b = *with_b;
         check(op, &run);
-        memset(memory.memory, 0xff, bytes);
+        memset(memory[i].memory, 0xff, bytes);
         check(op, &run);
-        guarded_free(&memory);
     }
+    guarded_free(&memory[3]);
     run.a.host = a;
     run.out.host = got;
     if (with_b)

@@ -8,8 +8,8 @@
 #define ROWS 65536
 
 struct matrix {
-    struct product product;
-    bool transposed; /* W is [n,k] */
+    struct product product; /* first: product_op */
+    bool transposed;        /* W is [n,k] */
     bool gemm;
     bool a_zero_per_row; /* it is given by call, or has several values */
     size_t rows;         /* of one run at most; 0: as many as a call has */
@@ -34,9 +34,9 @@ static OrtStatus *claims(const struct group *g, bool *yes)
     int64_t trans_a = 0, trans_b = 0;
     float beta = 1;
     if (gemm) {
-        TRY(node_int(g->ort, g->core, "transA", &trans_a));
-        TRY(node_int(g->ort, g->core, "transB", &trans_b));
-        TRY(node_float(g->ort, g->core, "beta", &beta));
+        TRY(group_int(g, "transA", &trans_a));
+        TRY(group_int(g, "transB", &trans_b));
+        TRY(group_float(g, "beta", &beta));
     }
     const size_t last = v[W].rank ? v[W].rank - 1 : 0;
     TRY(product_types_fit(g, trans_b ? 0 : (int64_t)last, yes));
@@ -142,8 +142,8 @@ static OrtStatus *compile(struct step *s, const struct group *g)
     int64_t transposed = 0;
     p->gemm = g->op->variant == PRODUCT_GEMM;
     if (p->gemm) {
-        TRY(node_int(g->ort, g->core, "transB", &transposed));
-        TRY(node_float(g->ort, g->core, "alpha", &p->product.alpha));
+        TRY(group_int(g, "transB", &transposed));
+        TRY(group_float(g, "alpha", &p->product.alpha));
     }
     p->transposed = transposed != 0;
     const struct source *zero = &s->in[X_ZERO];

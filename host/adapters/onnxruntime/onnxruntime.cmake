@@ -11,6 +11,7 @@ else()
     add_library(qdot_ort_ep MODULE
         host/adapters/onnxruntime/pairs.c
         host/adapters/onnxruntime/call.c
+        host/adapters/onnxruntime/context.c
         host/adapters/onnxruntime/conv.c
         host/adapters/onnxruntime/factory.c
         host/adapters/onnxruntime/graph.c
@@ -21,6 +22,7 @@ else()
         host/adapters/onnxruntime/product.c
         host/adapters/onnxruntime/provider.c
         host/adapters/onnxruntime/quantize.c
+        host/adapters/onnxruntime/record.c
         host/adapters/onnxruntime/shared.c
         host/adapters/onnxruntime/table.c
         host/adapters/onnxruntime/window.c)
