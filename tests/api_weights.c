@@ -472,14 +472,14 @@ static void run_in(struct qdot_op *op, const struct qdot_input *with_b)
         return;
     run.workspace = NULL;
     api_expect("none", qdot_op_run(op, &run, &err), QDOT_INVALID, &err, "workspace");
-    uint8_t *memory = aligned_alloc(64, (bytes + 127) / 64 * 64);
-    assert_non_null(memory);
-    run.workspace = memory + 16;
+    uint8_t *plain = aligned_alloc(64, (bytes + 127) / 64 * 64);
+    assert_non_null(plain);
+    run.workspace = plain + 16;
     api_expect("misaligned", qdot_op_run(op, &run, &err), QDOT_INVALID, &err, "workspace");
-    run.workspace = memory;
+    run.workspace = plain;
     run.workspace_bytes--;
     api_expect("too small", qdot_op_run(op, &run, &err), QDOT_INVALID, &err, "workspace");
-    free(memory);
+    free(plain);
 }
 
 static void workspace_at_run(struct qdot_device *device, const struct qdot_op_desc *desc)
