@@ -205,7 +205,8 @@ void provider_release(struct provider *provider);
 
 /* Is the order of dimensions of this op's tensors to be changed to channels last? */
 bool prefers_channels_last(const char *domain, const char *name);
-const struct op *op_named(const char *domain, const char *name, bool floating); /* or NULL */
+/* Or NULL. */
+const struct op *op_named(const char *domain, const char *name, bool floating, int variant);
 /* The group of which this node is the core, of the whole graph; g->op is NULL if there is none. */
 OrtStatus *match(const OrtApi *ort, const OrtNode *core, struct group *g);
 

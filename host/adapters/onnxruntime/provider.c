@@ -202,7 +202,11 @@ static OrtStatus *set_outputs(struct step *s, const struct group *g, const OrtNo
     const OrtValueInfo *ours[MAX_OUTPUTS] = {NULL}, *theirs[MAX_OUTPUTS] = {NULL};
     const char *wanted, *name;
     size_t our_count = 1, count;
-    if (g->node_count == 1)
+    if (g->record)
+        memcpy(ours, g->record->outputs, sizeof(ours));
+    if (g->record)
+        our_count = MAX_OUTPUTS;
+    else if (g->node_count == 1)
         TRY(node_outputs(ort, g->core, ours, MAX_OUTPUTS, &our_count));
     else
         ours[0] = g->out.info;

@@ -175,8 +175,11 @@ static OrtStatus *write_all(struct writer *w, const struct group *g, const struc
     TRY(put_name(w, g->op->domain));
     TRY(put_name(w, g->op->name));
     TRY(put_number(w, g->op->floating));
+    TRY(put_number(w, (uint64_t)g->op->variant));
     TRY(put_number(w, g->channels_last));
     TRY(put_shape(w, g->out.type, g->out.rank, g->out.dims));
+    for (size_t i = 0; i < MAX_OUTPUTS; i++)
+        TRY(put_number(w, s->outputs[i]));
     TRY(put_attributes(w, g));
     TRY(put_number(w, g->slot_count));
     for (size_t i = 0; i < g->slot_count; i++)
@@ -331,29 +334,34 @@ static OrtStatus *check_head(const OrtApi *ort, const void *bytes, size_t size, 
 OrtStatus *record_read(const OrtApi *ort, const OrtNode *node, const void *bytes, size_t size,
                        struct record *record, struct group *g)
 {
-    const OrtValueInfo *inputs[MAX_VALUES] = {NULL}, *output = NULL;
+    const OrtValueInfo *inputs[MAX_VALUES] = {NULL}, *outputs[MAX_OUTPUTS] = {NULL};
     struct head head;
-    size_t count, outputs;
+    size_t count, output_count;
     bool claimed = false;
     memset(g, 0, sizeof(*g));
     memset(record, 0, sizeof(*record));
     TRY(check_head(ort, bytes, size, &head));
     TRY(node_inputs(ort, node, inputs, MAX_VALUES, &count));
-    TRY(node_outputs(ort, node, &output, 1, &outputs));
+    TRY(node_outputs(ort, node, outputs, MAX_OUTPUTS, &output_count));
     struct reader r = {(const uint8_t *)bytes + sizeof(head), head.bytes - sizeof(head), false};
     const char *domain = get_name(&r), *name = get_name(&r);
     g->ort = ort;
     g->record = record;
-    g->op = op_named(domain, name, get_number(&r) != 0);
+    const bool floating = get_number(&r) != 0;
+    g->op = op_named(domain, name, floating, (int)get_number(&r));
     g->channels_last = get_number(&r) != 0;
-    g->out.info = output;
+    g->out.info = outputs[0];
     get_shape(&r, &g->out.type, &g->out.rank, g->out.dims);
+    for (size_t i = 0; i < MAX_OUTPUTS; i++) {
+        const uint64_t index = get_number(&r);
+        record->outputs[i] = index < MAX_OUTPUTS ? outputs[index] : NULL;
+    }
     get_attributes(&r, record);
     g->slot_count = get_number(&r);
     if (g->slot_count < SLOTS || g->slot_count > MAX_SLOTS)
         r.short_of = true;
     for (size_t i = 0; i < g->slot_count && !r.short_of; i++)
-        get_slot(&r, inputs, count < MAX_VALUES ? count : MAX_VALUES, output, &g->values[i],
+        get_slot(&r, inputs, count < MAX_VALUES ? count : MAX_VALUES, outputs[0], &g->values[i],
                  &record->constants[i]);
     if (head.packed_bytes) {
         record->packed = (const uint8_t *)bytes + head.packed_at;

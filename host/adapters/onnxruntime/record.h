@@ -18,6 +18,7 @@ struct attribute {
 struct record {
     struct attribute attributes[MAX_ATTRIBUTES];
     size_t attribute_count;
+    const OrtValueInfo *outputs[MAX_OUTPUTS]; /* of the step, in its order; NULL: nobody takes it */
     struct tensor constants[MAX_SLOTS]; /* data is NULL where the packed weights are in its place */
     const void *packed;
     size_t packed_bytes;
