@@ -42,8 +42,9 @@ build()
     sh "$source/ci/chroot.sh" bookworm "$directory/build" gcc cmake make pkg-config libc6-dev dpkg-dev file \
         libvulkan-dev ocl-icd-opencl-dev glslc libpthreadpool-dev libcjson-dev libjansson-dev lintian
     sh "$source/ci/onnxruntime.sh" "$work/onnxruntime" || echo "no headers of ONNX Runtime: no package qdot-onnxruntime"
+    sh "$source/ci/tflite.sh" "$work/tflite" || echo "no headers of TensorFlow Lite: no package qdot-tflite"
     within build cmake -S "$source" -B "$work/build" -DCMAKE_INSTALL_PREFIX=/usr -DQDOT_TESTS=OFF \
-        -DQDOT_ORT_INCLUDE="$work/onnxruntime/usr/include/onnxruntime"
+        -DQDOT_ORT_INCLUDE="$work/onnxruntime/usr/include/onnxruntime" -DQDOT_TFLITE_INCLUDE="$work/tflite/usr/include"
     within build cmake --build "$work/build" -j "$(nproc)"
     rm -f "$work"/build/*.deb
     within build sh -c "cd '$work/build' && cpack"

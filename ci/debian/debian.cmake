@@ -1,5 +1,5 @@
-# The packages for Debian that cpack makes of a build: the library, its headers, the command, and where it
-# was built the ONNX Runtime adapter. Configured with -DCMAKE_INSTALL_PREFIX=/usr they have Debian's own
+# The packages for Debian that cpack makes of a build: the library, its headers, the command, and where they
+# were built the adapters. Configured with -DCMAKE_INSTALL_PREFIX=/usr they have Debian's own
 # directories. ci/packages.sh proves them on bare systems; the step "packages" of the tests looks inside.
 set(soname_version ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR})
 set(debian_release 0qdot1) # less than any of Debian's own
@@ -66,6 +66,18 @@ A plug-in for ONNX Runtime 1.23 and newer, from wherever that comes, which
 computes the 8-bit integer operators of a model by qdot, with the bits of
 ONNX Runtime's own kernels. It is loaded by its path:
 register_execution_provider_library.")
+endif()
+
+if(TARGET qdot_tflite)
+    list(APPEND CPACK_COMPONENTS_ALL tflite)
+    set(CPACK_DEBIAN_TFLITE_PACKAGE_NAME qdot-tflite)
+    set(CPACK_DEBIAN_TFLITE_PACKAGE_SECTION libs)
+    set(CPACK_DEBIAN_TFLITE_PACKAGE_DEPENDS "libqdot${soname_version} (= ${debian_version})")
+    set(CPACK_DEBIAN_TFLITE_DESCRIPTION "qdot as an external delegate of TensorFlow Lite
+A plug-in for the interpreters of TensorFlow Lite 2.14 and LiteRT, from
+wherever they come, which computes 8-bit convolutions, fully connected
+layers, additions and pools by qdot, with the bits of TensorFlow Lite's
+own kernels. It is loaded by its path: load_delegate.")
 endif()
 
 # In what cpack calls while it works: the dependencies, then what only packages have.
