@@ -4,7 +4,7 @@ packages tflite-runtime and ai-edge-litert: for each rounding, how many values d
 own kernels, the reference ones and the optimised ones. For each op one rounding must give no difference from
 the reference kernels. Stacks of ops must then equal both with the rounding that each op was found to have.
 
-usage: ops.py LIBRARY [--models N] [--seed S] [--package tflite_runtime|ai_edge_litert] [NAME ...]
+usage: ops.py LIBRARY [NAME ...] [--models N] [--seed S] [--package tflite_runtime|ai_edge_litert] [--device D]
 """
 
 import argparse
@@ -222,7 +222,7 @@ def compare(name, make, args, runner, roundings):
         feeds = [rng.integers(-128, 128, m.graph.tensors[i].shape).astype(np.int8) for i in inputs]
         want = {k: runner.run(model, feeds, r)[0] for k, r in RESOLVERS.items()}
         for r in roundings:
-            got, taken = runner.run(model, feeds, RESOLVERS["optimised"], {"rounding": r})
+            got, taken = runner.run(model, feeds, RESOLVERS["optimised"], {"rounding": r, "device": args.device})
             left += "DELEGATE" not in taken
             for k in RESOLVERS:
                 differ[r, k] += sum(int(np.count_nonzero(a != b)) for a, b in zip(got, want[k], strict=True))
@@ -285,6 +285,7 @@ def main():
     parser.add_argument("--models", type=int, default=40)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--package", default="tflite_runtime", choices=("tflite_runtime", "ai_edge_litert"))
+    parser.add_argument("--device", default="cpu")
     args = parser.parse_args()
     runner = Runner(args.package, args.library)
     wanted = {n: f for n, f in MODELS.items() if not args.names or n in args.names}
