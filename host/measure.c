@@ -125,8 +125,10 @@ uint64_t qdot_measure(struct qdot_device *device, const struct qdot_row *row,
                       const struct qdot_op_desc *desc, const struct qdot_problem *p,
                       const struct qdot_trial *t, uint64_t best, struct qdot_error *err)
 {
+    struct qdot_op_desc own = *desc;
     struct qdot_op *op;
-    if (qdot_op_build(device, row, desc, p, &op, err) != QDOT_OK)
+    own.workspace_at_run = 0;
+    if (qdot_op_build(device, row, &own, p, &op, err) != QDOT_OK)
         return 0;
     size_t m = t->m < trial_least(p) ? t->m : trial_least(p);
     uint64_t once = time_run(op, t, m, err), before = 0, estimate = 0;

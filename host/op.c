@@ -1,4 +1,4 @@
-/* Ops: the descriptor is checked here and only here; creation, run, the saved form. */
+/* Ops: the descriptor is checked here and only here; creation, run. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -104,6 +104,8 @@ static int check_b(const struct qdot_op_desc *d, struct qdot_problem *p, struct 
     if (!d->packed && d->packed_bytes)
         return qdot_fail(err, QDOT_INVALID, "packed: expected %zu bytes, got NULL",
                          d->packed_bytes);
+    if (d->packed_keep && !d->packed)
+        return qdot_fail(err, QDOT_INVALID, "packed_keep: expected 0 without packed");
     p->b_at_run = !d->b && !d->packed;
     return QDOT_OK;
 }
@@ -313,86 +315,21 @@ static int make_terms(struct qdot_op *op, const struct qdot_op_desc *d, struct q
     return QDOT_OK;
 }
 
-struct pack_job {
-    const struct qdot_op *op;
-    const void *b;
-    size_t panels, tasks;
-};
-
-static void pack_task(void *arg, size_t i)
-{
-    const struct pack_job *job = arg;
-    const struct qdot_op *op = job->op;
-    qdot_pack_b(op->row, &op->p, &op->packed, job->b, job->panels * i / job->tasks,
-                job->panels * (i + 1) / job->tasks, qdot_packed_panels(&op->packed),
-                op->terms.col_sum);
-}
-
-/* Packs B, or the weights, on all threads. */
-static int pack(struct qdot_op *op, const void *b, struct qdot_error *err)
-{
-    const struct qdot_problem *p = &op->p;
-    const struct qdot_threads *threads = &op->device->threads;
-    struct pack_job job = {op, b, op->packed.n_pad / op->row->nr, 1};
-    void *ordered = NULL;
-    if (p->op == QDOT_CONV && !qdot_weights_in_order(&p->conv)) {
-        ordered = qdot_alloc_raw(op->device, p->n * p->k);
-        if (!ordered)
-            return qdot_fail(err, QDOT_NO_MEMORY, "no memory for %zu bytes of weights",
-                             p->n * p->k);
-        qdot_order_weights(&p->conv, b, ordered);
-        job.b = ordered;
-    }
-    /* Below some 256 KiB waking a thread costs more than packing. */
-    if (threads->parallel_for && op->packed.panels_bytes >= 262144)
-        job.tasks = job.panels < threads->threads ? job.panels : threads->threads;
-    if (job.tasks > 1)
-        threads->parallel_for(threads->ctx, pack_task, &job, job.tasks);
-    else
-        pack_task(&job, 0);
-    qdot_release(op->device, ordered);
-    return QDOT_OK;
-}
-
-static int make_packed(struct qdot_op *op, const struct qdot_op_desc *d, struct qdot_error *err)
-{
-    struct qdot_packed *packed = &op->packed;
-    int status = QDOT_OK;
-    if (d->packed)
-        status = qdot_packed_verify(op->row, &op->p, packed, d->packed, d->packed_bytes, err);
-    if (status != QDOT_OK)
-        return status;
-    packed->blob = qdot_alloc_raw(op->device, packed->blob_bytes + QDOT_PANELS_SLACK);
-    if (!packed->blob)
-        return qdot_fail(err, QDOT_NO_MEMORY, "no memory for %zu bytes of packed B",
-                         packed->blob_bytes);
-    memset((char *)packed->blob + packed->blob_bytes, 0, QDOT_PANELS_SLACK);
-    if (d->packed) {
-        memcpy(packed->blob, d->packed, packed->blob_bytes);
-        qdot_sum_pieces(op->row, packed, qdot_packed_panels(packed), 1, op->terms.col_sum);
-    } else {
-        status = pack(op, d->b, err);
-    }
-    if (status != QDOT_OK)
-        return status;
-    qdot_fold_bias(op->row, &op->p, op->terms.bias, op->terms.b_neg, op->terms.col_sum,
-                   op->terms.bias, 0, packed->n_pad);
-    return QDOT_OK;
-}
-
-static int make_product(struct qdot_op *op, const struct qdot_op_desc *desc, struct qdot_error *err)
+static int make_product(struct qdot_op *op, const struct qdot_op_desc *desc, bool cache,
+                        struct qdot_error *err)
 {
     const struct qdot_problem *p = &op->p;
     if (!qdot_packed_layout(op->row, p, &op->packed))
         return qdot_fail(err, QDOT_INVALID, "k, n: packing %zu x %zu overflows 63 bits", p->k,
                          p->n);
     const int status = make_terms(op, desc, err);
-    return status == QDOT_OK && !p->b_at_run ? make_packed(op, desc, err) : status;
+    return status == QDOT_OK && !p->b_at_run ? qdot_packed_make(op, desc, cache, err) : status;
 }
 
-int qdot_op_build(struct qdot_device *device, const struct qdot_row *row,
-                  const struct qdot_op_desc *desc, const struct qdot_problem *p,
-                  struct qdot_op **out, struct qdot_error *err)
+/* With 'cache' packed B comes from the caller's cache, where the device has one. */
+static int build(struct qdot_device *device, const struct qdot_row *row,
+                 const struct qdot_op_desc *desc, const struct qdot_problem *p, bool cache,
+                 struct qdot_op **out, struct qdot_error *err)
 {
     *out = NULL;
     struct qdot_op *op = qdot_alloc(device, sizeof(*op));
@@ -402,9 +339,10 @@ int qdot_op_build(struct qdot_device *device, const struct qdot_row *row,
     op->row = row;
     op->p = *p;
     op->threads = device->threads;
+    op->workspace_at_run = desc->workspace_at_run != 0;
     snprintf(op->name, sizeof(op->name), "%s/%s", device->backend->name, row->name);
     int status = row->op == QDOT_QUANTIZE ? qdot_take_parameters(op, desc, err)
-                                          : make_product(op, desc, err);
+                                          : make_product(op, desc, cache, err);
     if (status == QDOT_OK)
         status = device->backend->prepare(op, err);
     if (status != QDOT_OK) {
@@ -413,6 +351,13 @@ int qdot_op_build(struct qdot_device *device, const struct qdot_row *row,
     }
     *out = op;
     return QDOT_OK;
+}
+
+int qdot_op_build(struct qdot_device *device, const struct qdot_row *row,
+                  const struct qdot_op_desc *desc, const struct qdot_problem *p,
+                  struct qdot_op **op, struct qdot_error *err)
+{
+    return build(device, row, desc, p, false, op, err);
 }
 
 int qdot_op_create(struct qdot_device *device, const struct qdot_op_desc *desc, struct qdot_op **op,
@@ -430,7 +375,7 @@ int qdot_op_create(struct qdot_device *device, const struct qdot_op_desc *desc, 
     if (status == QDOT_OK)
         status = qdot_select(device, desc, &p, &chosen, &row, err);
     if (status == QDOT_OK)
-        status = qdot_op_build(chosen, row, desc, &p, op, err);
+        status = build(chosen, row, desc, &p, true, op, err);
     return status;
 }
 
@@ -443,7 +388,7 @@ void qdot_op_destroy(struct qdot_op *op)
     qdot_release(device, op->terms.bias);
     qdot_release(device, op->scale);
     qdot_release(device, op->zero);
-    qdot_release(device, op->packed.blob);
+    qdot_packed_drop(device, &op->packed);
     qdot_release(device, op);
 }
 
@@ -459,7 +404,9 @@ struct qdot_device *qdot_op_device(const struct qdot_op *op)
 
 size_t qdot_op_workspace_bytes(const struct qdot_op *op)
 {
-    return op ? op->workspace_bytes : 0;
+    if (!op)
+        return 0;
+    return op->workspace_at_run ? op->run_bytes : op->workspace_bytes;
 }
 
 /* ---- run ------------------------------------------------------------------------------------- */
@@ -581,6 +528,22 @@ static int check_product_run(const struct qdot_op *op, struct qdot_run *run, str
     return status;
 }
 
+static int check_workspace(const struct qdot_op *op, const struct qdot_run *run,
+                           struct qdot_error *err)
+{
+    const size_t bytes = op->workspace_at_run ? op->run_bytes : 0;
+    if (!op->workspace_at_run && (run->workspace || run->workspace_bytes))
+        return qdot_fail(err, QDOT_INVALID,
+                         "workspace: expected none: the descriptor does not ask for it");
+    if (run->workspace_bytes < bytes || (bytes && !run->workspace))
+        return qdot_fail(err, QDOT_INVALID, "workspace: expected %zu bytes, got %zu%s", bytes,
+                         run->workspace_bytes, run->workspace ? "" : " at NULL");
+    if ((uintptr_t)run->workspace % QDOT_ALIGNMENT)
+        return qdot_fail(err, QDOT_INVALID, "workspace: expected memory aligned to %d bytes",
+                         QDOT_ALIGNMENT);
+    return QDOT_OK;
+}
+
 int qdot_op_run(struct qdot_op *op, const struct qdot_run *run, struct qdot_error *err)
 {
     if (!op || !run)
@@ -592,47 +555,13 @@ int qdot_op_run(struct qdot_op *op, const struct qdot_run *run, struct qdot_erro
     full.m = run->m ? run->m : p->units;
     if (full.m > p->units)
         return qdot_fail(err, QDOT_INVALID, "m: expected at most %zu, got %zu", p->units, full.m);
-    const int status = op->row->op == QDOT_QUANTIZE ? qdot_check_elements_run(op, &full, err)
-                                                    : check_product_run(op, &full, err);
+    int status = op->row->op == QDOT_QUANTIZE ? qdot_check_elements_run(op, &full, err)
+                                              : check_product_run(op, &full, err);
+    if (status == QDOT_OK && (op->workspace_at_run || run->workspace || run->workspace_bytes))
+        status = check_workspace(op, run, err);
     if (status != QDOT_OK)
         return status;
     if (!op->device->pool) /* a pool of our own is its own context */
         op->threads.ctx = run->threads_ctx ? run->threads_ctx : op->device->threads.ctx;
     return op->device->backend->run(op, &full, err);
-}
-
-/* ---- the saved form -------------------------------------------------------------------------- */
-
-int qdot_op_packed_bytes(const struct qdot_op *op, size_t *bytes, struct qdot_error *err)
-{
-    if (!op || !bytes)
-        return qdot_fail(err, QDOT_INVALID, "%s: expected a pointer, got NULL",
-                         op ? "bytes" : "op");
-    if (op->p.b_at_run || op->row->op == QDOT_QUANTIZE)
-        return qdot_fail(err, QDOT_UNSUPPORTED, "op: created without B, so it holds no packed B");
-    *bytes = op->packed.blob_bytes;
-    return QDOT_OK;
-}
-
-int qdot_op_save_packed(struct qdot_op *op, void *memory, size_t bytes, struct qdot_error *err)
-{
-    size_t need;
-    int status = qdot_op_packed_bytes(op, &need, err);
-    if (status != QDOT_OK)
-        return status;
-    if (!memory || bytes != need)
-        return qdot_fail(err, QDOT_INVALID, "memory, bytes: expected %zu bytes, got %zu%s", need,
-                         bytes, memory ? "" : " at NULL");
-    struct qdot_packed copy = op->packed;
-    copy.blob = memory;
-    if (op->packed.blob) {
-        memcpy(memory, op->packed.blob, need);
-    } else {
-        memset(memory, 0, need);
-        status = op->device->backend->read_packed(op, qdot_packed_panels(&copy), err);
-        if (status != QDOT_OK)
-            return status;
-    }
-    qdot_packed_seal(op->row, &op->p, &copy);
-    return QDOT_OK;
 }

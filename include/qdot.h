@@ -146,6 +146,29 @@ struct qdot_allocator {
     void (*release)(void *ctx, void *memory);
 };
 
+/* Packed B that the caller keeps for several ops, devices or processes. 'key' is a text of less than
+ * QDOT_KEY_BYTES letters, digits and dashes, good as a file's name: the row's layout and its version,
+ * type, shape and order of B, and 128 bits of a hash of its bytes, which is one against accidents, not
+ * against who makes two B's of one key on purpose. Where keys are equal the packed bytes are.
+ *
+ *   look_up   the packed B of this key, or NULL
+ *   insert    one that was packed just now: NULL, or memory with the same bytes that the op uses
+ *             in place of its own; the caller copies it, or gives what another thread inserted
+ *   release   ends one use of what look_up or insert gave, when the op goes, or earlier; NULL: none
+ *
+ * What they give must not change and must stay until it is released; without release until the device
+ * is closed. It need not be aligned, but at a multiple of 64 kernels read it quicker. It is verified
+ * as 'packed' of a descriptor is: what is damaged, or of another length, is packed anew. Called by
+ * qdot_op_create, in which ops given 'packed' take no part, and release by qdot_op_destroy; from the
+ * calling thread, so from several at once when ops are created so. */
+#define QDOT_KEY_BYTES 128
+struct qdot_packed_cache {
+    void *ctx;
+    const void *(*look_up)(void *ctx, const char *key, size_t bytes);
+    const void *(*insert)(void *ctx, const char *key, const void *packed, size_t bytes);
+    void (*release)(void *ctx, const void *packed);
+};
+
 struct qdot_device_info {
     size_t size;
     char name[24];         /* what qdot_open accepts: "cpu", "opencl:0", "vulkan:1" */
@@ -178,6 +201,7 @@ struct qdot_device_desc {
                            device none */
     const char *tuning_file; /* times and overrides (docs/tuning.md) that come before what is
                                 measured; NULL: none. To be there, and right */
+    struct qdot_packed_cache packed_cache; /* the caller's; default: none */
 };
 
 /* The geometry of a 2-D convolution (1-D: a height of 1). Input [batch, height, width, channels],
@@ -255,11 +279,14 @@ struct qdot_op_desc {
                            NULL (and no 'packed'): B is given with each run (not of a conv) */
     size_t ldb;         /* elements between rows of B; default n, or k when transposed */
     int b_transposed;   /* B is given as [n,k] */
-    const void *packed; /* instead of b: bytes from qdot_op_save_packed of an op of this row, type,
-                           n and k; copied */
+    const void *packed; /* instead of b: bytes from qdot_pack or qdot_op_save_packed, of this row's
+                           layout and of this type, n and k */
     size_t packed_bytes;
-    int32_t a_zero;            /* zero point of A, in A's range */
-    int a_zero_per_row;        /* 1: m zero points are given with each run instead; not of a conv */
+    int packed_keep;    /* 0: 'packed' is copied. 1: it outlives the op unchanged, as a mapped file
+                        may; the CPU reads it in place, on a GPU it may go after create. No byte
+                        around it is read. Best at a multiple of 64 */
+    int32_t a_zero;     /* zero point of A, in A's range */
+    int a_zero_per_row; /* 1: m zero points are given with each run instead; not of a conv */
     const int32_t *b_zero;     /* zero points of B, in B's range */
     size_t b_zero_count;       /* 0 (B's zero point is 0), 1, or n (a conv's out_channels) */
     const int32_t *bias;       /* n values, or NULL */
@@ -274,7 +301,8 @@ struct qdot_op_desc {
     int32_t out_zero;          /* s8, u8 outputs, in the output's range */
     int32_t clamp_lo, clamp_hi;  /* s8, u8 outputs, in output values; both 0: the type's range */
     enum qdot_rounding rounding; /* of s8, u8 outputs */
-    const char *kernel; /* a row by name, "gemm_..." or "cpu/gemm_..."; NULL: the dispatcher's */
+    int workspace_at_run; /* 1: the op keeps no workspace in host memory; each run brings one */
+    const char *kernel;   /* a row by name, "gemm_..." or "cpu/gemm_..."; NULL: the dispatcher's */
 };
 
 /* One operand of a run: host memory, or 'offset_bytes' into a buffer of the op's device. Where host
@@ -314,6 +342,9 @@ struct qdot_run {
     void *threads_ctx; /* given to the caller's parallel_for in place of the device's ctx, for a
                             pool that comes with each call; NULL: the device's. Ignored without
                             a caller's parallel_for */
+    void *workspace;     /* when workspace_at_run: qdot_op_workspace_bytes of host memory, or more,
+                            at a multiple of 64, of any content; free when run returns */
+    size_t workspace_bytes;
 };
 
 struct qdot_row_info {
@@ -413,11 +444,20 @@ QDOT_API int qdot_op_run(struct qdot_op *op, const struct qdot_run *run, struct 
 QDOT_API void qdot_op_destroy(struct qdot_op *op);          /* waits for its runs; NULL is fine */
 QDOT_API const char *qdot_op_row(const struct qdot_op *op); /* "backend/row"; lives as the op */
 QDOT_API struct qdot_device *qdot_op_device(const struct qdot_op *op); /* never "auto" itself */
-/* Beyond packed B and its terms; of a B given at run, its panels as well. */
+/* Memory beyond packed B and its terms; of a B given at run, its panels as well. With workspace_at_run
+ * what each run is to be given: 0 on a GPU, whose workspace is device memory and stays the op's. */
 QDOT_API size_t qdot_op_workspace_bytes(const struct qdot_op *op);
 
-/* The packed form of B: position-independent, good for any device whose row has the same layout.
- * QDOT_UNSUPPORTED for an op created without B. */
+/* B in its packed form without an op: its size, and packed into the caller's memory, of exactly that
+ * size. Both select the row that qdot_op_create would, and so may measure; name one to be sure of its
+ * layout. desc->b is given, and read only to be packed. */
+QDOT_API int qdot_packed_bytes(struct qdot_device *device, const struct qdot_op_desc *desc,
+                               size_t *bytes, struct qdot_error *err);
+QDOT_API int qdot_pack(struct qdot_device *device, const struct qdot_op_desc *desc, void *memory,
+                       size_t bytes, struct qdot_error *err);
+
+/* The packed form of an op's B: position-independent, good for any device whose row has the same
+ * layout. QDOT_UNSUPPORTED for an op created without B. */
 QDOT_API int qdot_op_packed_bytes(const struct qdot_op *op, size_t *bytes, struct qdot_error *err);
 QDOT_API int qdot_op_save_packed(struct qdot_op *op, void *memory, size_t bytes,
                                  struct qdot_error *err);

@@ -116,5 +116,6 @@ beside small-device 60 small_device
 beside validation 600 validation
 beside faults 600 driver_faults
 beside consumer 120 consumer
+beside packages 120 packages
 beside bench 120 bench_smoke
 finish

@@ -15,7 +15,7 @@ configure() { # configure DIRECTORY OPTIONS...
 
 # Without a warning: what a compiler doubts is not passed.
 build_all() {
-    configure "$build" -DCMAKE_BUILD_TYPE=Release || return 1
+    configure "$build" -DCMAKE_BUILD_TYPE=Release -DCMAKE_INSTALL_PREFIX=/usr || return 1
     cmake --build "$build" -j "$jobs" >"$build/build.out" 2>&1
     status=$?
     cat "$build/build.out"
@@ -30,10 +30,17 @@ counted() {
     sh "$source/tests/counted.sh" "$build"
 }
 
-# Only the documented functions are exported, and all of them are.
+# Only the documented functions are exported, and all of them are; and they are those of ci/debian/symbols,
+# which says since when: a new one is added there, one that goes or changes takes a new SONAME.
 symbols() {
-    nm -D --defined-only "$build/libqdot.so" | awk '{ print $3 }' | sort >"$build/exported"
-    sed -n 's/^QDOT_API.*[ *]\(qdot_[a-z_]*\)(.*/\1/p' "$source"/include/*.h | sort -u \
+    nm -D --defined-only "$build/libqdot.so" | awk '{ print $3 }' | LC_ALL=C sort >"$build/exported"
+    sed -n 's/^ \(.*\)@Base .*/\1/p' "$source/ci/debian/symbols" | diff - "$build/exported" || return 1
+    soname=$(objdump -p "$build/libqdot.so" | awk '$1 == "SONAME" { print $2 }')
+    if [ "$soname" != "$(sed -n '1s/ .*//p' "$source/ci/debian/symbols")" ]; then
+        echo "the SONAME is $soname, not that of ci/debian/symbols"
+        return 1
+    fi
+    sed -n 's/^QDOT_API.*[ *]\(qdot_[a-z_]*\)(.*/\1/p' "$source"/include/*.h | LC_ALL=C sort -u \
         >"$build/documented"
     [ -s "$build/documented" ] && diff "$build/documented" "$build/exported"
 }
@@ -50,7 +57,7 @@ reports() {
 api_in() {
     : >"$1/tap"
     failed=0
-    for name in rules conv conv_memory memory packed threads select tuning; do
+    for name in rules conv conv_memory memory packed threads select tuning weights; do
         QDOT_TEST_DEVICE=$2 CMOCKA_MESSAGE_OUTPUT=TAP "$1/api_$name" >"$1/tap.one" 2>&1
         status=$?
         cat "$1/tap.one"
@@ -282,10 +289,45 @@ consumer() {
     # shellcheck disable=SC2086
     cc -std=c99 -Wall -Wextra -Werror "$build/example.c" -o "$build/example" $flags &&
         LD_LIBRARY_PATH=$(dirname "$libs") "$build/example" | grep ': 14 -14 32 -32$' || return 1
+    # And so is the runtime of docs/runtime.md, in the lines that it says.
+    awk '/^```c$/ { on = 1; next } /^```$/ { on = 0 } on' "$source/docs/runtime.md" >"$build/runtime.c"
+    [ "$(wc -l <"$build/runtime.c")" -le 100 ] || { echo "docs/runtime.md: more than 100 lines"; return 1; }
+    # shellcheck disable=SC2086
+    cc -std=c11 -pthread -Wall -Wextra -Werror "$build/runtime.c" -o "$build/runtime" $flags || return 1
+    LD_LIBRARY_PATH=$(dirname "$libs") "$build/runtime" cpu >"$build/runtime.out" || return 1
+    cat "$build/runtime.out"
+    [ "$(grep -c ': 7744$' "$build/runtime.out")" = 2 ] &&
+        grep -q '^2 packed weights, 2 times shared$' "$build/runtime.out" || return 1
     if [ -x "$prefix/bin/qdot" ]; then # the installed command finds the installed library
         "$prefix/bin/qdot" conform --list || return 1
     fi
-    echo "3 passed, 0 failed, 0 skipped"
+    echo "4 passed, 0 failed, 0 skipped"
+}
+
+# The packages that cpack makes, and what is in them; ci/packages.sh installs and uses them.
+packages() {
+    rm -rf "$build/packages"
+    (cd "$build" && cpack -B "$build/packages") || return 1
+    (cd "$build/packages" && for deb in *.deb; do dpkg-deb -c "$deb" | awk -v deb="${deb%%_*}" '
+        $NF !~ "/$" { sub("^[.]", "", $6); print deb, $6 }'; done) >"$build/packages/files"
+    cat "$build/packages/files"
+    libs=/usr/$(sed -n 's/^CMAKE_INSTALL_LIBDIR:[^=]*=//p' "$build/CMakeCache.txt")
+    while read -r package file; do
+        grep -qxF "$package $file" "$build/packages/files" || { echo "no $file in $package"; return 1; }
+    done <<END
+libqdot0.2 $libs/libqdot.so.0.2
+libqdot0.2 /usr/share/doc/libqdot0.2/copyright
+libqdot-dev $libs/libqdot.so
+libqdot-dev $libs/pkgconfig/qdot.pc
+libqdot-dev $libs/cmake/qdot/qdotConfig.cmake
+libqdot-dev /usr/include/qdot.h
+qdot /usr/bin/qdot
+qdot /usr/share/man/man1/qdot.1.gz
+qdot /usr/share/doc/qdot/changelog.Debian.gz
+END
+    dpkg-deb -f "$build"/packages/qdot_*.deb Depends | grep -q 'libqdot0.2 (= .*libcjson1' || return 1
+    command -v lintian >/dev/null || return 0
+    (cd "$build/packages" && lintian --allow-root --fail-on error,warning ./*.deb)
 }
 
 # Driver calls that fail, hang, lie and answer wrongly. QDOT_FAULTS=--every: each call, for minutes.

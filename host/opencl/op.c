@@ -129,8 +129,7 @@ static int upload_b(struct qdot_op *op, struct qdot_error *err)
     if (status != QDOT_OK)
         return status;
     if (!is_float(op)) {
-        qdot_release(op->device, op->packed.blob);
-        op->packed.blob = NULL;
+        qdot_packed_drop(op->device, &op->packed);
         return QDOT_OK;
     }
     const struct ocl_place b = {impl->memory[OCL_B_IN], 0, op->p.k};

@@ -94,10 +94,8 @@ static int upload(struct qdot_op *op, struct qdot_error *err)
         return status;
     status = vk_upload(op->device, impl->buffers[VK_B], 0, qdot_packed_panels(&op->packed),
                        op->packed.panels_bytes, err);
-    if (status == QDOT_OK) {
-        qdot_release(op->device, op->packed.blob);
-        op->packed.blob = NULL;
-    }
+    if (status == QDOT_OK)
+        qdot_packed_drop(op->device, &op->packed);
     return status;
 }
 
