@@ -1,5 +1,6 @@
 /* Cases: random numbers, what makers share, and the table of groups. */
 #include <string.h>
+#include "checks.h"
 #include "conform_make.h"
 
 /* ---- random numbers: splitmix64 -------------------------------------------------------------- */
@@ -259,6 +260,8 @@ const struct conform_group conform_groups[] = {
     {G, "packed", "B packed, saved, loaded and run", gemm_packed, 0, 0, 0, 0},
     {G, "threads", "1, 2, 3 and 7 threads give the same bits", gemm_threads, 0, 0, true, 0},
     {G, "caches", "work cut for caches of 1, 2, 7 and 1000 percent", gemm_caches, 0, 0, true, 0},
+    {G, "determinism", "100 runs of one op give the same bits", gemm_repeat, 0, 0, 0, 0},
+    {G, "thread_counts", "1 to 16 threads, ten runs each", gemm_counts, 0, 0, true, 0},
     {G, "layers", "layers of ResNet-50 and BERT", gemm_layers, 0, 0, 0, 0},
 
     {C, "edge", "pads, strides, dilations, groups at their limits", conv_edge, 0, 0, 0, 0},
@@ -278,6 +281,8 @@ const struct conform_group conform_groups[] = {
     {C, "packed", "weights packed, saved, loaded and run", conv_packed, 0, 0, 0, 0},
     {C, "threads", "1, 2 and 5 threads give the same bits", conv_threads, 0, 0, true, 0},
     {C, "caches", "work cut for caches of 1, 2, 7 and 1000 percent", conv_caches, 0, 0, true, 0},
+    {C, "determinism", "100 runs of one op give the same bits", conv_repeat, 0, 0, 0, 0},
+    {C, "thread_counts", "1 to 16 threads, ten runs each", conv_counts, 0, 0, true, 0},
     {C, "layers", "layers of ResNet, MobileNet, EfficientNet, DCGAN", conv_layers, 0, 0, 0, 0},
 
     {Q, "values", "ties and near them, saturation, NaN, subnormals", elements_values, 0, 0, 0, 0},
@@ -319,6 +324,10 @@ bool group_about(const char *name, const char **products, const char **convoluti
             *about = **about ? *about : conform_groups[i].about;
             found = true;
         }
+    if (!found && checks_group_about(name)) {
+        *products = checks_group_about(name);
+        found = true;
+    }
     for (size_t i = 0; i < sizeof(other_groups) / sizeof(other_groups[0]); i++)
         if (strcmp(other_groups[i].name, name) == 0) {
             *products = other_groups[i].about;

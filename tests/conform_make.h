@@ -70,6 +70,8 @@ MAKER(gemm_packed)
 MAKER(gemm_threads)
 MAKER(gemm_caches)
 MAKER(gemm_layers)
+MAKER(gemm_repeat)
+MAKER(gemm_counts)
 MAKER(conv_edge)
 MAKER(conv_signs)
 MAKER(conv_zeros)
@@ -96,6 +98,8 @@ MAKER(elements_buffers)
 MAKER(elements_wrapped)
 MAKER(elements_random)
 MAKER(elements_threads)
+MAKER(conv_repeat)
+MAKER(conv_counts)
 #undef MAKER
 
 #endif

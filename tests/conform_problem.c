@@ -55,6 +55,7 @@ static const struct word words[] = {
     {"b-transposed", FLAG, PART_WAY, 0, 1, {AT(b_transposed)}, {0}},
     {"b-at-run", FLAG, PART_WAY, 0, 1, {AT(b_at_run)}, {0}},
     {"gaps=", SIZES, PART_WAY, 0, 3, {AT(a_gap), AT(b_gap), AT(out_gap)}, {0}},
+    {"repeats=", SIZES, PART_WAY, 1, 0, {AT(repeats)}, {0}},
     {"runs=", SIZES, PART_WAY, 1, 1, {AT(runs)}, {0}},
     {"packed", FLAG, PART_WAY, 0, 1, {AT(packed)}, {0}},
     {"chain", FLAG, PART_WAY, 0, 1, {AT(chain)}, {0}},

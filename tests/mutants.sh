@@ -81,6 +81,9 @@ vulkan_layer() { # vulkan_layer ROW-PATTERN GROUPS
         return 1
     fi
 }
+device() { # device DEVICE CHECKS: those of the device itself
+    conform --device "$1" --kernel "$2" --require "$2" --known "$tree/tests/known.txt"
+}
 opencl_small() {
     sh "$tree/tests/small_device.sh" "$build"
 }

@@ -113,6 +113,26 @@ check 'time that is used up: incomplete' 3 '^not_run .*time limit was used up' '
     --kernel "$(last_row conv)" --group random --long --timeout 1
 check 'time that is used up: the rest is named' 3 '^not_run .* layers .*time limit was used up' '' --device cpu \
     --kernel "$(last_row conv)" --group random,layers --long --timeout 1
+# Checks of the device itself, each in the child of its set.
+device="--device cpu --kernel device/concurrency"
+# shellcheck disable=SC2086 # $device is several words
+{
+    check 'device: nothing planted' 0 '^pass .*device/concurrency .* 5 cases' '' $device
+    check 'device: a failure' 1 '^fail .*device/concurrency .*an op each: a planted failure.*--case concurrency:1' '' $device --fault wrong
+    check 'device: a crash' 1 '^crash .*device/concurrency .*an op each: .*signal 11.*--case concurrency:1' '' $device --fault crash
+    check 'device: leaving early is no pass' 1 '^crash .*device/concurrency .*left before' '' $device --fault exit
+    check 'device: a hang' 1 '^timeout .*device/concurrency .*time limit' '' $device --fault hang --timeout 1
+    check 'device: one case' 0 '^pass .*device/concurrency .* 1 cases' '' $device --case concurrency:2
+    check 'device: a case that is not there' 3 '^not_run .*no such case' 'nothing ran' $device --case concurrency:99
+    check 'device: a group of no device' 0 '^pass .*device/memory ' '' --device cpu --group limits --require device/memory
+    printf '# all\n\n* | device/* | *an op each: a planted* | by --fault\n' >"$tmp/known"
+    check 'device: a failure that is known, among others' 1 '^fail .*known: by --fault;.*an op each' '' $device --fault wrong --known "$tmp/known"
+    check 'device: one that is known fails nothing' 3 ', 0 failed, 1 skipped' 'nothing ran' $device --fault wrong --case concurrency:1 --known "$tmp/known"
+    echo '* | device/* | anything' >"$tmp/known"
+    check 'device: a line of --known that is none' 2 '' "line 1: expected DRIVER" $device --known "$tmp/known"
+    check 'device: a file of --known that is not there' 2 '' "$tmp/none" $device --known "$tmp/none"
+}
+
 usage() {
     check "usage: $*" 2 '' "$1" "$@"
 }

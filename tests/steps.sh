@@ -105,7 +105,7 @@ conform_cpu() {
 }
 
 conform_opencl() {
-    "$build/qdot" conform --device opencl --require "$(last_rows opencl),opencl/*clblast,reference/*" \
+    "$build/qdot" conform --device opencl --known "$source/tests/known.txt" --require "$(last_rows opencl),opencl/*clblast,reference/*" \
         --json "$build/opencl.json" --junit "$build/opencl.xml"
 }
 
@@ -128,7 +128,7 @@ codegen() {
 vulkan_rows='vulkan/*dot,vulkan/*_float,vulkan/*k4,vulkan/depthwise_*'
 
 conform_vulkan() {
-    "$build/qdot" conform --device vulkan --cases 80 --require "$vulkan_rows" \
+    "$build/qdot" conform --device vulkan --cases 80 --known "$source/tests/known.txt" --require "$vulkan_rows" \
         --json "$build/vulkan.json" --junit "$build/vulkan.xml"
 }
 
@@ -182,7 +182,8 @@ thread_sanitizer() {
     # The threads of these tests are their own; devices get one each, so that they start no pool.
     QDOT_TEST_THREADS=1 "$to/api_threads" && "$to/qdot" conform --device cpu --tasks --threads 3 --cases 6 \
         --kernel 'cpu/*' --group threads,runs,one_shot,buffers,blocks --require "$(cpu_rows)" \
-        --timeout 120
+        --timeout 120 &&
+        "$to/qdot" conform --device cpu --tasks --kernel device/concurrency --require device/concurrency
 }
 
 small_device() {
@@ -192,6 +193,7 @@ small_device() {
 # Races between work-items and accesses out of bounds. oclgrind leaves with 0 whatever it finds.
 oclgrind_races() {
     oclgrind --data-races "$build/qdot" conform --device opencl --small --cases 10 --timeout 200 \
+        --kernel 'opencl/*,device/dot,device/integer,device/saturate,device/float,device/load' \
         --require "$(last_rows opencl),reference/*" >"$build/oclgrind.out" 2>"$build/oclgrind.err"
     status=$?
     cat "$build/oclgrind.out"
