@@ -57,7 +57,7 @@ reports() {
 api_in() {
     : >"$1/tap"
     failed=0
-    for name in rules conv conv_memory memory packed threads select tuning weights; do
+    for name in rules conv conv_memory elements memory packed threads select tuning weights; do
         QDOT_TEST_DEVICE=$2 CMOCKA_MESSAGE_OUTPUT=TAP "$1/api_$name" >"$1/tap.one" 2>&1
         status=$?
         cat "$1/tap.one"
