@@ -189,7 +189,8 @@ static OrtStatus *compute_dequantize(struct step *s, struct call *c)
 
 /* ---- dynamic ----------------------------------------------------------------------------------- */
 
-#define RANGES 64 /* side by side, so that compilers take vectors: the order of comparisons does not matter */
+/* Side by side, so that compilers take vectors: the order of comparisons does not matter. */
+#define RANGES 64
 
 WIDE static void find_range(const float *x, size_t count, float *least, float *most)
 {
