@@ -95,7 +95,7 @@ beside fuzz 900 fuzz
 beside symbols 30 symbols
 beside inner-loops 60 inner_loops
 beside counted 60 counted
-beside selfcheck 400 selfcheck
+beside selfcheck 600 selfcheck
 beside reports 300 reports
 beside api-cpu 400 api cpu
 beside api-opencl 600 api opencl
