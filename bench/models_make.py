@@ -40,9 +40,9 @@ def fold(path, to):
 
 def quantise(model, types, feeds, path):
     """Beside path the float model, as path with .float before .onnx."""
-    if os.path.exists(path):
-        return
     whole, real = path + ".whole", path.replace(".onnx", ".float.onnx")
+    if os.path.exists(path) and os.path.exists(real):
+        return
     onnx.save(model, whole)
     fold(whole, real)
     os.remove(whole)
