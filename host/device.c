@@ -44,6 +44,8 @@ const char *qdot_status_text(int status)
         return "bad packed B";
     case QDOT_END:
         return "end of list";
+    case QDOT_TIMEOUT:
+        return "not done in time";
     }
     return "unknown status";
 }

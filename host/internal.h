@@ -4,6 +4,7 @@
  *   device.c   open: backends[], features, the pool, the cache
  *   op.c       create: check the descriptor -> struct qdot_problem -> select.c -> pack.c -> backend
  *              run: check the run -> backend
+ *   event.c    events: created once, left behind by runs, waited for
  *   conv.c     the geometry of a convolution, and its weights put in one order
  *   select.c   which row (and, on "auto", which device): admission, self-test, tune.c, measure.c
  *   pack.c     the only file that knows the packed layout of B and the folding of zero points
@@ -208,9 +209,18 @@ struct qdot_device {
     void *impl;                       /* the backend's */
 };
 
+/* When a run is done, as its backend knows it; zeros: no run yet. */
+struct qdot_event {
+    struct qdot_device *device;
+    uint64_t batch; /* Vulkan */
+    void *impl;     /* OpenCL: cl_event */
+};
+
 struct qdot_buffer {
     struct qdot_device *device;
     size_t bytes;
+    size_t
+        base;   /* where it begins in the caller's buffer, of a backend's handle that was wrapped */
     bool owned; /* false: impl is, or wraps, the caller's memory */
     void *impl; /* the backend's; on the CPU the memory itself */
 };
@@ -236,6 +246,11 @@ struct qdot_backend {
     int (*open)(struct qdot_device *device, size_t index, struct qdot_error *err);
     void (*close)(struct qdot_device *device);
     int (*sync)(struct qdot_device *device, struct qdot_error *err);
+    /* Runs so far begin without anyone waiting; NULL: they do anyway. */
+    int (*flush)(struct qdot_device *device, struct qdot_error *err);
+    /* What the last run with this event left in it is done, or QDOT_TIMEOUT; NULL: it is. */
+    int (*event_wait)(const struct qdot_event *event, uint64_t timeout_ns, struct qdot_error *err);
+    void (*event_release)(struct qdot_event *event); /* what the run left; NULL: nothing */
 
     /* Limits of the device that no feature bit says: false and a reason when the row cannot run
      * here at all (p is NULL), or not for this problem. Cheap; compiles nothing. */
@@ -292,6 +307,16 @@ int qdot_check_desc(const struct qdot_op_desc *desc, struct qdot_problem *p,
 int qdot_op_build(struct qdot_device *device, const struct qdot_row *row,
                   const struct qdot_op_desc *desc, const struct qdot_problem *p,
                   struct qdot_op **op, struct qdot_error *err);
+
+/* The run with its defaults filled in, checked; its waits are over. */
+int qdot_check_run(struct qdot_op *op, const struct qdot_run *run, struct qdot_run *full,
+                   struct qdot_error *err);
+
+/* ---- event.c --------------------------------------------------------------------------------- */
+
+/* The events of a run: of another device they are waited for here; of its own the order is enough. */
+int qdot_check_events(const struct qdot_device *device, const struct qdot_run *run,
+                      struct qdot_error *err);
 
 /* ---- fixed.c --------------------------------------------------------------------------------- */
 

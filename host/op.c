@@ -484,10 +484,10 @@ static int check_operand(const struct qdot_op *op, const char *name, const void 
     if (buffer->device != op->device)
         return qdot_fail(err, QDOT_INVALID, "%s: a buffer of device %s, expected one of %s", name,
                          buffer->device->info.name, op->device->info.name);
-    if (offset % bytes)
+    if ((buffer->base + offset) % bytes)
         return qdot_fail(err, QDOT_INVALID,
                          "%s: expected an offset that is a multiple of %zu, got %zu", name, bytes,
-                         offset);
+                         buffer->base + offset);
     if (offset > buffer->bytes || need > buffer->bytes - offset)
         return qdot_fail(err, QDOT_INVALID, "%s: %zu + %zu bytes go past the buffer's %zu", name,
                          offset, need, buffer->bytes);
@@ -542,33 +542,40 @@ static int check_gemm_run(const struct qdot_op *op, struct qdot_run *run, struct
     return status;
 }
 
-int qdot_op_run(struct qdot_op *op, const struct qdot_run *run, struct qdot_error *err)
+int qdot_check_run(struct qdot_op *op, const struct qdot_run *run, struct qdot_run *full,
+                   struct qdot_error *err)
 {
     if (!op || !run)
         return qdot_fail(err, QDOT_INVALID, "%s: expected a pointer, got NULL", op ? "run" : "op");
     if (run->size != 0 && run->size != sizeof(*run))
         return qdot_fail(err, QDOT_INVALID, "size: expected %zu, got %zu", sizeof(*run), run->size);
     const struct qdot_problem *p = &op->p;
-    struct qdot_run full = *run;
-    full.m = run->m ? run->m : p->units;
-    if (full.m > p->units)
-        return qdot_fail(err, QDOT_INVALID, "m: expected at most %zu, got %zu", p->units, full.m);
-    int status =
-        p->op == QDOT_CONV ? check_conv_run(op, &full, err) : check_gemm_run(op, &full, err);
+    *full = *run;
+    full->m = run->m ? run->m : p->units;
+    if (full->m > p->units)
+        return qdot_fail(err, QDOT_INVALID, "m: expected at most %zu, got %zu", p->units, full->m);
+    int status = p->op == QDOT_CONV ? check_conv_run(op, full, err) : check_gemm_run(op, full, err);
     if (status == QDOT_OK)
-        status =
-            check_input(op, "a_zero", p->a_zero_per_row, &full.a_zero, 1, full.m, full.m, 4, err);
+        status = check_input(op, "a_zero", p->a_zero_per_row, &full->a_zero, 1, full->m, full->m, 4,
+                             err);
     if (status == QDOT_OK)
-        status =
-            check_input(op, "row_scale", p->row_scale, &full.row_scale, 1, full.m, full.m, 4, err);
+        status = check_input(op, "row_scale", p->row_scale, &full->row_scale, 1, full->m, full->m,
+                             4, err);
     if (status == QDOT_OK)
-        status = check_input(op, "b", p->b_at_run, &full.b, p->b_transposed ? p->n : p->k,
+        status = check_input(op, "b", p->b_at_run, &full->b, p->b_transposed ? p->n : p->k,
                              p->b_transposed ? p->k : p->n, p->ldb, 1, err);
-    if (status != QDOT_OK)
-        return status;
-    if (!op->device->pool) /* a pool of our own is its own context */
+    if (status == QDOT_OK && (run->wait_count || run->event))
+        status = qdot_check_events(op->device, run, err);
+    if (status == QDOT_OK && !op->device->pool) /* a pool of our own is its own context */
         op->threads.ctx = run->threads_ctx ? run->threads_ctx : op->device->threads.ctx;
-    return op->device->backend->run(op, &full, err);
+    return status;
+}
+
+int qdot_op_run(struct qdot_op *op, const struct qdot_run *run, struct qdot_error *err)
+{
+    struct qdot_run full;
+    const int status = qdot_check_run(op, run, &full, err);
+    return status == QDOT_OK ? op->device->backend->run(op, &full, err) : status;
 }
 
 /* ---- the saved form -------------------------------------------------------------------------- */

@@ -103,6 +103,10 @@ CREATE(clCreateCommandQueue, cl_command_queue,
 RELEASE(clReleaseCommandQueue, cl_command_queue)
 CALL(clFlush, (cl_command_queue queue), (queue))
 WAIT(clFinish, (cl_command_queue queue), (queue))
+WAIT(clWaitForEvents, (cl_uint n, const cl_event *events), (n, events))
+CALL(clGetEventInfo, (cl_event event, cl_event_info what, size_t bytes, void *value, size_t *need),
+     (event, what, bytes, value, need))
+RELEASE(clReleaseEvent, cl_event)
 CREATE(clCreateBuffer, cl_mem,
        (cl_context context, cl_mem_flags flags, size_t bytes, void *host, cl_int *code),
        (context, flags, bytes, host, code))
@@ -145,6 +149,20 @@ CALL(clEnqueueFillBuffer,
      (cl_command_queue queue, cl_mem memory, const void *pattern, size_t pattern_bytes,
       size_t offset, size_t bytes, cl_uint n, const cl_event *events, cl_event *event),
      (queue, memory, pattern, pattern_bytes, offset, bytes, n, events, event))
+
+FINDER(clEnqueueMarkerWithWaitList)
+CL_API_ENTRY cl_int CL_API_CALL clEnqueueMarkerWithWaitList(cl_command_queue queue, cl_uint n,
+                                                            const cl_event *events, cl_event *event)
+{
+    int code;
+    REAL(clEnqueueMarkerWithWaitList)
+    if (fault_here("clEnqueueMarkerWithWaitList", &code))
+        return (cl_int)code;
+    const cl_int truth = real(queue, n, events, event);
+    if (truth == CL_SUCCESS && event)
+        fault_add(*event, "clEnqueueMarkerWithWaitList");
+    return truth;
+}
 
 /* ---- results and launches -------------------------------------------------------------------- */
 

@@ -80,6 +80,7 @@ struct life {
     struct qdot_device *device;
     struct qdot_op *op;
     struct qdot_buffer *in, *out;
+    struct qdot_event *event;
     size_t packed_bytes, out_bytes;
     bool again;  /* the second try of a step */
     bool dead;   /* the device is lost, and said so */
@@ -236,6 +237,34 @@ static int step_run_buffers(struct life *l, struct qdot_error *err)
     return status;
 }
 
+/* Several on their way, more than an op has command buffers, and one event. */
+static int step_run_events(struct life *l, struct qdot_error *err)
+{
+    struct qdot_run run = run_of(l);
+    int status = QDOT_OK;
+    run.a.buffer = l->in;
+    run.out.buffer = l->out;
+    memset(got, 0x55, sizeof(got));
+    if (!l->event)
+        status = qdot_event_create(l->device, &l->event, err);
+    for (size_t i = 0; i < 6 && status == QDOT_OK; i++) {
+        run.event = i == 5 ? l->event : NULL;
+        status = qdot_op_run(l->op, &run, err);
+    }
+    if (status == QDOT_OK) {
+        status = qdot_event_wait(l->event, 0, err);
+        if (status == QDOT_OK || status == QDOT_TIMEOUT)
+            status = qdot_event_wait(l->event, UINT64_MAX, err);
+    }
+    if (status == QDOT_OK)
+        status = qdot_buffer_read(l->out, 0, got, sizeof(got), err);
+    if (status == QDOT_OK)
+        compare(l, 0);
+    else
+        qdot_sync(l->device, NULL); /* runs that were dropped with the one that failed */
+    return status;
+}
+
 static int step_save(struct life *l, struct qdot_error *err)
 {
     int status = qdot_op_packed_bytes(l->op, &l->packed_bytes, err);
@@ -298,14 +327,16 @@ static void live(struct life *l, char *row, size_t row_bytes)
     static const struct {
         const char *name;
         int (*what)(struct life *l, struct qdot_error *err);
-    } runs[] = {
-        {"run", step_run}, {"run with gaps", step_run_gaps}, {"run on buffers", step_run_buffers}};
+    } runs[] = {{"run", step_run},
+                {"run with gaps", step_run_gaps},
+                {"run on buffers", step_run_buffers},
+                {"run with events", step_run_events}};
     struct qdot_error err = {0};
     if (step(l, "open", step_open) && step(l, "create", step_create)) {
         if (!row[0])
             snprintf(row, row_bytes, "%s", qdot_op_row(l->op));
         if (step(l, "buffers", step_buffers) || (l->in && l->out))
-            for (size_t i = 0; i < 3 && !l->why[0]; i++)
+            for (size_t i = 0; i < sizeof(runs) / sizeof(runs[0]) && !l->why[0]; i++)
                 step(l, runs[i].name, runs[i].what);
         if (!l->why[0] && !l->s->at_run && step(l, "save", step_save))
             compare_packed(l, row);
@@ -314,6 +345,7 @@ static void live(struct life *l, char *row, size_t row_bytes)
     }
     snprintf(l->now + strlen(l->now), sizeof(l->now) - strlen(l->now), ", destroy and close");
     qdot_op_destroy(l->op);
+    qdot_event_destroy(l->event);
     qdot_buffer_destroy(l->in);
     qdot_buffer_destroy(l->out);
     qdot_close(l->device);

@@ -50,7 +50,7 @@ reports() {
 api_in() {
     : >"$1/tap"
     failed=0
-    for name in rules conv conv_memory memory packed threads select tuning; do
+    for name in rules conv conv_memory memory packed threads event select tuning; do
         QDOT_TEST_DEVICE=$2 CMOCKA_MESSAGE_OUTPUT=TAP "$1/api_$name" >"$1/tap.one" 2>&1
         status=$?
         cat "$1/tap.one"
@@ -169,7 +169,7 @@ thread_sanitizer() {
         cmake --build "$to" -j "$jobs" || return 1
     export TSAN_OPTIONS=halt_on_error=1
     # The threads of these tests are their own; devices get one each, so that they start no pool.
-    QDOT_TEST_THREADS=1 "$to/api_threads" && "$to/qdot" conform --device cpu --tasks --threads 3 --cases 6 \
+    QDOT_TEST_THREADS=1 "$to/api_threads" && QDOT_TEST_THREADS=1 "$to/api_event" && "$to/qdot" conform --device cpu --tasks --threads 3 --cases 6 \
         --kernel 'cpu/*' --group threads,runs,one_shot,buffers,blocks --require "$(cpu_rows)" \
         --timeout 120
 }

@@ -15,7 +15,8 @@ else()
         host/opencl/launch.c
         host/opencl/gemm.c
         host/opencl/conv.c
-        host/opencl/op.c)
+        host/opencl/op.c
+        host/opencl/event.c)
     target_include_directories(qdot PRIVATE ${OPENCL_HEADERS})
     target_compile_definitions(qdot PRIVATE QDOT_HAVE_OPENCL)
     if(QDOT_EMULATE)

@@ -11,6 +11,7 @@
  *   gemm.c     a slab of a matrix product
  *   conv.c     a slab of a convolution
  *   op.c       prepare and run
+ *   event.c    events of runs
  */
 #ifndef QDOT_OPENCL_INTERNAL_H
 #define QDOT_OPENCL_INTERNAL_H
@@ -23,34 +24,38 @@
 
 /* ---- loader.c -------------------------------------------------------------------------------- */
 
-#define OCL_FUNCTIONS(X)         \
-    X(clGetPlatformIDs)          \
-    X(clGetPlatformInfo)         \
-    X(clGetDeviceIDs)            \
-    X(clGetDeviceInfo)           \
-    X(clCreateContext)           \
-    X(clReleaseContext)          \
-    X(clCreateCommandQueue)      \
-    X(clReleaseCommandQueue)     \
-    X(clFlush)                   \
-    X(clFinish)                  \
-    X(clCreateBuffer)            \
-    X(clReleaseMemObject)        \
-    X(clCreateProgramWithSource) \
-    X(clCreateProgramWithBinary) \
-    X(clBuildProgram)            \
-    X(clGetProgramInfo)          \
-    X(clGetProgramBuildInfo)     \
-    X(clReleaseProgram)          \
-    X(clCreateKernel)            \
-    X(clReleaseKernel)           \
-    X(clSetKernelArg)            \
-    X(clGetKernelWorkGroupInfo)  \
-    X(clEnqueueNDRangeKernel)    \
-    X(clEnqueueReadBuffer)       \
-    X(clEnqueueReadBufferRect)   \
-    X(clEnqueueWriteBuffer)      \
-    X(clEnqueueWriteBufferRect)  \
+#define OCL_FUNCTIONS(X)           \
+    X(clGetPlatformIDs)            \
+    X(clGetPlatformInfo)           \
+    X(clGetDeviceIDs)              \
+    X(clGetDeviceInfo)             \
+    X(clCreateContext)             \
+    X(clReleaseContext)            \
+    X(clCreateCommandQueue)        \
+    X(clReleaseCommandQueue)       \
+    X(clFlush)                     \
+    X(clFinish)                    \
+    X(clWaitForEvents)             \
+    X(clGetEventInfo)              \
+    X(clReleaseEvent)              \
+    X(clEnqueueMarkerWithWaitList) \
+    X(clCreateBuffer)              \
+    X(clReleaseMemObject)          \
+    X(clCreateProgramWithSource)   \
+    X(clCreateProgramWithBinary)   \
+    X(clBuildProgram)              \
+    X(clGetProgramInfo)            \
+    X(clGetProgramBuildInfo)       \
+    X(clReleaseProgram)            \
+    X(clCreateKernel)              \
+    X(clReleaseKernel)             \
+    X(clSetKernelArg)              \
+    X(clGetKernelWorkGroupInfo)    \
+    X(clEnqueueNDRangeKernel)      \
+    X(clEnqueueReadBuffer)         \
+    X(clEnqueueReadBufferRect)     \
+    X(clEnqueueWriteBuffer)        \
+    X(clEnqueueWriteBufferRect)    \
     X(clEnqueueFillBuffer)
 
 /* CLBlast's C interface, the two functions used. */
@@ -321,5 +326,12 @@ int ocl_prepare(struct qdot_op *op, struct qdot_error *err);
 void ocl_unprepare(struct qdot_op *op);
 int ocl_run(struct qdot_op *op, const struct qdot_run *run, struct qdot_error *err);
 int ocl_read_packed(struct qdot_op *op, void *panels, struct qdot_error *err);
+
+/* ---- event.c --------------------------------------------------------------------------------- */
+
+/* The event is of all that the queue has. */
+int ocl_event_set(struct qdot_event *event, struct qdot_error *err);
+int ocl_event_wait(const struct qdot_event *event, uint64_t timeout_ns, struct qdot_error *err);
+void ocl_event_release(struct qdot_event *event);
 
 #endif

@@ -1,4 +1,4 @@
-/* Vulkan devices: enumeration, open and close, submission, buffers, the backend's hooks. */
+/* Vulkan devices: enumeration, open and close, buffers, the backend's hooks. */
 #include <stdio.h>
 #include <string.h>
 #include "vk.h"
@@ -97,127 +97,6 @@ static int describe(size_t index, struct qdot_device_info *info, struct qdot_err
     return status == QDOT_OK || (index == 0 && total == 0) ? QDOT_OK : QDOT_END;
 }
 
-/* ---- command buffers ------------------------------------------------------------------------- */
-
-int vk_commands_create(struct qdot_device *device, struct vk_commands *commands,
-                       struct qdot_error *err)
-{
-    const struct vk_device *vkd = device->impl;
-    const VkCommandPoolCreateInfo pool_info = {.sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO,
-                                               .flags =
-                                                   VK_COMMAND_POOL_CREATE_RESET_COMMAND_BUFFER_BIT,
-                                               .queueFamilyIndex = vkd->family};
-    VkCommandPool pool;
-    vk_commands_destroy(device, commands); /* what an earlier failure left */
-    int status = vk_check(vkd->vk.vkCreateCommandPool(vkd->device, &pool_info, NULL, &pool),
-                          "vkCreateCommandPool", err);
-    if (status != QDOT_OK)
-        return status;
-    commands->pool = pool;
-    const VkCommandBufferAllocateInfo info = {.sType =
-                                                  VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO,
-                                              .commandPool = pool,
-                                              .level = VK_COMMAND_BUFFER_LEVEL_PRIMARY,
-                                              .commandBufferCount = 1};
-    status = vk_check(vkd->vk.vkAllocateCommandBuffers(vkd->device, &info, &commands->buffer),
-                      "vkAllocateCommandBuffers", err);
-    if (status != QDOT_OK)
-        return status;
-    const VkFenceCreateInfo fence_info = {.sType = VK_STRUCTURE_TYPE_FENCE_CREATE_INFO};
-    VkFence fence;
-    status = vk_check(vkd->vk.vkCreateFence(vkd->device, &fence_info, NULL, &fence),
-                      "vkCreateFence", err);
-    if (status == QDOT_OK)
-        commands->fence = fence;
-    return status;
-}
-
-void vk_commands_destroy(struct qdot_device *device, struct vk_commands *commands)
-{
-    const struct vk_device *vkd = device->impl;
-    vk_commands_wait(device, commands, NULL);
-    if (commands->fence)
-        vkd->vk.vkDestroyFence(vkd->device, commands->fence, NULL);
-    if (commands->pool)
-        vkd->vk.vkDestroyCommandPool(vkd->device, commands->pool, NULL); /* and its buffers */
-    *commands = (struct vk_commands){0};
-}
-
-void vk_barrier(const struct vk_device *vkd, VkCommandBuffer buffer, bool host)
-{
-    const VkMemoryBarrier barrier = {
-        .sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
-        .srcAccessMask = VK_ACCESS_MEMORY_WRITE_BIT,
-        .dstAccessMask = VK_ACCESS_MEMORY_READ_BIT | VK_ACCESS_MEMORY_WRITE_BIT |
-                         (host ? VK_ACCESS_HOST_READ_BIT : 0),
-    };
-    vkd->vk.vkCmdPipelineBarrier(buffer, VK_PIPELINE_STAGE_ALL_COMMANDS_BIT,
-                                 VK_PIPELINE_STAGE_ALL_COMMANDS_BIT |
-                                     (host ? VK_PIPELINE_STAGE_HOST_BIT : 0),
-                                 0, 1, &barrier, 0, NULL, 0, NULL);
-}
-
-static int vk_sync(struct qdot_device *device, struct qdot_error *err)
-{
-    struct vk_device *vkd = device->impl;
-    pthread_mutex_lock(&vkd->queue_lock);
-    const VkResult code = vkd->vk.vkQueueWaitIdle(vkd->queue);
-    pthread_mutex_unlock(&vkd->queue_lock);
-    return vk_check(code, "vkQueueWaitIdle", err);
-}
-
-int vk_commands_wait(struct qdot_device *device, struct vk_commands *commands,
-                     struct qdot_error *err)
-{
-    const struct vk_device *vkd = device->impl;
-    if (!commands->pending)
-        return QDOT_OK;
-    int status =
-        vk_check(vkd->vk.vkWaitForFences(vkd->device, 1, &commands->fence, VK_TRUE, UINT64_MAX),
-                 "vkWaitForFences", err);
-    /* What the caller frees on a failure must not be in use; a lost device uses nothing. */
-    if (status != QDOT_OK)
-        vk_sync(device, NULL);
-    commands->pending = false;
-    return status;
-}
-
-int vk_commands_begin(struct qdot_device *device, struct vk_commands *commands,
-                      struct qdot_error *err)
-{
-    const struct vk_device *vkd = device->impl;
-    const VkCommandBufferBeginInfo info = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO,
-                                           .flags = VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT};
-    int status = vk_commands_wait(device, commands, err);
-    if (status == QDOT_OK)
-        status = vk_check(vkd->vk.vkBeginCommandBuffer(commands->buffer, &info),
-                          "vkBeginCommandBuffer", err);
-    if (status == QDOT_OK)
-        vk_barrier(vkd, commands->buffer, false);
-    return status;
-}
-
-int vk_commands_submit(struct qdot_device *device, struct vk_commands *commands,
-                       struct qdot_error *err)
-{
-    struct vk_device *vkd = device->impl;
-    int status = vk_check(vkd->vk.vkEndCommandBuffer(commands->buffer), "vkEndCommandBuffer", err);
-    if (status == QDOT_OK)
-        status =
-            vk_check(vkd->vk.vkResetFences(vkd->device, 1, &commands->fence), "vkResetFences", err);
-    if (status != QDOT_OK)
-        return status;
-    const VkSubmitInfo info = {.sType = VK_STRUCTURE_TYPE_SUBMIT_INFO,
-                               .commandBufferCount = 1,
-                               .pCommandBuffers = &commands->buffer};
-    pthread_mutex_lock(&vkd->queue_lock);
-    const VkResult code = vkd->vk.vkQueueSubmit(vkd->queue, 1, &info, commands->fence);
-    pthread_mutex_unlock(&vkd->queue_lock);
-    status = vk_check(code, "vkQueueSubmit", err);
-    commands->pending = status == QDOT_OK;
-    return status;
-}
-
 /* ---- open and close -------------------------------------------------------------------------- */
 
 static int create_device(struct qdot_device *device, struct qdot_error *err)
@@ -249,8 +128,9 @@ static int create_device(struct qdot_device *device, struct qdot_error *err)
         vkd->device = made;
     if (!complete)
         return qdot_fail(err, QDOT_NO_DEVICE, "the device has no %s", missing);
-    vkd->vk.vkGetDeviceQueue(made, vkd->family, 0, &vkd->queue);
-    return QDOT_OK;
+    VkQueue handle;
+    vkd->vk.vkGetDeviceQueue(made, vkd->family, 0, &handle);
+    return vk_queue_open(device, handle, err);
 }
 
 void vk_query_limits(struct vk_device *vkd)
@@ -267,15 +147,15 @@ void vk_query_limits(struct vk_device *vkd)
 
 static bool make_locks(struct vk_device *vkd)
 {
-    if (pthread_mutex_init(&vkd->queue_lock, NULL))
+    if (!vk_queue_locks(&vkd->queue))
         return false;
     if (pthread_mutex_init(&vkd->staging_lock, NULL)) {
-        pthread_mutex_destroy(&vkd->queue_lock);
+        vk_queue_unlocks(&vkd->queue);
         return false;
     }
     if (pthread_mutex_init(&vkd->pipeline_lock, NULL)) {
         pthread_mutex_destroy(&vkd->staging_lock);
-        pthread_mutex_destroy(&vkd->queue_lock);
+        vk_queue_unlocks(&vkd->queue);
         return false;
     }
     return true;
@@ -313,19 +193,28 @@ static void vk_close(struct qdot_device *device)
     if (!vkd)
         return;
     if (vkd->device) {
-        if (vkd->queue)
-            vkd->vk.vkQueueWaitIdle(vkd->queue);
+        if (vkd->queue.handle)
+            vk_finish(device, NULL);
         vk_staging_destroy(device);
         vk_pipelines_close(device);
+        vk_queue_close(device);
         vkd->vk.vkDestroyDevice(vkd->device, NULL);
     }
     if (vkd->instance)
         vkd->vk.vkDestroyInstance(vkd->instance, NULL);
     pthread_mutex_destroy(&vkd->pipeline_lock);
     pthread_mutex_destroy(&vkd->staging_lock);
-    pthread_mutex_destroy(&vkd->queue_lock);
+    vk_queue_unlocks(&vkd->queue);
     qdot_release(device, vkd);
     device->impl = NULL;
+}
+
+/* Also of runs of other threads, which a submission of this one dropped. */
+static int vk_sync(struct qdot_device *device, struct qdot_error *err)
+{
+    const int status = vk_finish(device, err);
+    const int dropped = vk_take_failure(device, status == QDOT_OK ? err : NULL);
+    return status == QDOT_OK ? dropped : status;
 }
 
 /* ---- buffers --------------------------------------------------------------------------------- */
@@ -342,7 +231,7 @@ static void buffer_destroy(struct qdot_buffer *buffer)
     struct owned_buffer *owned = buffer->impl;
     if (!owned)
         return;
-    vk_sync(device, NULL);
+    vk_finish(device, NULL);
     if (owned->handle)
         vkd->vk.vkDestroyBuffer(vkd->device, owned->handle, NULL);
     vk_memory_destroy(device, &owned->memory);
@@ -391,6 +280,13 @@ static int buffer_read(struct qdot_buffer *buffer, size_t offset, void *memory, 
     return vk_download(buffer->device, vk_handle(buffer), offset, memory, bytes, err);
 }
 
+/* ---- events ---------------------------------------------------------------------------------- */
+
+static int event_wait(const struct qdot_event *event, uint64_t timeout_ns, struct qdot_error *err)
+{
+    return vk_wait(event->device, event->batch, timeout_ns, err);
+}
+
 /* ---- the backend ----------------------------------------------------------------------------- */
 
 static const struct qdot_feature features[] = {
@@ -415,6 +311,8 @@ const struct qdot_backend qdot_vulkan_backend = {
     .open = vk_open,
     .close = vk_close,
     .sync = vk_sync,
+    .flush = vk_flush,
+    .event_wait = event_wait,
     .fits = vk_fits,
     .prepare = vk_prepare,
     .unprepare = vk_unprepare,

@@ -38,6 +38,7 @@ else()
         host/vulkan/loader.c
         host/vulkan/device.c
         host/vulkan/features.c
+        host/vulkan/queue.c
         host/vulkan/memory.c
         host/vulkan/pipeline.c
         host/vulkan/plan.c
