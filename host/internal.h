@@ -219,10 +219,12 @@ struct qdot_event {
 struct qdot_buffer {
     struct qdot_device *device;
     size_t bytes;
-    size_t
-        base;   /* where it begins in the caller's buffer, of a backend's handle that was wrapped */
     bool owned; /* false: impl is, or wraps, the caller's memory */
     void *impl; /* the backend's; on the CPU the memory itself */
+    /* Of a backend's handle that the caller made: where the buffer begins in it, and what kernels may
+     * do with it. */
+    size_t base;
+    bool wrapped, read_only, write_only;
 };
 
 struct qdot_feature {
@@ -244,6 +246,8 @@ struct qdot_backend {
     int (*describe)(size_t index, struct qdot_device_info *info, struct qdot_error *err);
     /* device->info is filled; sets device->impl and device->features. */
     int (*open)(struct qdot_device *device, size_t index, struct qdot_error *err);
+    /* Likewise of a host's handles; fills device->info as well. */
+    int (*adopt)(struct qdot_device *device, const void *host, struct qdot_error *err);
     void (*close)(struct qdot_device *device);
     int (*sync)(struct qdot_device *device, struct qdot_error *err);
     /* Runs so far begin without anyone waiting; NULL: they do anyway. */
@@ -267,6 +271,7 @@ struct qdot_backend {
     int (*read_packed)(struct qdot_op *op, void *panels, struct qdot_error *err);
 
     int (*buffer_create)(struct qdot_buffer *buffer, void *host, struct qdot_error *err);
+    int (*buffer_wrap)(struct qdot_buffer *buffer, void *handle, struct qdot_error *err);
     int (*buffer_write)(struct qdot_buffer *buffer, size_t offset, const void *memory, size_t bytes,
                         struct qdot_error *err);
     int (*buffer_read)(struct qdot_buffer *buffer, size_t offset, void *memory, size_t bytes,
@@ -289,6 +294,14 @@ int qdot_fail(struct qdot_error *err, int status, const char *format, ...)
 void *qdot_alloc(const struct qdot_device *device, size_t bytes);
 void *qdot_alloc_raw(const struct qdot_device *device, size_t bytes);
 void qdot_release(const struct qdot_device *device, void *memory);
+
+/* qdot_open, and what the headers of backends open with a host's handles. */
+int qdot_adopt(const struct qdot_backend *backend, const void *host,
+               const struct qdot_device_desc *desc, struct qdot_device **device,
+               struct qdot_error *err);
+int qdot_buffer_wrap(struct qdot_device *device, const struct qdot_backend *backend, void *handle,
+                     size_t offset, size_t bytes, struct qdot_buffer **buffer,
+                     struct qdot_error *err);
 
 /* ---- threads.c ------------------------------------------------------------------------------- */
 

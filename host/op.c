@@ -542,6 +542,25 @@ static int check_gemm_run(const struct qdot_op *op, struct qdot_run *run, struct
     return status;
 }
 
+/* A caller's handle may be for kernels to read only, or to write only. */
+static int check_access(const struct qdot_run *run, struct qdot_error *err)
+{
+    const struct {
+        const char *name;
+        const struct qdot_buffer *buffer;
+    } inputs[] = {{"a", run->a.buffer},
+                  {"a_zero", run->a_zero.buffer},
+                  {"row_scale", run->row_scale.buffer},
+                  {"b", run->b.buffer}};
+    for (size_t i = 0; i < sizeof(inputs) / sizeof(inputs[0]); i++)
+        if (inputs[i].buffer && inputs[i].buffer->write_only)
+            return qdot_fail(err, QDOT_INVALID, "%s: the buffer is for kernels to write only",
+                             inputs[i].name);
+    if (run->out.buffer && run->out.buffer->read_only)
+        return qdot_fail(err, QDOT_INVALID, "out: the buffer is for kernels to read only");
+    return QDOT_OK;
+}
+
 int qdot_check_run(struct qdot_op *op, const struct qdot_run *run, struct qdot_run *full,
                    struct qdot_error *err)
 {
@@ -564,6 +583,8 @@ int qdot_check_run(struct qdot_op *op, const struct qdot_run *run, struct qdot_r
     if (status == QDOT_OK)
         status = check_input(op, "b", p->b_at_run, &full->b, p->b_transposed ? p->n : p->k,
                              p->b_transposed ? p->k : p->n, p->ldb, 1, err);
+    if (status == QDOT_OK && run->out.buffer)
+        status = check_access(run, err);
     if (status == QDOT_OK && (run->wait_count || run->event))
         status = qdot_check_events(op->device, run, err);
     if (status == QDOT_OK && !op->device->pool) /* a pool of our own is its own context */

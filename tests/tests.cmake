@@ -59,6 +59,16 @@ elseif(QDOT_TESTS)
     target_sources(api_conv PRIVATE tests/guard.c)
     target_sources(api_packed PRIVATE tests/guard.c)
 
+    # Tests that play a host runtime, with its own OpenCL and Vulkan.
+    find_library(OPENCL_LIBRARY OpenCL)
+    if(QDOT_HAVE_OPENCL AND OPENCL_LIBRARY)
+        add_executable(interop_opencl tests/interop_opencl.c tests/ref.c)
+        target_include_directories(interop_opencl SYSTEM PRIVATE ${CMOCKA_INCLUDE} ${OPENCL_HEADERS})
+        target_link_libraries(interop_opencl PRIVATE qdot Threads::Threads m ${CMOCKA_LIBRARY}
+            ${OPENCL_LIBRARY})
+        add_test(NAME interop_opencl COMMAND interop_opencl)
+    endif()
+
     add_executable(counted tests/counted.c)
     target_link_libraries(counted PRIVATE qdot)
 

@@ -6,13 +6,21 @@
 #define FIRST_NAP_NS 10000u
 #define LONGEST_NAP_NS 1000000u
 
-int ocl_event_set(struct qdot_event *event, struct qdot_error *err)
+int ocl_mark(const struct ocl_device *ocl, cl_event *event, struct qdot_error *err)
 {
-    const struct ocl_device *ocl = event->device->impl;
     cl_event made;
-    ocl_event_release(event);
     const int status = ocl_check(ocl->cl.clEnqueueMarkerWithWaitList(ocl->queue, 0, NULL, &made),
                                  "clEnqueueMarkerWithWaitList", err);
+    if (status == QDOT_OK)
+        *event = made;
+    return status;
+}
+
+int ocl_event_set(struct qdot_event *event, struct qdot_error *err)
+{
+    cl_event made;
+    ocl_event_release(event);
+    const int status = ocl_mark(event->device->impl, &made, err);
     if (status == QDOT_OK)
         event->impl = made;
     return status;
