@@ -85,6 +85,8 @@ static void default_release(void *ctx, void *memory)
     free(memory);
 }
 
+const struct qdot_allocator qdot_default_allocator = {NULL, default_alloc, default_release};
+
 static void *alloc_with(const struct qdot_allocator *a, size_t bytes)
 {
     if (bytes > SIZE_MAX / 2)
@@ -347,7 +349,6 @@ int qdot_adopt(const struct qdot_backend *backend, const void *host,
                const struct qdot_device_desc *desc, struct qdot_device **device,
                struct qdot_error *err)
 {
-    static const struct qdot_allocator default_allocator = {NULL, default_alloc, default_release};
     static const struct qdot_device_desc default_desc = {0};
     if (!device)
         return qdot_fail(err, QDOT_INVALID, "device: expected a pointer, got NULL");
@@ -359,7 +360,7 @@ int qdot_adopt(const struct qdot_backend *backend, const void *host,
                          desc->size);
     const struct qdot_allocator *allocator = &desc->allocator;
     if (!allocator->alloc && !allocator->release)
-        allocator = &default_allocator;
+        allocator = &qdot_default_allocator;
     else if (!allocator->alloc || !allocator->release)
         return qdot_fail(err, QDOT_INVALID, "allocator: expected both alloc and release");
     if (desc->threads.threads > 0 && !desc->threads.parallel_for)

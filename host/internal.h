@@ -289,6 +289,8 @@ extern const struct qdot_backend qdot_vulkan_backend;
 int qdot_fail(struct qdot_error *err, int status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+extern const struct qdot_allocator qdot_default_allocator;
+
 /* Memory from the device's allocator, zero-filled or as it comes (what is large and written anyway),
  * or NULL; qdot_release takes NULL. */
 void *qdot_alloc(const struct qdot_device *device, size_t bytes);

@@ -95,19 +95,36 @@ find_path(VULKAN_HEADERS vulkan/vulkan.h)
 find_library(VULKAN_LIBRARY vulkan)
 find_program(HAZARD_GLSLC NAMES glslc)
 find_program(HAZARD_GLSLANG NAMES glslangValidator)
-if(QDOT_TESTS AND VULKAN_HEADERS AND VULKAN_LIBRARY AND (HAZARD_GLSLC OR HAZARD_GLSLANG))
-    set(hazard ${PROJECT_SOURCE_DIR}/tests/vk_hazard.comp)
-    set(hazard_spv ${CMAKE_CURRENT_BINARY_DIR}/vk_hazard.spv)
+# tests_shader(target symbol file definitions...): SPIR-V of tests/file, embedded into the target.
+function(tests_shader target symbol file)
+    set(spirv ${CMAKE_CURRENT_BINARY_DIR}/${symbol}.spv)
     if(HAZARD_GLSLC)
-        set(compile ${HAZARD_GLSLC} --target-env=vulkan1.1 -o ${hazard_spv} ${hazard})
+        set(compile ${HAZARD_GLSLC} --target-env=vulkan1.1)
     else()
-        set(compile ${HAZARD_GLSLANG} --target-env vulkan1.1 -o ${hazard_spv} ${hazard})
+        set(compile ${HAZARD_GLSLANG} --target-env vulkan1.1)
     endif()
-    add_custom_command(OUTPUT ${hazard_spv} COMMAND ${compile} DEPENDS ${hazard} VERBATIM)
+    add_custom_command(OUTPUT ${spirv}
+        COMMAND ${compile} ${ARGN} -o ${spirv} ${PROJECT_SOURCE_DIR}/tests/${file}
+        DEPENDS ${PROJECT_SOURCE_DIR}/tests/${file} VERBATIM)
+    qdot_embed(${target} ${spirv} ${symbol})
+endfunction()
+
+if(QDOT_TESTS AND VULKAN_HEADERS AND VULKAN_LIBRARY AND (HAZARD_GLSLC OR HAZARD_GLSLANG))
     add_executable(vk_hazard tests/vk_hazard.c)
-    qdot_embed(vk_hazard ${hazard_spv} vk_hazard_spv)
+    tests_shader(vk_hazard vk_hazard_spv vk_hazard.comp)
     target_include_directories(vk_hazard SYSTEM PRIVATE ${VULKAN_HEADERS})
     target_link_libraries(vk_hazard PRIVATE ${VULKAN_LIBRARY})
+
+    # A host runtime, with its own Vulkan.
+    if(QDOT_HAVE_SHADERS AND CMOCKA_INCLUDE AND CMOCKA_LIBRARY)
+        add_executable(interop_vulkan tests/interop_vulkan.c tests/ref.c)
+        tests_shader(interop_vulkan interop_produce_spv interop.comp -DPRODUCE)
+        tests_shader(interop_vulkan interop_consume_spv interop.comp)
+        target_include_directories(interop_vulkan SYSTEM PRIVATE ${CMOCKA_INCLUDE} ${VULKAN_HEADERS})
+        target_link_libraries(interop_vulkan PRIVATE qdot Threads::Threads m ${CMOCKA_LIBRARY}
+            ${VULKAN_LIBRARY})
+        add_test(NAME interop_vulkan COMMAND interop_vulkan)
+    endif()
 endif()
 
 # ---- what compilers make of the OpenCL and Vulkan rows: ci/codegen.sh -------------------------

@@ -44,7 +44,8 @@ static int find(const struct vk_api *vk, VkInstance instance, size_t index,
     return QDOT_END;
 }
 
-static void describe_physical(const struct vk_api *vk, VkPhysicalDevice physical,
+/* 'version': of the instance. */
+static void describe_physical(const struct vk_api *vk, VkPhysicalDevice physical, uint32_t version,
                               struct qdot_device_info *info)
 {
     VkPhysicalDeviceProperties p;
@@ -57,7 +58,7 @@ static void describe_physical(const struct vk_api *vk, VkPhysicalDevice physical
     VkPhysicalDeviceProperties2 all = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2,
                                        .pNext = &driver};
     snprintf(info->description, sizeof(info->description), "%.120s", p.deviceName);
-    if (v >= VK_API_VERSION_1_2) {
+    if (v >= VK_API_VERSION_1_2 && version >= VK_API_VERSION_1_2) {
         vk->vkGetPhysicalDeviceProperties2(physical, &all);
         snprintf(info->driver, sizeof(info->driver), "%.40s %.50s, Vulkan %u.%u.%u",
                  driver.driverName, driver.driverInfo, VK_VERSION_MAJOR(v), VK_VERSION_MINOR(v),
@@ -87,7 +88,7 @@ static int describe(size_t index, struct qdot_device_info *info, struct qdot_err
         return index == 0 ? QDOT_OK : QDOT_END;
     const int status = find(&vk, instance, index, &physical, &family, &total, &failure);
     if (status == QDOT_OK)
-        describe_physical(&vk, physical, info);
+        describe_physical(&vk, physical, VK_INSTANCE_VERSION, info);
     else if (status == QDOT_END)
         snprintf(info->reason, sizeof(info->reason),
                  "no Vulkan 1.1 device: install a driver (mesa-vulkan-drivers runs on the CPU)");
@@ -142,6 +143,9 @@ void vk_query_limits(struct vk_device *vkd)
     vkd->vk.vkGetPhysicalDeviceProperties2(vkd->physical, &all);
     vkd->vk.vkGetPhysicalDeviceMemoryProperties(vkd->physical, &vkd->memories);
     vkd->limits = all.properties.limits;
+    if (!vkd->adopted)
+        vkd->version = all.properties.apiVersion < VK_INSTANCE_VERSION ? all.properties.apiVersion
+                                                                       : VK_INSTANCE_VERSION;
     vkd->max_alloc = maintenance.maxMemoryAllocationSize;
 }
 
@@ -161,10 +165,8 @@ static bool make_locks(struct vk_device *vkd)
     return true;
 }
 
-static int vk_open(struct qdot_device *device, size_t index, struct qdot_error *err)
+static int begin(struct qdot_device *device, struct qdot_error *err)
 {
-    char reason[128];
-    size_t total;
     struct vk_device *vkd = qdot_alloc(device, sizeof(*vkd));
     if (!vkd)
         return qdot_fail(err, QDOT_NO_MEMORY, "no memory for the device");
@@ -173,9 +175,20 @@ static int vk_open(struct qdot_device *device, size_t index, struct qdot_error *
         return qdot_fail(err, QDOT_NO_MEMORY, "no memory for the device's locks");
     }
     device->impl = vkd;
+    return QDOT_OK;
+}
+
+static int vk_open(struct qdot_device *device, size_t index, struct qdot_error *err)
+{
+    char reason[128];
+    size_t total;
+    int status = begin(device, err);
+    if (status != QDOT_OK)
+        return status;
+    struct vk_device *vkd = device->impl;
     if (!vk_load(&vkd->vk, &vkd->instance, reason, sizeof(reason)))
         return qdot_fail(err, QDOT_NO_DEVICE, "device: there is no 'vulkan': %s", reason);
-    int status = find(&vkd->vk, vkd->instance, index, &vkd->physical, &vkd->family, &total, err);
+    status = find(&vkd->vk, vkd->instance, index, &vkd->physical, &vkd->family, &total, err);
     if (status == QDOT_END)
         return qdot_fail(err, QDOT_NO_DEVICE, "device: there is no 'vulkan:%zu'", index);
     if (status != QDOT_OK)
@@ -185,6 +198,26 @@ static int vk_open(struct qdot_device *device, size_t index, struct qdot_error *
     if (status == QDOT_OK)
         status = vk_pipelines_open(device, err);
     return status;
+}
+
+static int vk_adopt(struct qdot_device *device, const void *host, struct qdot_error *err)
+{
+    VkPhysicalDevice physical;
+    uint32_t family;
+    size_t total;
+    int status = begin(device, err);
+    if (status == QDOT_OK)
+        status = vk_take_handles(device, host, err);
+    if (status != QDOT_OK)
+        return status;
+    struct vk_device *vkd = device->impl;
+    describe_physical(&vkd->vk, vkd->physical, vkd->version, &device->info);
+    for (size_t i = 0;
+         find(&vkd->vk, vkd->instance, i, &physical, &family, &total, NULL) == QDOT_OK; i++)
+        if (physical == vkd->physical)
+            snprintf(device->info.name, sizeof(device->info.name), "vulkan:%zu", i);
+    vk_query_limits(vkd);
+    return vk_pipelines_open(device, err);
 }
 
 static void vk_close(struct qdot_device *device)
@@ -198,9 +231,10 @@ static void vk_close(struct qdot_device *device)
         vk_staging_destroy(device);
         vk_pipelines_close(device);
         vk_queue_close(device);
-        vkd->vk.vkDestroyDevice(vkd->device, NULL);
+        if (!vkd->adopted)
+            vkd->vk.vkDestroyDevice(vkd->device, NULL);
     }
-    if (vkd->instance)
+    if (vkd->instance && !vkd->adopted)
         vkd->vk.vkDestroyInstance(vkd->instance, NULL);
     pthread_mutex_destroy(&vkd->pipeline_lock);
     pthread_mutex_destroy(&vkd->staging_lock);
@@ -219,7 +253,7 @@ static int vk_sync(struct qdot_device *device, struct qdot_error *err)
 
 /* ---- buffers --------------------------------------------------------------------------------- */
 
-struct owned_buffer {
+struct device_buffer {
     struct vk_memory memory;
     VkBuffer handle;
 };
@@ -228,14 +262,14 @@ static void buffer_destroy(struct qdot_buffer *buffer)
 {
     struct qdot_device *device = buffer->device;
     const struct vk_device *vkd = device->impl;
-    struct owned_buffer *owned = buffer->impl;
-    if (!owned)
+    struct device_buffer *held = buffer->impl;
+    if (!held)
         return;
     vk_finish(device, NULL);
-    if (owned->handle)
-        vkd->vk.vkDestroyBuffer(vkd->device, owned->handle, NULL);
-    vk_memory_destroy(device, &owned->memory);
-    qdot_release(device, owned);
+    if (held->handle && !buffer->wrapped)
+        vkd->vk.vkDestroyBuffer(vkd->device, held->handle, NULL);
+    vk_memory_destroy(device, &held->memory);
+    qdot_release(device, held);
     buffer->impl = NULL;
 }
 
@@ -250,34 +284,45 @@ static int buffer_create(struct qdot_buffer *buffer, void *host, struct qdot_err
     if (buffer->bytes > vkd->max_alloc)
         return qdot_fail(err, QDOT_NO_MEMORY, "bytes: %zu are more than the device's %llu",
                          buffer->bytes, (unsigned long long)vkd->max_alloc);
-    struct owned_buffer *owned = qdot_alloc(device, sizeof(*owned));
-    if (!owned)
+    struct device_buffer *held = qdot_alloc(device, sizeof(*held));
+    if (!held)
         return qdot_fail(err, QDOT_NO_MEMORY, "no memory for the buffer");
-    buffer->impl = owned;
-    int status = vk_buffer_create(device, buffer->bytes, &owned->handle, err);
+    buffer->impl = held;
+    int status = vk_buffer_create(device, buffer->bytes, &held->handle, err);
     if (status == QDOT_OK)
-        status = vk_memory_create(device, VK_KIND_DEVICE, &owned->handle, 1, &offset,
-                                  &owned->memory, err);
+        status =
+            vk_memory_create(device, VK_KIND_DEVICE, &held->handle, 1, &offset, &held->memory, err);
     if (status != QDOT_OK)
         buffer_destroy(buffer);
     return status;
 }
 
+static int buffer_wrap(struct qdot_buffer *buffer, void *handle, struct qdot_error *err)
+{
+    struct device_buffer *held = qdot_alloc(buffer->device, sizeof(*held));
+    if (!held)
+        return qdot_fail(err, QDOT_NO_MEMORY, "no memory for the buffer");
+    held->handle = *(VkBuffer *)handle;
+    buffer->impl = held;
+    return QDOT_OK;
+}
+
 VkBuffer vk_handle(const struct qdot_buffer *buffer)
 {
-    return ((const struct owned_buffer *)buffer->impl)->handle;
+    return ((const struct device_buffer *)buffer->impl)->handle;
 }
 
 static int buffer_write(struct qdot_buffer *buffer, size_t offset, const void *memory, size_t bytes,
                         struct qdot_error *err)
 {
-    return vk_upload(buffer->device, vk_handle(buffer), offset, memory, bytes, err);
+    return vk_upload(buffer->device, vk_handle(buffer), buffer->base + offset, memory, bytes, err);
 }
 
 static int buffer_read(struct qdot_buffer *buffer, size_t offset, void *memory, size_t bytes,
                        struct qdot_error *err)
 {
-    return vk_download(buffer->device, vk_handle(buffer), offset, memory, bytes, err);
+    return vk_download(buffer->device, vk_handle(buffer), buffer->base + offset, memory, bytes,
+                       err);
 }
 
 /* ---- events ---------------------------------------------------------------------------------- */
@@ -309,6 +354,7 @@ const struct qdot_backend qdot_vulkan_backend = {
     .measures = true,
     .describe = describe,
     .open = vk_open,
+    .adopt = vk_adopt,
     .close = vk_close,
     .sync = vk_sync,
     .flush = vk_flush,
@@ -319,6 +365,7 @@ const struct qdot_backend qdot_vulkan_backend = {
     .run = vk_run,
     .read_packed = vk_read_packed,
     .buffer_create = buffer_create,
+    .buffer_wrap = buffer_wrap,
     .buffer_write = buffer_write,
     .buffer_read = buffer_read,
     .buffer_destroy = buffer_destroy,

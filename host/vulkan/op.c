@@ -171,9 +171,9 @@ static int find_place(const struct qdot_op *op, const char *name, const struct q
 {
     const VkPhysicalDeviceLimits *limits = &device_of(op)->limits;
     const size_t least = (size_t)limits->minStorageBufferOffsetAlignment;
-    const size_t alignment = least > 4 ? least : 4;
-    *place = (struct vk_place){
-        {vk_handle(buffer), offset / alignment * alignment, 0}, offset % alignment, ld};
+    const size_t alignment = least > 4 ? least : 4, at = buffer->base + offset;
+    *place =
+        (struct vk_place){{vk_handle(buffer), at / alignment * alignment, 0}, at % alignment, ld};
     const size_t end = place->offset + ((rows - 1) * ld + columns) * bytes;
     place->window.range = (end + 3) / 4 * 4;
     if (place->window.range > limits->maxStorageBufferRange)

@@ -11,6 +11,7 @@
  *   op.c        prepare and run: buffers of an op, operands, dispatches
  *   gemm.c      what a run of a GEMM records
  *   conv.c      what a run of a convolution records
+ *   interop.c   qdot_vulkan.h: a host's device, queue, buffers, command buffers and semaphores
  */
 #ifndef QDOT_VULKAN_INTERNAL_H
 #define QDOT_VULKAN_INTERNAL_H
@@ -118,7 +119,12 @@ struct vk_api {
 /* An instance and the functions of it; false and a reason when there is none. The library stays
  * loaded: drivers leave threads and thread-local data behind. */
 bool vk_load(struct vk_api *api, VkInstance *instance, char *reason, size_t reason_bytes);
-/* The functions of a device, false and the name of one that is missing. */
+#define VK_INSTANCE_VERSION VK_API_VERSION_1_2 /* of our own */
+/* Its parts: the loader's first function; the functions of an instance, false and the name of one
+ * that is missing. */
+bool vk_find_loader(struct vk_api *api, char *reason, size_t reason_bytes);
+bool vk_load_instance(struct vk_api *api, VkInstance instance, const char **missing);
+/* The functions of a device, likewise. */
 bool vk_load_device(struct vk_api *api, VkDevice device, const char **missing);
 /* QDOT_OK for VK_SUCCESS; else err names the call and its code. */
 int vk_check(VkResult code, const char *call, struct qdot_error *err);
@@ -246,6 +252,8 @@ struct vk_device {
     VkInstance instance;
     VkPhysicalDevice physical;
     VkDevice device;
+    bool adopted;     /* instance and device are a host's */
+    uint32_t version; /* that instance and device both have */
     uint32_t family;
     struct vk_queue queue;
     VkPhysicalDeviceLimits limits;
@@ -281,6 +289,15 @@ struct vk_wanted {
 
 /* What the device has of what rows use; sets device->features and vk_device.coop. */
 int vk_want(struct qdot_device *device, struct vk_wanted *wanted, struct qdot_error *err);
+
+/* What a host created its device with: extensions and the pNext chain. */
+struct vk_enabled {
+    const char *const *names;
+    uint32_t name_count;
+    const void *features;
+};
+/* After vk_want: less what is not enabled. */
+void vk_grant(struct qdot_device *device, const struct vk_enabled *enabled);
 
 /* ---- memory.c -------------------------------------------------------------------------------- */
 
@@ -526,5 +543,10 @@ void vk_gemm_record(const struct qdot_op *op, const struct qdot_run *run, const 
 void vk_conv_steps(struct qdot_op *op, struct vk_step_pipeline *steps);
 void vk_conv_record(const struct qdot_op *op, const struct qdot_run *run, const struct vk_place *a,
                     const struct vk_place *out);
+
+/* ---- interop.c ------------------------------------------------------------------------------- */
+
+/* Of a struct qdot_vulkan_desc; functions, features and queue of the device. */
+int vk_take_handles(struct qdot_device *device, const void *given, struct qdot_error *err);
 
 #endif
