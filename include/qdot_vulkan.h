@@ -88,13 +88,12 @@ QDOT_API int qdot_vulkan_buffer(struct qdot_device *device, VkBuffer handle, siz
  *
  * The recording holds the run's descriptors: destroy it when the command buffer will not be executed
  * any more, and before op and buffers. One command buffer may be submitted many times, an op recorded
- * many times, also in one command buffer. */
+ * many times, also in one command buffer. destroy takes NULL. */
 struct qdot_vulkan_recording;
 QDOT_API int qdot_vulkan_record(struct qdot_op *op, const struct qdot_run *run,
                                 VkCommandBuffer commands, struct qdot_vulkan_recording **recording,
                                 struct qdot_error *err);
-QDOT_API void
-qdot_vulkan_recording_destroy(struct qdot_vulkan_recording *recording); /* NULL: fine */
+QDOT_API void qdot_vulkan_recording_destroy(struct qdot_vulkan_recording *recording);
 
 /* A value of a timeline semaphore; of a binary one the value is ignored. */
 struct qdot_vulkan_point {

@@ -50,13 +50,15 @@ reports() {
 api_in() {
     : >"$1/tap"
     failed=0
-    for name in rules conv conv_memory memory packed threads event select tuning; do
-        QDOT_TEST_DEVICE=$2 CMOCKA_MESSAGE_OUTPUT=TAP "$1/api_$name" >"$1/tap.one" 2>&1
+    for name in api_rules api_conv api_conv_memory api_memory api_packed api_threads api_event \
+        api_select api_tuning "interop_$2"; do
+        case $name in interop_*) [ -x "$1/$name" ] || continue ;; esac
+        QDOT_TEST_DEVICE=$2 CMOCKA_MESSAGE_OUTPUT=TAP "$1/$name" >"$1/tap.one" 2>&1
         status=$?
         cat "$1/tap.one"
         cat "$1/tap.one" >>"$1/tap"
         if [ "$status" -ne 0 ] && ! grep -q '^not ok [^#]*$' "$1/tap.one"; then
-            echo "not ok - api_$name left with exit status $status"
+            echo "not ok - $name left with exit status $status"
             failed=$((failed + 1))
         fi
     done
@@ -169,7 +171,8 @@ thread_sanitizer() {
         cmake --build "$to" -j "$jobs" || return 1
     export TSAN_OPTIONS=halt_on_error=1
     # The threads of these tests are their own; devices get one each, so that they start no pool.
-    QDOT_TEST_THREADS=1 "$to/api_threads" && QDOT_TEST_THREADS=1 "$to/api_event" && "$to/qdot" conform --device cpu --tasks --threads 3 --cases 6 \
+    export QDOT_TEST_THREADS=1
+    "$to/api_threads" && "$to/api_event" && "$to/qdot" conform --device cpu --tasks --threads 3 --cases 6 \
         --kernel 'cpu/*' --group threads,runs,one_shot,buffers,blocks --require "$(cpu_rows)" \
         --timeout 120
 }
@@ -230,8 +233,20 @@ cache() {
 
 validate() { # a command under the validation layer
     VK_INSTANCE_LAYERS=VK_LAYER_KHRONOS_validation \
-        VK_LAYER_ENABLES=VK_VALIDATION_FEATURE_ENABLE_SYNCHRONIZATION_VALIDATION_EXT \
+        VK_LAYER_ENABLES="VK_VALIDATION_FEATURE_ENABLE_SYNCHRONIZATION_VALIDATION_EXT${more_validation:-}" \
         VK_LAYER_SYNCVAL_SHADER_ACCESSES_HEURISTIC=1 "$@"
+}
+
+# Also from one command buffer to the next.
+validate_queues() {
+    more_validation=:VALIDATION_CHECK_ENABLE_SYNCHRONIZATION_VALIDATION_QUEUE_SUBMIT validate "$@"
+}
+
+layer_is_silent() { # layer_is_silent LOG
+    grep -q -E 'Validation|SYNC-HAZARD|UNASSIGNED|VUID' "$1" || return 0
+    echo "the layer found:"
+    head -n 40 "$1"
+    return 1
 }
 
 # Silence of the layer means something only while it reports two planted hazards.
@@ -253,12 +268,16 @@ validation() {
         >"$build/validation.out" 2>"$build/validation.err"
     status=$?
     cat "$build/validation.out"
-    if grep -q -E 'Validation|SYNC-HAZARD|UNASSIGNED|VUID' "$build/validation.err"; then
-        echo "the layer found:"
-        head -n 40 "$build/validation.err"
-        return 1
-    fi
-    return $status
+    layer_is_silent "$build/validation.err" && [ $status -eq 0 ] || return 1
+    # Runs on their way together, and a host runtime's commands around them.
+    for name in api_event interop_vulkan; do
+        [ -x "$build/$name" ] || continue
+        if ! QDOT_TEST_DEVICE=vulkan:0 validate_queues "$build/$name" >"$build/validation.$name" 2>&1; then
+            tail -n 20 "$build/validation.$name"
+            return 1
+        fi
+        layer_is_silent "$build/validation.$name" || return 1
+    done
 }
 
 # An installed qdot, used from outside by pkg-config and by CMake.
@@ -278,6 +297,23 @@ consumer() {
     # shellcheck disable=SC2086
     cc -std=c99 -Wall -Wextra -Werror "$build/example.c" -o "$build/example" $flags &&
         LD_LIBRARY_PATH=$(dirname "$libs") "$build/example" | grep ': 14 -14 32 -32$' || return 1
+    # As are those of docs/interop.md: a program, and functions of one.
+    awk -v to="$build/interop_example" '/^```c$/ { on = ++n; next } /^```$/ { on = 0 }
+        on { print > (to on ".c") }' "$source/docs/interop.md"
+    if [ -f "$prefix/include/qdot_opencl.h" ]; then
+        # shellcheck disable=SC2086
+        cc -std=c99 -Wall -Wextra -Werror "$build/interop_example1.c" -o "$build/interop_example" \
+            $flags -lOpenCL || return 1
+        LD_LIBRARY_PATH=$(dirname "$libs") "$build/interop_example" >"$build/interop_example.out"
+        status=$?
+        cat "$build/interop_example.out"
+        [ $status -eq 77 ] || grep ': 14 -14 32 -32$' "$build/interop_example.out" || return 1
+    fi
+    if [ -f "$prefix/include/qdot_vulkan.h" ]; then
+        # shellcheck disable=SC2086
+        cc -std=c99 -Wall -Wextra -Werror -c "$build/interop_example2.c" -o "$build/interop_example2.o" \
+            $flags || return 1
+    fi
     if [ -x "$prefix/bin/qdot" ]; then # the installed command finds the installed library
         "$prefix/bin/qdot" conform --list || return 1
     fi
