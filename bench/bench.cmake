@@ -20,6 +20,7 @@ elseif(QDOT_COMMAND)
         bench/devices.c
         bench/gemm.c
         bench/conv.c
+        bench/quantize.c
         bench/explain.c
         bench/bench.c
         bench/tune.c
@@ -107,5 +108,6 @@ elseif(QDOT_COMMAND)
     set_property(SOURCE bench/report.c PROPERTY COMPILE_DEFINITIONS BENCH_COMMIT="${commit}")
     add_executable(qdot_first bench/first.c) # not installed
     target_link_libraries(qdot_first PRIVATE qdot)
-    install(TARGETS qdot_command DESTINATION ${CMAKE_INSTALL_BINDIR})
+    install(TARGETS qdot_command DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT command)
+    install(FILES docs/qdot.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 COMPONENT command)
 endif()

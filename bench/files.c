@@ -213,9 +213,9 @@ static int read_zero(const struct files *f, const char *option, const char *text
     int status = read_values(f, option, text, per_row, true, array);
     if (status != EXIT_OK)
         return status;
-    if (array->type == QDOT_F32)
-        return opt_error(verb, "%s '%s': dtype float32: expected int32, int8 or uint8", option,
-                         text);
+    if (array->type != QDOT_S32 && !is_int8(array))
+        return opt_error(verb, "%s '%s': dtype %s: expected int32, int8 or uint8", option, text,
+                         npy_type_name(array->type));
     status = widen(verb, array);
     const int32_t *values = array->data;
     for (size_t i = 0; status == EXIT_OK && i < array->count; i++)

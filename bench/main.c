@@ -13,6 +13,8 @@ static const struct {
     {"devices", devices_main, "every device of every backend, its rows, and why a row is refused"},
     {"gemm", gemm_main, "one matrix product on real data, .npy in and out"},
     {"conv", conv_main, "one convolution on real data, .npy in and out"},
+    {"quantize", quantize_main, "real numbers to 16, 8 or 4 bits: true, dynamic, fake; .npy"},
+    {"dequantize", dequantize_main, "and back"},
     {"bench", bench_main, "throughput on every device, each result verified before it is timed"},
     {"conform", conform_main, "the device conformance run: is every row of every device right?"},
     {"tune", tune_main, "the fastest row for each shape, verified; kept, or in a file to share"},
@@ -32,7 +34,7 @@ static void print_help(void)
            "\n"
            "VERBS\n");
     for (size_t i = 0; i < VERBS; i++)
-        printf("    %-10s%s\n", verbs[i].name, verbs[i].about);
+        printf("    %-12s%s\n", verbs[i].name, verbs[i].about);
     printf(
         "\n"
         "NUMBERS\n"
@@ -70,10 +72,10 @@ static int run_verb(const char *name, int argc, char **argv)
     for (size_t i = 0; i < VERBS; i++)
         if (strcmp(verbs[i].name, name) == 0)
             return verbs[i].run(argc, argv);
-    fprintf(
-        stderr,
-        "qdot: verb '%s': expected devices, gemm, conv, bench, conform, tune, explain or help\n",
-        name);
+    fprintf(stderr,
+            "qdot: verb '%s': expected devices, gemm, conv, quantize, dequantize, bench, conform, "
+            "tune, explain or help\n",
+            name);
     return EXIT_USAGE;
 }
 
@@ -97,7 +99,8 @@ int main(int argc, char **argv)
     if (argc < 2) {
         fprintf(
             stderr,
-            "qdot: no verb: expected devices, gemm, conv, bench, conform, tune, explain or help\n");
+            "qdot: no verb: expected devices, gemm, conv, quantize, dequantize, bench, conform, "
+            "tune, explain or help\n");
         return EXIT_USAGE;
     }
     if (strcmp(argv[1], "--version") == 0) {

@@ -24,10 +24,8 @@ static const struct {
     size_t bytes;
     const char *descr, *name;
 } types[] = {
-    {QDOT_S8, 1, "|i1", "int8"},
-    {QDOT_U8, 1, "|u1", "uint8"},
-    {QDOT_S32, 4, "<i4", "int32"},
-    {QDOT_F32, 4, "<f4", "float32"},
+    {QDOT_S8, 1, "|i1", "int8"},    {QDOT_U8, 1, "|u1", "uint8"},  {QDOT_S16, 2, "<i2", "int16"},
+    {QDOT_U16, 2, "<u2", "uint16"}, {QDOT_S32, 4, "<i4", "int32"}, {QDOT_F32, 4, "<f4", "float32"},
 };
 enum { TYPES = sizeof(types) / sizeof(types[0]) };
 
@@ -103,14 +101,14 @@ static bool parse_descr(struct header *h, struct npy *array)
     char descr[32];
     if (!take_string(h, descr, sizeof(descr)))
         return fail(h->reason, "a header whose 'descr' is no short string (a structured dtype?): "
-                               "expected |i1, |u1, <i4 or <f4");
+                               "expected |i1, |u1, <i2, <u2, <i4 or <f4");
     /* One byte has no order: '<i1' and '>i1' are as good as '|i1'. */
     for (size_t i = 0; i < TYPES; i++)
         if (strcmp(descr, types[i].descr) == 0 || (types[i].bytes == 1 && strchr("<>", descr[0]) &&
                                                    strcmp(descr + 1, types[i].descr + 1) == 0))
             array->type = types[i].type;
     if (array->type == QDOT_TYPE_DEFAULT)
-        return fail(h->reason, "dtype '%s': expected |i1, |u1, <i4 or <f4", descr);
+        return fail(h->reason, "dtype '%s': expected |i1, |u1, <i2, <u2, <i4 or <f4", descr);
     return true;
 }
 

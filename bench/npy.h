@@ -1,4 +1,4 @@
-/* NumPy .npy files, formats 1.0 and 2.0: arrays of 0 to 4 dimensions of |i1, |u1, <i4, <f4. */
+/* NumPy .npy files, formats 1.0 and 2.0: arrays of 0 to 4 dimensions of |i1, |u1, <i2, <u2, <i4, <f4. */
 #ifndef BENCH_NPY_H
 #define BENCH_NPY_H
 

@@ -69,9 +69,11 @@ int opt_failed(const char *verb, const struct qdot_error *error);
 int bench_main(int argc, char **argv);
 int conform_main(int argc, char **argv);
 int conv_main(int argc, char **argv);
+int dequantize_main(int argc, char **argv);
 int devices_main(int argc, char **argv);
 int explain_main(int argc, char **argv);
 int gemm_main(int argc, char **argv);
+int quantize_main(int argc, char **argv);
 int tune_main(int argc, char **argv);
 
 #endif

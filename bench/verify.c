@@ -61,11 +61,9 @@ const char *type_text(enum qdot_type type)
         return "s8";
     case QDOT_F32:
         return "f32";
-    case QDOT_S32:
-    case QDOT_TYPE_DEFAULT:
-        break;
+    default:
+        return "s32"; /* no product has the types of quantize */
     }
-    return "s32";
 }
 
 static void fill_terms(struct product *p, uint64_t *state)

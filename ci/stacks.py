@@ -14,6 +14,7 @@ import sys
 KEPT = "## Findings"
 WRONG = ("fail", "crash", "timeout")
 IDLE = ("refused", "not_run")
+DEVICE = "device/" # what is no row: checks of the device itself
 
 
 class Stack:
@@ -38,13 +39,13 @@ class Stack:
         return "no report, exit status %s" % self.facts["status"] if "status" in self.facts else "stopped before its end"
 
     def ran(self):
-        return {r["kernel"] for r in self.results if r["status"] not in IDLE}
+        return {r["kernel"] for r in self.results if r["status"] not in IDLE and not r["kernel"].startswith(DEVICE)}
 
     def refused(self):
         """Reasons and the rows refused for each."""
         reasons = collections.OrderedDict()
         for r in self.results:
-            if r["status"] in IDLE and r["kernel"] not in self.ran():
+            if r["status"] in IDLE and r["kernel"] not in self.ran() and not r["kernel"].startswith(DEVICE):
                 reasons.setdefault(r["reason"], []).append(r["kernel"].split("/", 1)[-1])
         return reasons
 

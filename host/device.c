@@ -217,6 +217,7 @@ static struct qdot_device *device_new(const struct qdot_device_desc *desc,
         return NULL;
     memset(device, 0, sizeof(*device));
     device->allocator = *allocator;
+    device->packed_cache = desc->packed_cache;
     device->budget_ns = (desc->budget_us ? desc->budget_us : 300000) * 1000;
     device->cache_percent = desc->cache_percent ? desc->cache_percent : 100;
     if (pthread_mutex_init(&device->lock, NULL)) {
@@ -365,6 +366,9 @@ int qdot_adopt(const struct qdot_backend *backend, const void *host,
         return qdot_fail(err, QDOT_INVALID, "allocator: expected both alloc and release");
     if (desc->threads.threads > 0 && !desc->threads.parallel_for)
         return qdot_fail(err, QDOT_INVALID, "threads: expected parallel_for with threads > 0");
+    const struct qdot_packed_cache *cache = &desc->packed_cache;
+    if (!cache->look_up != !cache->insert || (!cache->look_up && cache->release))
+        return qdot_fail(err, QDOT_INVALID, "packed_cache: expected both look_up and insert");
     if (desc->thread_count > 1024 || desc->threads.threads > 1024)
         return qdot_fail(err, QDOT_INVALID, "%s: expected at most 1024",
                          desc->thread_count > 1024 ? "thread_count" : "threads");

@@ -2,11 +2,13 @@
  * What the files of the library share. The way of a call, one direction only:
  *
  *   device.c   open: backends[], features, the pool, the cache
- *   op.c       create: check the descriptor -> struct qdot_problem -> select.c -> pack.c -> backend
+ *   op.c       create: check the descriptor -> struct qdot_problem -> select.c -> weights.c -> backend
  *              run: check the run -> backend
  *   event.c    events: created once, left behind by runs, waited for
  *   conv.c     the geometry of a convolution, and its weights put in one order
+ *   quantize.c descriptor and run of the ops on elements: quantize and its kin
  *   select.c   which row (and, on "auto", which device): admission, self-test, tune.c, measure.c
+ *   weights.c  where packed B comes from: packed here, or the caller's; its saved form
  *   pack.c     the only file that knows the packed layout of B and the folding of zero points
  *   cpu/ opencl/ vulkan/   one table of rows each, and how to launch them
  *
@@ -110,9 +112,25 @@ struct qdot_geometry {
     bool transposed;             /* said already in the other fields */
 };
 
+/* Elements [outer][axis][inner] as lines of equal length, the last of each 'span' elements perhaps
+ * shorter. Line i of span o takes parameter o * span_step + i / repeat * step and the next ones; 'each':
+ * its elements have one each, else all of them share the first. */
+struct qdot_elements {
+    enum qdot_type type; /* quantised */
+    size_t outer, axis, inner, group;
+    size_t unit;       /* elements in what a run counts: problem.units of them */
+    size_t parameters; /* scales, and zeros */
+    size_t span, line, repeat, span_step, step;
+    bool each;
+    bool reciprocal, scale_at_run, zero_at_run, zeros; /* zeros: there are some, here or at a run */
+};
+
 struct qdot_problem {
-    enum qdot_op_kind op;
+    enum qdot_op_kind
+        op; /* of the ops on elements only elements, units, types, bounds have a meaning;
+                             a_bytes and out_bytes: of a unit, unit_rows and n 1 */
     struct qdot_geometry conv;
+    struct qdot_elements elements;
     size_t m, n, k;          /* of a convolution: batch * oh * ow, o, kh * kw * cg */
     size_t units, unit_rows; /* what a run counts, and rows of A in each: m and 1, or images */
     size_t a_bytes;          /* of A, one unit with the default leading dimension */
@@ -144,10 +162,16 @@ struct qdot_terms {
     float most;        /* no |acc * scale| of any column is larger */
 };
 
+/* Whose memory a blob is: who else's than ours is read only, and may end at a page that is not mapped. */
+enum qdot_blob_owner { QDOT_BLOB_OURS = 0, QDOT_BLOB_CALLERS, QDOT_BLOB_CACHES };
+
 /* Packed B: header and panels; pack.c has the layout. */
 struct qdot_packed {
-    void *blob; /* NULL once a backend has taken it over, and when B comes at run */
+    void *blob; /* NULL once a backend has its own copy, and when B comes at run */
     size_t blob_bytes;
+    enum qdot_blob_owner owner; /* of blob */
+    /* The last panel, if it is narrow and the blob not ours: a copy with what tiles read behind it. */
+    uint8_t *last_panel;
     size_t parts;           /* groups of a convolution that are packed one after another, or 1 */
     size_t part_columns;    /* columns of each */
     size_t part_pad;        /* padded to nr */
@@ -162,7 +186,7 @@ struct qdot_packed {
 };
 
 /* Tiles read whole groups of nr columns, of narrower panels beyond the end of the last one; what they
- * find there they do not use. So many bytes of zeros are behind panels in memory. */
+ * find there they do not use. So many bytes are behind panels in memory of our own. */
 #define QDOT_PANELS_SLACK 256
 
 struct qdot_op {
@@ -172,9 +196,13 @@ struct qdot_op {
     struct qdot_problem p;
     struct qdot_packed packed;
     struct qdot_terms terms;
+    float *scale; /* of elements: parameters, in one allocation; NULL: given with each run */
+    int32_t *zero;
     struct qdot_threads threads; /* the device's, its ctx that of the run */
-    size_t workspace_bytes;      /* set by the backend's prepare */
-    void *impl;                  /* the backend's */
+    size_t workspace_bytes;      /* set by the backend's prepare, as is: */
+    size_t run_bytes;            /* of them, what comes with each run where workspace_at_run */
+    bool workspace_at_run;
+    void *impl; /* the backend's */
 };
 
 /* ---- devices and backends -------------------------------------------------------------------- */
@@ -183,6 +211,7 @@ enum qdot_verdict { QDOT_UNKNOWN = 0, QDOT_ADMITTED, QDOT_REFUSED };
 
 struct qdot_row_state {
     enum qdot_verdict verdict;
+    bool failed; /* a driver call of the self-test: once that may pass */
     char reason[192];
 };
 
@@ -196,6 +225,7 @@ struct qdot_device {
     struct qdot_device_info info;
     uint32_t features; /* found by the backend, less what 'disable' names */
     struct qdot_allocator allocator;
+    struct qdot_packed_cache packed_cache; /* the caller's; look_up is NULL: none */
     struct qdot_threads threads;
     void *pool;      /* pthreadpool_t when 'threads' is ours */
     char *cache_dir; /* NULL: no files */
@@ -262,8 +292,8 @@ struct qdot_backend {
                  const struct qdot_problem *p, char *reason, size_t reason_bytes);
 
     /* prepare: op is complete but for impl; allocate every workspace, compile, upload. It may take
-     * packed.blob over (release it with qdot_release and set it to NULL). unprepare undoes it and
-     * accepts a half-prepared op. */
+     * packed.blob's panels to the device and drop the blob (qdot_packed_drop). unprepare undoes it
+     * and accepts a half-prepared op. */
     int (*prepare)(struct qdot_op *op, struct qdot_error *err);
     void (*unprepare)(struct qdot_op *op); /* after waiting for its runs */
     int (*run)(struct qdot_op *op, const struct qdot_run *run, struct qdot_error *err);
@@ -315,6 +345,10 @@ void qdot_threads_close(struct qdot_device *device);
 
 /* ---- op.c ------------------------------------------------------------------------------------ */
 
+/* Is this operand of so many bytes there, and inside? 'alignment': a power of two. */
+int qdot_check_memory(const struct qdot_op *op, const char *name, const void *host,
+                      const struct qdot_buffer *buffer, size_t offset, size_t bytes,
+                      size_t alignment, struct qdot_error *err);
 /* Descriptor to problem; everything a caller can get wrong is found here. */
 int qdot_check_desc(const struct qdot_op_desc *desc, struct qdot_problem *p,
                     struct qdot_error *err);
@@ -353,6 +387,26 @@ int qdot_check_conv(const struct qdot_conv *conv, struct qdot_geometry *g, struc
 bool qdot_weights_in_order(const struct qdot_geometry *g); /* OHWI as they are given? */
 void qdot_order_weights(const struct qdot_geometry *g, const uint8_t *weights, uint8_t *ordered);
 
+/* ---- quantize.c ------------------------------------------------------------------------------ */
+
+/* Rows of QDOT_QUANTIZE serve all ops on elements. */
+static inline enum qdot_op_kind qdot_served_by(enum qdot_op_kind kind)
+{
+    return kind > QDOT_QUANTIZE ? QDOT_QUANTIZE : kind;
+}
+int qdot_check_elements(const struct qdot_op_desc *desc, struct qdot_problem *p,
+                        struct qdot_error *err);
+int qdot_check_elements_run(const struct qdot_op *op, const struct qdot_run *run,
+                            struct qdot_error *err);
+/* op->scale and op->zero; NULL there: not given at creation. */
+int qdot_take_parameters(struct qdot_op *op, const struct qdot_op_desc *desc,
+                         struct qdot_error *err);
+/* Of m units: parameters, and bytes of so many elements of a type. */
+size_t qdot_parameters(const struct qdot_problem *p, size_t m);
+size_t qdot_type_bytes(enum qdot_type type, size_t count);
+/* What dynamic quantize makes of the range of x: the most of max(0, x), and of max(0, -x). */
+void qdot_dynamic_parameters(float most, float least, float *scale, int32_t *zero);
+
 /* ---- measure.c ------------------------------------------------------------------------------- */
 
 /* Operands of measured runs: host memory, or in memory of one device where 'resident' is it. */
@@ -385,10 +439,19 @@ int qdot_admit(struct qdot_device *device, const struct qdot_row *row, char *rea
                size_t reason_bytes);
 int qdot_selftest(struct qdot_device *device, const struct qdot_row *row, char *reason,
                   size_t reason_bytes);
+int qdot_selftest_elements(struct qdot_device *device, const struct qdot_row *row, char *reason,
+                           size_t reason_bytes);
 int qdot_selftest_conv(struct qdot_device *device, const struct qdot_row *row, char *reason,
                        size_t reason_bytes);
 /* "gemm_..." or "cpu/gemm_..."; NULL: none */
 const struct qdot_row *qdot_row_named(const struct qdot_device *device, const char *name);
+
+/* ---- weights.c ------------------------------------------------------------------------------- */
+
+/* op->packed's blob and what else is made of B, from what the descriptor gives. */
+int qdot_packed_make(struct qdot_op *op, const struct qdot_op_desc *desc, bool cache,
+                     struct qdot_error *err);
+void qdot_packed_drop(const struct qdot_device *device, struct qdot_packed *packed);
 
 /* ---- pack.c ---------------------------------------------------------------------------------- */
 
@@ -416,6 +479,12 @@ static inline size_t qdot_panel_at(const struct qdot_packed *packed, size_t pane
     return panel / packed->part_panels * packed->part_bytes +
            panel % packed->part_panels * packed->panel_bytes;
 }
+static inline const uint8_t *qdot_panel(const struct qdot_packed *packed, size_t panel)
+{
+    if (packed->last_panel && panel + 1 == packed->parts * packed->part_panels)
+        return packed->last_panel;
+    return (const uint8_t *)qdot_packed_panels(packed) + qdot_panel_at(packed, panel);
+}
 static inline size_t qdot_panel_columns(const struct qdot_packed *packed, size_t nr, size_t panel)
 {
     return (panel + 1) % packed->part_panels ? nr : packed->last_columns;
@@ -428,6 +497,9 @@ void qdot_packed_seal(const struct qdot_row *row, const struct qdot_problem *p,
                       struct qdot_packed *packed); /* header and checksum */
 /* Does the blob say that it was packed for rows of this layout? A look at its header only. */
 bool qdot_packed_is_for(const struct qdot_row *row, const void *blob, size_t bytes);
+/* Equal for packed B of the same layout and shape. */
+uint64_t qdot_packed_shape(const struct qdot_row *row, const struct qdot_problem *p,
+                           const struct qdot_packed *packed);
 int qdot_packed_verify(const struct qdot_row *row, const struct qdot_problem *p,
                        const struct qdot_packed *layout, const void *blob, size_t bytes,
                        struct qdot_error *err);

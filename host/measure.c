@@ -18,7 +18,7 @@ uint64_t qdot_now_ns(void)
 
 static size_t trial_least(const struct qdot_problem *p)
 {
-    return p->op == QDOT_CONV ? 1 : TRIAL_ROWS_MIN;
+    return p->op != QDOT_GEMM ? 1 : TRIAL_ROWS_MIN;
 }
 
 void qdot_trial_free(struct qdot_device *device, struct qdot_trial *t)
@@ -56,11 +56,15 @@ bool qdot_trial_make(struct qdot_device *device, bool resident, const struct qdo
     t->m = TRIAL_BYTES / (p->a_bytes + out_bytes + 8);
     t->m = t->m < trial_least(p) ? trial_least(p) : t->m;
     t->m = t->m > p->units ? p->units : t->m;
-    t->a_zero = qdot_alloc(device, t->m * 4);
-    t->row_scale = qdot_alloc(device, t->m * 4);
+    const size_t by_row = qdot_served_by(p->op) == QDOT_QUANTIZE ? qdot_parameters(p, t->m) : t->m;
+    const size_t b_bytes = p->op == QDOT_FAKE_QUANTIZE_GRADIENT ? t->m * p->a_bytes
+                           : p->b_at_run ? p->ldb * (p->b_transposed ? p->n : p->k)
+                                         : 0;
+    t->a_zero = qdot_alloc(device, by_row * 4);
+    t->row_scale = qdot_alloc(device, by_row * 4);
     return t->a_zero && t->row_scale && operand(device, t, 0, t->m * p->a_bytes, &t->a) &&
            operand(device, t, 1, t->m * out_bytes, &t->out) &&
-           (!p->b_at_run || operand(device, t, 2, p->ldb * (p->b_transposed ? p->n : p->k), &t->b));
+           (!b_bytes || operand(device, t, 2, b_bytes, &t->b));
 }
 
 static uint64_t time_run(struct qdot_op *op, const struct qdot_trial *t, size_t m,
@@ -74,6 +78,14 @@ static uint64_t time_run(struct qdot_op *op, const struct qdot_trial *t, size_t 
         run.a_zero.host = t->a_zero;
     if (op->p.row_scale)
         run.row_scale.host = t->row_scale;
+    if (op->p.op == QDOT_DYNAMIC_QUANTIZE) {
+        run.scale_out.host = t->row_scale;
+        run.zero_out.host = t->a_zero;
+    }
+    if (op->p.elements.scale_at_run)
+        run.scale.host = t->row_scale; /* zeros: whatever comes out, it takes as long */
+    if (op->p.elements.zero_at_run)
+        run.zero.host = t->a_zero;
     const uint64_t start = qdot_now_ns();
     if (qdot_op_run(op, &run, err) != QDOT_OK ||
         (t->resident && qdot_sync(t->resident, err) != QDOT_OK))
@@ -113,8 +125,10 @@ uint64_t qdot_measure(struct qdot_device *device, const struct qdot_row *row,
                       const struct qdot_op_desc *desc, const struct qdot_problem *p,
                       const struct qdot_trial *t, uint64_t best, struct qdot_error *err)
 {
+    struct qdot_op_desc own = *desc;
     struct qdot_op *op;
-    if (qdot_op_build(device, row, desc, p, &op, err) != QDOT_OK)
+    own.workspace_at_run = 0;
+    if (qdot_op_build(device, row, &own, p, &op, err) != QDOT_OK)
         return 0;
     size_t m = t->m < trial_least(p) ? t->m : trial_least(p);
     uint64_t once = time_run(op, t, m, err), before = 0, estimate = 0;

@@ -1,4 +1,4 @@
-/* Ops: the descriptor is checked here and only here; creation, run, the saved form. */
+/* Ops: the descriptor is checked here and only here; creation, run. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -104,6 +104,8 @@ static int check_b(const struct qdot_op_desc *d, struct qdot_problem *p, struct 
     if (!d->packed && d->packed_bytes)
         return qdot_fail(err, QDOT_INVALID, "packed: expected %zu bytes, got NULL",
                          d->packed_bytes);
+    if (d->packed_keep && !d->packed)
+        return qdot_fail(err, QDOT_INVALID, "packed_keep: expected 0 without packed");
     p->b_at_run = !d->b && !d->packed;
     return QDOT_OK;
 }
@@ -208,10 +210,12 @@ int qdot_check_desc(const struct qdot_op_desc *desc, struct qdot_problem *p, str
     if (desc->size != 0 && desc->size != sizeof(*desc))
         return qdot_fail(err, QDOT_INVALID, "size: expected %zu, got %zu", sizeof(*desc),
                          desc->size);
-    if (desc->kind != QDOT_GEMM && desc->kind != QDOT_CONV)
-        return qdot_fail(err, QDOT_INVALID, "kind: expected QDOT_GEMM or QDOT_CONV, got %d",
+    if ((int)desc->kind < QDOT_GEMM || desc->kind > QDOT_FAKE_QUANTIZE_GRADIENT)
+        return qdot_fail(err, QDOT_INVALID, "kind: expected an enum qdot_op_kind, got %d",
                          (int)desc->kind);
     p->op = desc->kind;
+    if (qdot_served_by(p->op) == QDOT_QUANTIZE)
+        return qdot_check_elements(desc, p, err);
     int status = p->op == QDOT_CONV ? check_conv(desc, p, err) : check_gemm(desc, p, err);
     if (status == QDOT_OK)
         status = check_types(desc, p, err);
@@ -311,76 +315,21 @@ static int make_terms(struct qdot_op *op, const struct qdot_op_desc *d, struct q
     return QDOT_OK;
 }
 
-struct pack_job {
-    const struct qdot_op *op;
-    const void *b;
-    size_t panels, tasks;
-};
-
-static void pack_task(void *arg, size_t i)
-{
-    const struct pack_job *job = arg;
-    const struct qdot_op *op = job->op;
-    qdot_pack_b(op->row, &op->p, &op->packed, job->b, job->panels * i / job->tasks,
-                job->panels * (i + 1) / job->tasks, qdot_packed_panels(&op->packed),
-                op->terms.col_sum);
-}
-
-/* Packs B, or the weights, on all threads. */
-static int pack(struct qdot_op *op, const void *b, struct qdot_error *err)
+static int make_product(struct qdot_op *op, const struct qdot_op_desc *desc, bool cache,
+                        struct qdot_error *err)
 {
     const struct qdot_problem *p = &op->p;
-    const struct qdot_threads *threads = &op->device->threads;
-    struct pack_job job = {op, b, op->packed.n_pad / op->row->nr, 1};
-    void *ordered = NULL;
-    if (p->op == QDOT_CONV && !qdot_weights_in_order(&p->conv)) {
-        ordered = qdot_alloc_raw(op->device, p->n * p->k);
-        if (!ordered)
-            return qdot_fail(err, QDOT_NO_MEMORY, "no memory for %zu bytes of weights",
-                             p->n * p->k);
-        qdot_order_weights(&p->conv, b, ordered);
-        job.b = ordered;
-    }
-    /* Below some 256 KiB waking a thread costs more than packing. */
-    if (threads->parallel_for && op->packed.panels_bytes >= 262144)
-        job.tasks = job.panels < threads->threads ? job.panels : threads->threads;
-    if (job.tasks > 1)
-        threads->parallel_for(threads->ctx, pack_task, &job, job.tasks);
-    else
-        pack_task(&job, 0);
-    qdot_release(op->device, ordered);
-    return QDOT_OK;
+    if (!qdot_packed_layout(op->row, p, &op->packed))
+        return qdot_fail(err, QDOT_INVALID, "k, n: packing %zu x %zu overflows 63 bits", p->k,
+                         p->n);
+    const int status = make_terms(op, desc, err);
+    return status == QDOT_OK && !p->b_at_run ? qdot_packed_make(op, desc, cache, err) : status;
 }
 
-static int make_packed(struct qdot_op *op, const struct qdot_op_desc *d, struct qdot_error *err)
-{
-    struct qdot_packed *packed = &op->packed;
-    int status = QDOT_OK;
-    if (d->packed)
-        status = qdot_packed_verify(op->row, &op->p, packed, d->packed, d->packed_bytes, err);
-    if (status != QDOT_OK)
-        return status;
-    packed->blob = qdot_alloc_raw(op->device, packed->blob_bytes + QDOT_PANELS_SLACK);
-    if (!packed->blob)
-        return qdot_fail(err, QDOT_NO_MEMORY, "no memory for %zu bytes of packed B",
-                         packed->blob_bytes);
-    memset((char *)packed->blob + packed->blob_bytes, 0, QDOT_PANELS_SLACK);
-    if (d->packed) {
-        memcpy(packed->blob, d->packed, packed->blob_bytes);
-        qdot_sum_pieces(op->row, packed, qdot_packed_panels(packed), 1, op->terms.col_sum);
-    } else {
-        status = pack(op, d->b, err);
-    }
-    if (status != QDOT_OK)
-        return status;
-    qdot_fold_bias(op->row, &op->p, op->terms.bias, op->terms.b_neg, op->terms.col_sum,
-                   op->terms.bias, 0, packed->n_pad);
-    return QDOT_OK;
-}
-
-int qdot_op_build(struct qdot_device *device, const struct qdot_row *row,
-                  const struct qdot_op_desc *desc, const struct qdot_problem *p,
-                  struct qdot_op **out, struct qdot_error *err)
+/* With 'cache' packed B comes from the caller's cache, where the device has one. */
+static int build(struct qdot_device *device, const struct qdot_row *row,
+                 const struct qdot_op_desc *desc, const struct qdot_problem *p, bool cache,
+                 struct qdot_op **out, struct qdot_error *err)
 {
     *out = NULL;
     struct qdot_op *op = qdot_alloc(device, sizeof(*op));
@@ -390,15 +339,10 @@ int qdot_op_build(struct qdot_device *device, const struct qdot_row *row,
     op->row = row;
     op->p = *p;
     op->threads = device->threads;
+    op->workspace_at_run = desc->workspace_at_run != 0;
     snprintf(op->name, sizeof(op->name), "%s/%s", device->backend->name, row->name);
-    int status = QDOT_OK;
-    if (!qdot_packed_layout(row, p, &op->packed))
-        status =
-            qdot_fail(err, QDOT_INVALID, "k, n: packing %zu x %zu overflows 63 bits", p->k, p->n);
-    if (status == QDOT_OK)
-        status = make_terms(op, desc, err);
-    if (status == QDOT_OK && !p->b_at_run)
-        status = make_packed(op, desc, err);
+    int status = row->op == QDOT_QUANTIZE ? qdot_take_parameters(op, desc, err)
+                                          : make_product(op, desc, cache, err);
     if (status == QDOT_OK)
         status = device->backend->prepare(op, err);
     if (status != QDOT_OK) {
@@ -407,6 +351,13 @@ int qdot_op_build(struct qdot_device *device, const struct qdot_row *row,
     }
     *out = op;
     return QDOT_OK;
+}
+
+int qdot_op_build(struct qdot_device *device, const struct qdot_row *row,
+                  const struct qdot_op_desc *desc, const struct qdot_problem *p,
+                  struct qdot_op **op, struct qdot_error *err)
+{
+    return build(device, row, desc, p, false, op, err);
 }
 
 int qdot_op_create(struct qdot_device *device, const struct qdot_op_desc *desc, struct qdot_op **op,
@@ -424,7 +375,7 @@ int qdot_op_create(struct qdot_device *device, const struct qdot_op_desc *desc, 
     if (status == QDOT_OK)
         status = qdot_select(device, desc, &p, &chosen, &row, err);
     if (status == QDOT_OK)
-        status = qdot_op_build(chosen, row, desc, &p, op, err);
+        status = build(chosen, row, desc, &p, true, op, err);
     return status;
 }
 
@@ -435,7 +386,9 @@ void qdot_op_destroy(struct qdot_op *op)
     const struct qdot_device *device = op->device;
     device->backend->unprepare(op);
     qdot_release(device, op->terms.bias);
-    qdot_release(device, op->packed.blob);
+    qdot_release(device, op->scale);
+    qdot_release(device, op->zero);
+    qdot_packed_drop(device, &op->packed);
     qdot_release(device, op);
 }
 
@@ -451,47 +404,57 @@ struct qdot_device *qdot_op_device(const struct qdot_op *op)
 
 size_t qdot_op_workspace_bytes(const struct qdot_op *op)
 {
-    return op ? op->workspace_bytes : 0;
+    if (!op)
+        return 0;
+    return op->workspace_at_run ? op->run_bytes : op->workspace_bytes;
 }
 
 /* ---- run ------------------------------------------------------------------------------------- */
 
-/* rows x columns elements with 'ld' between rows, of 'bytes' each, a power of two: is it there, and
- * inside? Leading dimensions are called by the first letter of their matrix: lda, ldb, ldo. */
-static int check_operand(const struct qdot_op *op, const char *name, const void *host,
-                         const struct qdot_buffer *buffer, size_t offset, size_t rows,
-                         size_t columns, size_t ld, size_t bytes, struct qdot_error *err)
+int qdot_check_memory(const struct qdot_op *op, const char *name, const void *host,
+                      const struct qdot_buffer *buffer, size_t offset, size_t bytes,
+                      size_t alignment, struct qdot_error *err)
 {
-    size_t need;
     if (!host && !buffer)
         return qdot_fail(err, QDOT_INVALID, "%s: expected host memory or a buffer, got neither",
                          name);
     if (host && (buffer || offset))
         return qdot_fail(err, QDOT_INVALID, "%s: expected no buffer and no offset with host memory",
                          name);
-    if ((uintptr_t)host & (bytes - 1)) /* a division is long beside a small product */
+    if ((uintptr_t)host & (alignment - 1)) /* a division is long beside a small product */
         return qdot_fail(err, QDOT_INVALID, "%s: expected memory aligned to %zu bytes", name,
-                         bytes);
+                         alignment);
+    if (host)
+        return QDOT_OK;
+    if (buffer->device != op->device)
+        return qdot_fail(err, QDOT_INVALID, "%s: a buffer of device %s, expected one of %s", name,
+                         buffer->device->info.name, op->device->info.name);
+    if ((buffer->base + offset) & (alignment - 1))
+        return qdot_fail(err, QDOT_INVALID,
+                         "%s: expected an offset that is a multiple of %zu, got %zu", name,
+                         alignment, buffer->base + offset);
+    if (offset > buffer->bytes || bytes > buffer->bytes - offset)
+        return qdot_fail(err, QDOT_INVALID, "%s: %zu + %zu bytes go past the buffer's %zu", name,
+                         offset, bytes, buffer->bytes);
+    return QDOT_OK;
+}
+
+/* rows x columns elements with 'ld' between rows, of 'bytes' each, a power of two. Leading dimensions
+ * are called by the first letter of their matrix: lda, ldb, ldo. */
+static int check_operand(const struct qdot_op *op, const char *name, const void *host,
+                         const struct qdot_buffer *buffer, size_t offset, size_t rows,
+                         size_t columns, size_t ld, size_t bytes, struct qdot_error *err)
+{
+    size_t need;
     if (ld < columns)
         return qdot_fail(err, QDOT_INVALID, "ld%c: expected at least %zu, got %zu", *name, columns,
                          ld);
     if (!qdot_mul_size(rows, ld, &need) || !qdot_mul_size(need, bytes, &need))
         return qdot_fail(err, QDOT_INVALID, "ld%c: %zu rows of %zu overflow 63 bits", *name, rows,
                          ld);
-    if (host)
-        return QDOT_OK;
-    need -= (ld - columns) * bytes; /* the last row ends with its last element */
-    if (buffer->device != op->device)
-        return qdot_fail(err, QDOT_INVALID, "%s: a buffer of device %s, expected one of %s", name,
-                         buffer->device->info.name, op->device->info.name);
-    if ((buffer->base + offset) % bytes)
-        return qdot_fail(err, QDOT_INVALID,
-                         "%s: expected an offset that is a multiple of %zu, got %zu", name, bytes,
-                         buffer->base + offset);
-    if (offset > buffer->bytes || need > buffer->bytes - offset)
-        return qdot_fail(err, QDOT_INVALID, "%s: %zu + %zu bytes go past the buffer's %zu", name,
-                         offset, need, buffer->bytes);
-    return QDOT_OK;
+    /* the last row ends with its last element */
+    return qdot_check_memory(op, name, host, buffer, offset, need - (ld - columns) * bytes, bytes,
+                             err);
 }
 
 static int check_input(const struct qdot_op *op, const char *name, bool wanted,
@@ -542,22 +505,67 @@ static int check_gemm_run(const struct qdot_op *op, struct qdot_run *run, struct
     return status;
 }
 
+static int check_product_run(const struct qdot_op *op, struct qdot_run *run, struct qdot_error *err)
+{
+    const struct qdot_problem *p = &op->p;
+    const char *other = run->scale.host || run->scale.buffer           ? "scale"
+                        : run->zero.host || run->zero.buffer           ? "zero"
+                        : run->scale_out.host || run->scale_out.buffer ? "scale_out"
+                        : run->zero_out.host || run->zero_out.buffer   ? "zero_out"
+                                                                       : NULL;
+    if (other)
+        return qdot_fail(err, QDOT_INVALID, "%s: expected none: the op is a product", other);
+    int status = p->op == QDOT_CONV ? check_conv_run(op, run, err) : check_gemm_run(op, run, err);
+    if (status == QDOT_OK)
+        status =
+            check_input(op, "a_zero", p->a_zero_per_row, &run->a_zero, 1, run->m, run->m, 4, err);
+    if (status == QDOT_OK)
+        status =
+            check_input(op, "row_scale", p->row_scale, &run->row_scale, 1, run->m, run->m, 4, err);
+    if (status == QDOT_OK)
+        status = check_input(op, "b", p->b_at_run, &run->b, p->b_transposed ? p->n : p->k,
+                             p->b_transposed ? p->k : p->n, p->ldb, 1, err);
+    return status;
+}
+
+static int check_workspace(const struct qdot_op *op, const struct qdot_run *run,
+                           struct qdot_error *err)
+{
+    const size_t bytes = op->workspace_at_run ? op->run_bytes : 0;
+    if (!op->workspace_at_run && (run->workspace || run->workspace_bytes))
+        return qdot_fail(err, QDOT_INVALID,
+                         "workspace: expected none: the descriptor does not ask for it");
+    if (run->workspace_bytes < bytes || (bytes && !run->workspace))
+        return qdot_fail(err, QDOT_INVALID, "workspace: expected %zu bytes, got %zu%s", bytes,
+                         run->workspace_bytes, run->workspace ? "" : " at NULL");
+    if ((uintptr_t)run->workspace % QDOT_ALIGNMENT)
+        return qdot_fail(err, QDOT_INVALID, "workspace: expected memory aligned to %d bytes",
+                         QDOT_ALIGNMENT);
+    return QDOT_OK;
+}
+
 /* A caller's handle may be for kernels to read only, or to write only. */
 static int check_access(const struct qdot_run *run, struct qdot_error *err)
 {
     const struct {
         const char *name;
         const struct qdot_buffer *buffer;
-    } inputs[] = {{"a", run->a.buffer},
-                  {"a_zero", run->a_zero.buffer},
-                  {"row_scale", run->row_scale.buffer},
-                  {"b", run->b.buffer}};
-    for (size_t i = 0; i < sizeof(inputs) / sizeof(inputs[0]); i++)
-        if (inputs[i].buffer && inputs[i].buffer->write_only)
-            return qdot_fail(err, QDOT_INVALID, "%s: the buffer is for kernels to write only",
-                             inputs[i].name);
-    if (run->out.buffer && run->out.buffer->read_only)
-        return qdot_fail(err, QDOT_INVALID, "out: the buffer is for kernels to read only");
+        bool written;
+    } operands[] = {{"a", run->a.buffer, false},
+                    {"a_zero", run->a_zero.buffer, false},
+                    {"row_scale", run->row_scale.buffer, false},
+                    {"b", run->b.buffer, false},
+                    {"scale", run->scale.buffer, false},
+                    {"zero", run->zero.buffer, false},
+                    {"out", run->out.buffer, true},
+                    {"scale_out", run->scale_out.buffer, true},
+                    {"zero_out", run->zero_out.buffer, true}};
+    for (size_t i = 0; i < sizeof(operands) / sizeof(operands[0]); i++) {
+        const struct qdot_buffer *buffer = operands[i].buffer;
+        if (buffer && (operands[i].written ? buffer->read_only : buffer->write_only))
+            return qdot_fail(err, QDOT_INVALID, "%s: the buffer is for kernels to %s only",
+                             operands[i].name, operands[i].written ? "read" : "write");
+    }
     return QDOT_OK;
 }
 
@@ -573,16 +581,10 @@ int qdot_check_run(struct qdot_op *op, const struct qdot_run *run, struct qdot_r
     full->m = run->m ? run->m : p->units;
     if (full->m > p->units)
         return qdot_fail(err, QDOT_INVALID, "m: expected at most %zu, got %zu", p->units, full->m);
-    int status = p->op == QDOT_CONV ? check_conv_run(op, full, err) : check_gemm_run(op, full, err);
-    if (status == QDOT_OK)
-        status = check_input(op, "a_zero", p->a_zero_per_row, &full->a_zero, 1, full->m, full->m, 4,
-                             err);
-    if (status == QDOT_OK)
-        status = check_input(op, "row_scale", p->row_scale, &full->row_scale, 1, full->m, full->m,
-                             4, err);
-    if (status == QDOT_OK)
-        status = check_input(op, "b", p->b_at_run, &full->b, p->b_transposed ? p->n : p->k,
-                             p->b_transposed ? p->k : p->n, p->ldb, 1, err);
+    int status = op->row->op == QDOT_QUANTIZE ? qdot_check_elements_run(op, full, err)
+                                              : check_product_run(op, full, err);
+    if (status == QDOT_OK && (op->workspace_at_run || run->workspace || run->workspace_bytes))
+        status = check_workspace(op, run, err);
     if (status == QDOT_OK && run->out.buffer)
         status = check_access(run, err);
     if (status == QDOT_OK && (run->wait_count || run->event))
@@ -597,40 +599,4 @@ int qdot_op_run(struct qdot_op *op, const struct qdot_run *run, struct qdot_erro
     struct qdot_run full;
     const int status = qdot_check_run(op, run, &full, err);
     return status == QDOT_OK ? op->device->backend->run(op, &full, err) : status;
-}
-
-/* ---- the saved form -------------------------------------------------------------------------- */
-
-int qdot_op_packed_bytes(const struct qdot_op *op, size_t *bytes, struct qdot_error *err)
-{
-    if (!op || !bytes)
-        return qdot_fail(err, QDOT_INVALID, "%s: expected a pointer, got NULL",
-                         op ? "bytes" : "op");
-    if (op->p.b_at_run)
-        return qdot_fail(err, QDOT_UNSUPPORTED, "op: created without B, so it holds no packed B");
-    *bytes = op->packed.blob_bytes;
-    return QDOT_OK;
-}
-
-int qdot_op_save_packed(struct qdot_op *op, void *memory, size_t bytes, struct qdot_error *err)
-{
-    size_t need;
-    int status = qdot_op_packed_bytes(op, &need, err);
-    if (status != QDOT_OK)
-        return status;
-    if (!memory || bytes != need)
-        return qdot_fail(err, QDOT_INVALID, "memory, bytes: expected %zu bytes, got %zu%s", need,
-                         bytes, memory ? "" : " at NULL");
-    struct qdot_packed copy = op->packed;
-    copy.blob = memory;
-    if (op->packed.blob) {
-        memcpy(memory, op->packed.blob, need);
-    } else {
-        memset(memory, 0, need);
-        status = op->device->backend->read_packed(op, qdot_packed_panels(&copy), err);
-        if (status != QDOT_OK)
-            return status;
-    }
-    qdot_packed_seal(op->row, &op->p, &copy);
-    return QDOT_OK;
 }

@@ -407,6 +407,13 @@ static struct header make_header(const struct qdot_row *row, const struct qdot_p
     return h;
 }
 
+uint64_t qdot_packed_shape(const struct qdot_row *row, const struct qdot_problem *p,
+                           const struct qdot_packed *packed)
+{
+    const struct header h = make_header(row, p, packed);
+    return qdot_hash(&h, offsetof(struct header, checksum), 0);
+}
+
 static uint64_t checksum(const struct header *h, const void *blob)
 {
     uint64_t seed = qdot_hash(h, offsetof(struct header, checksum), 0);

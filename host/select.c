@@ -67,8 +67,14 @@ int qdot_admit(struct qdot_device *device, const struct qdot_row *row, char *rea
     if (state->verdict == QDOT_UNKNOWN) {
         status = row->op == QDOT_CONV
                      ? qdot_selftest_conv(device, row, state->reason, sizeof(state->reason))
+                 : row->op == QDOT_QUANTIZE
+                     ? qdot_selftest_elements(device, row, state->reason, sizeof(state->reason))
                      : qdot_selftest(device, row, state->reason, sizeof(state->reason));
-        if (status != QDOT_NO_MEMORY) /* a lack of memory may pass */
+        /* a lack of memory may pass, and once what the driver failed at: another row may be none */
+        const bool may_pass =
+            status == QDOT_NO_MEMORY || (status == QDOT_DEVICE_FAILED && !state->failed);
+        state->failed = status == QDOT_DEVICE_FAILED;
+        if (!may_pass)
             state->verdict = status == QDOT_OK ? QDOT_ADMITTED : QDOT_REFUSED;
     }
     if (status != QDOT_OK)
@@ -432,7 +438,7 @@ static bool judge_all(struct request *r, bool admit)
     for (size_t i = 0; (device = qdot_device_child(r->root, i)) != NULL; i++) {
         struct candidate *first = &r->list[r->count];
         for (size_t row = 0; row < device->backend->row_count; row++)
-            if (device->backend->rows[row].op == r->p->op)
+            if (device->backend->rows[row].op == qdot_served_by(r->p->op))
                 r->list[r->count++] =
                     (struct candidate){.device = device, .row = &device->backend->rows[row]};
         struct candidate *end = &r->list[r->count];
@@ -472,7 +478,9 @@ static int nobody(const struct request *r, struct qdot_error *err)
     for (size_t i = 0; desc->kernel && (device = qdot_device_child(root, i)) != NULL; i++)
         if ((other = qdot_row_named(device, desc->kernel)) != NULL)
             return qdot_fail(err, QDOT_UNSUPPORTED, "kernel: '%s' is a row for %s", desc->kernel,
-                             other->op == QDOT_CONV ? "convolutions" : "matrix products");
+                             other->op == QDOT_CONV       ? "convolutions"
+                             : other->op == QDOT_QUANTIZE ? "quantize and its kin"
+                                                          : "matrix products");
     if (desc->kernel)
         return qdot_fail(err, QDOT_INVALID, "kernel: '%s' is no row of device %s", desc->kernel,
                          root->info.name);

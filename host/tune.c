@@ -204,7 +204,7 @@ struct tune_entry tune_entry_at(const struct qdot_tuning *t, size_t i, char key[
 
 static const char *type_name(enum qdot_type type)
 {
-    static const char *const names[] = {"", "u8", "s8", "s32", "f32"};
+    static const char *const names[] = {"", "u8", "s8", "s32", "f32", "s16", "u16", "s4", "u4"};
     return names[type];
 }
 
@@ -225,11 +225,48 @@ static void append_types(const struct qdot_problem *p, char text[QDOT_PROBLEM_BY
            type_name(p->out_type));
 }
 
+/* The power of four that is nearest: from half of it, up to twice. */
+static size_t rounded(size_t size)
+{
+    size_t power = 1;
+    while (size >= 2 * power)
+        power *= 4;
+    return power;
+}
+
+static void elements_name(const struct qdot_problem *p, bool class, char text[QDOT_PROBLEM_BYTES])
+{
+    static const char *const names[] = {
+        [QDOT_QUANTIZE] = "quantize",
+        [QDOT_DEQUANTIZE] = "dequantize",
+        [QDOT_DYNAMIC_QUANTIZE] = "dynamic_quantize",
+        [QDOT_FAKE_QUANTIZE] = "fake_quantize",
+        [QDOT_FAKE_QUANTIZE_GRADIENT] = "fake_quantize_gradient",
+    };
+    const struct qdot_elements *e = &p->elements;
+    const size_t bytes = QDOT_PROBLEM_BYTES;
+    *text = '\0';
+    append(text, bytes, "%s ", names[p->op]);
+    if (class)
+        append(text, bytes, "%zu", rounded(e->outer * e->axis * e->inner));
+    else
+        append(text, bytes, "%zux%zux%zu", e->outer, e->axis, e->inner);
+    append(text, bytes, " %s%s", type_name(e->type), e->reciprocal ? " reciprocal" : "");
+    if (e->group && !class)
+        append(text, bytes, " group%zu", e->group);
+    else if (e->parameters > 1)
+        append(text, bytes, "%s", e->each ? " each" : " axis");
+}
+
 /* How B lies matters only where runs pack it. */
 void qdot_problem_name(const struct qdot_problem *p, char text[QDOT_PROBLEM_BYTES])
 {
     const struct qdot_geometry *g = &p->conv;
     const size_t bytes = QDOT_PROBLEM_BYTES;
+    if (qdot_served_by(p->op) == QDOT_QUANTIZE) {
+        elements_name(p, false, text);
+        return;
+    }
     *text = '\0';
     if (p->op == QDOT_CONV) {
         append(text, bytes, "conv %zux%zux%zux%zu %zux%zux%zu s%zux%zu p%tdx%td o%zux%zu", g->batch,
@@ -252,18 +289,13 @@ void qdot_problem_name(const struct qdot_problem *p, char text[QDOT_PROBLEM_BYTE
     append(text, bytes, "%s%s", p->a_zero_per_row ? " az" : "", p->row_scale ? " rs" : "");
 }
 
-/* The power of four that is nearest: from half of it, up to twice. */
-static size_t rounded(size_t size)
-{
-    size_t power = 1;
-    while (size >= 2 * power)
-        power *= 4;
-    return power;
-}
-
 void qdot_problem_class(const struct qdot_problem *p, char text[QDOT_PROBLEM_BYTES])
 {
     const struct qdot_geometry *g = &p->conv;
+    if (qdot_served_by(p->op) == QDOT_QUANTIZE) {
+        elements_name(p, true, text);
+        return;
+    }
     *text = '\0';
     if (p->op == QDOT_CONV) {
         const char *kind = g->cg == 1 && g->groups > 1 ? "depthwise"

@@ -16,6 +16,9 @@
  * Float arithmetic is IEEE binary32 without fused multiply-add. Every kernel on every device gives
  * the same bits; results never depend on threads, tiles, device or run.
  *
+ * Beside products there is the way to and from them: quantize, dequantize, dynamic quantize, fake
+ * quantize and its gradient (struct qdot_quantize), with the same bits everywhere as well.
+ *
  * What qdot does not do: it does not choose scales, does not sparsify, has no tensors and no graph,
  * never prints, never aborts, keeps no global state, and never substitutes another kernel for one
  * that was asked for by name.
@@ -71,8 +74,29 @@ struct qdot_error {
     char text[508];
 };
 
-enum qdot_type { QDOT_TYPE_DEFAULT = 0, QDOT_U8 = 1, QDOT_S8 = 2, QDOT_S32 = 3, QDOT_F32 = 4 };
-enum qdot_op_kind { QDOT_GEMM = 0, QDOT_CONV = 1 };
+/* s16 to u4 are of struct qdot_quantize only. Two values of 4 bits are a byte, the first in its low
+ * half, as in ONNX: values are packed without gaps, and of an odd number of them the last byte's high
+ * half is 0. */
+enum qdot_type {
+    QDOT_TYPE_DEFAULT = 0,
+    QDOT_U8 = 1,
+    QDOT_S8 = 2,
+    QDOT_S32 = 3,
+    QDOT_F32 = 4,
+    QDOT_S16 = 5,
+    QDOT_U16 = 6,
+    QDOT_S4 = 7,
+    QDOT_U4 = 8,
+};
+enum qdot_op_kind {
+    QDOT_GEMM = 0,
+    QDOT_CONV = 1,
+    QDOT_QUANTIZE = 2, /* this and the rest: struct qdot_quantize */
+    QDOT_DEQUANTIZE = 3,
+    QDOT_DYNAMIC_QUANTIZE = 4,
+    QDOT_FAKE_QUANTIZE = 5,
+    QDOT_FAKE_QUANTIZE_GRADIENT = 6,
+};
 enum qdot_layout { QDOT_NHWC = 0, QDOT_NCHW = 1 };
 
 /* How a sum becomes a u8 or s8 output. rne rounds to the nearest integer, ties to even; sat clamps
@@ -126,6 +150,29 @@ struct qdot_allocator {
     void (*release)(void *ctx, void *memory);
 };
 
+/* Packed B that the caller keeps for several ops, devices or processes. 'key' is a text of less than
+ * QDOT_KEY_BYTES letters, digits and dashes, good as a file's name: the row's layout and its version,
+ * type, shape and order of B, and 128 bits of a hash of its bytes, which is one against accidents, not
+ * against who makes two B's of one key on purpose. Where keys are equal the packed bytes are.
+ *
+ *   look_up   the packed B of this key, or NULL
+ *   insert    one that was packed just now: NULL, or memory with the same bytes that the op uses
+ *             in place of its own; the caller copies it, or gives what another thread inserted
+ *   release   ends one use of what look_up or insert gave, when the op goes, or earlier; NULL: none
+ *
+ * What they give must not change and must stay until it is released; without release until the device
+ * is closed. It need not be aligned, but at a multiple of 64 kernels read it quicker. It is verified
+ * as 'packed' of a descriptor is: what is damaged, or of another length, is packed anew. Called by
+ * qdot_op_create, in which ops given 'packed' take no part, and release by qdot_op_destroy; from the
+ * calling thread, so from several at once when ops are created so. */
+#define QDOT_KEY_BYTES 128
+struct qdot_packed_cache {
+    void *ctx;
+    const void *(*look_up)(void *ctx, const char *key, size_t bytes);
+    const void *(*insert)(void *ctx, const char *key, const void *packed, size_t bytes);
+    void (*release)(void *ctx, const void *packed);
+};
+
 struct qdot_device_info {
     size_t size;
     char name[24];         /* what qdot_open accepts: "cpu", "opencl:0", "vulkan:1" */
@@ -158,6 +205,7 @@ struct qdot_device_desc {
                            device none */
     const char *tuning_file; /* times and overrides (docs/tuning.md) that come before what is
                                 measured; NULL: none. To be there, and right */
+    struct qdot_packed_cache packed_cache; /* the caller's; default: none */
 };
 
 /* The geometry of a 2-D convolution (1-D: a height of 1). Input [batch, height, width, channels],
@@ -183,11 +231,50 @@ struct qdot_conv {
     enum qdot_layout layout;
 };
 
+/* Elements [outer, axis, inner], without gaps: the last dimensions of a tensor are one, so are the
+ * first. rne and sat as for enum qdot_rounding; / is the IEEE quotient, correctly rounded.
+ *
+ *   QUANTIZE         f32 to 'type': sat(rne(x / scale) + zero), NaN becoming clamp_lo
+ *   DEQUANTIZE       'type' to f32: (float)(q - zero) * scale
+ *   DYNAMIC_QUANTIZE f32 to u8, of scales and zeros that the run finds and gives (ONNX):
+ *                    scale = (max(0, max x) - min(0, min x)) / 255, zero = sat(rne(-min / scale)).
+ *                    NaN has no part in the range; infinities count as the largest finite numbers,
+ *                    and so does a range that overflows; below 2^-118 a range counts as 0. Of a
+ *                    range of 0 the scale is 1 and the zero 0. (ONNX Runtime gives infinite and
+ *                    subnormal scales there, with which nothing can be computed.)
+ *   FAKE_QUANTIZE    f32 to f32: what dequantize makes of what quantize makes of x
+ *   FAKE_QUANTIZE_GRADIENT
+ *                    f32 to f32: dy where rne(x / scale) + zero is in [clamp_lo, clamp_hi], else
+ *                    +0 (the straight-through estimator). A NaN is outside
+ *
+ * Scales and zeros are one for all; or one for each index of axis (ONNX: per axis); or with 'group'
+ * one for each 'group' neighbours along axis and each outer and inner index, [outer, ceil(axis /
+ * group), inner] (ONNX: blocked). Given here, or with each run. The scale is positive, finite and not
+ * subnormal, the zero in the type's range; of those of a run that is the caller's promise, which if
+ * broken gives any values.
+ *
+ * Of struct qdot_op_desc these ops have clamp_lo and clamp_hi (in quantised values; not of
+ * DEQUANTIZE and DYNAMIC_QUANTIZE) and 'kernel'; all else is left 0. */
+struct qdot_quantize {
+    enum qdot_type type; /* u8 (default), s8, u16, s16, u4, s4; DEQUANTIZE: s32 too, with no zero */
+    size_t outer, axis,
+        inner;           /* 0 = 1; outer, or axis where outer is 1, is the largest of any run */
+    size_t group;        /* 0: none */
+    const float *scale;  /* scale_count values; NULL: given with each run */
+    size_t scale_count;  /* 0 (the scale is 1; of a dynamic one as 1), 1, or as said above;
+                                  of a dynamic one 1, or axis with outer 1 */
+    const int32_t *zero; /* zero_count values; NULL: given with each run */
+    size_t zero_count;   /* 0 (the zero is 0), or scale_count; of a dynamic one 0 */
+    int reciprocal;      /* 1: x * (1 / scale) for x / scale, each rounded; not of a dynamic one */
+};
+
 struct qdot_op_desc {
     size_t size;
     enum qdot_op_kind kind; /* QDOT_GEMM: A [m,k] times B [k,n]; QDOT_CONV: as 'conv' says, with
-                               m, n, k, ldb and b_transposed left 0 and B the weights */
+                               m, n, k, ldb and b_transposed left 0 and B the weights; others: as
+                               'quantize' says */
     struct qdot_conv conv;
+    struct qdot_quantize quantize;
     size_t m, n, k; /* m: the largest of any run. Each at least 1; m*k, k*n and m*n times 4
                                must fit in 63 bits */
     enum qdot_type a_type, b_type, out_type; /* u8 or s8 (default u8), u8 or s8 (default s8),
@@ -196,11 +283,14 @@ struct qdot_op_desc {
                            NULL (and no 'packed'): B is given with each run (not of a conv) */
     size_t ldb;         /* elements between rows of B; default n, or k when transposed */
     int b_transposed;   /* B is given as [n,k] */
-    const void *packed; /* instead of b: bytes from qdot_op_save_packed of an op of this row, type,
-                           n and k; copied */
+    const void *packed; /* instead of b: bytes from qdot_pack or qdot_op_save_packed, of this row's
+                           layout and of this type, n and k */
     size_t packed_bytes;
-    int32_t a_zero;            /* zero point of A, in A's range */
-    int a_zero_per_row;        /* 1: m zero points are given with each run instead; not of a conv */
+    int packed_keep;    /* 0: 'packed' is copied. 1: it outlives the op unchanged, as a mapped file
+                        may; the CPU reads it in place, on a GPU it may go after create. No byte
+                        around it is read. Best at a multiple of 64 */
+    int32_t a_zero;     /* zero point of A, in A's range */
+    int a_zero_per_row; /* 1: m zero points are given with each run instead; not of a conv */
     const int32_t *b_zero;     /* zero points of B, in B's range */
     size_t b_zero_count;       /* 0 (B's zero point is 0), 1, or n (a conv's out_channels) */
     const int32_t *bias;       /* n values, or NULL */
@@ -215,7 +305,8 @@ struct qdot_op_desc {
     int32_t out_zero;          /* s8, u8 outputs, in the output's range */
     int32_t clamp_lo, clamp_hi;  /* s8, u8 outputs, in output values; both 0: the type's range */
     enum qdot_rounding rounding; /* of s8, u8 outputs */
-    const char *kernel; /* a row by name, "gemm_..." or "cpu/gemm_..."; NULL: the dispatcher's */
+    int workspace_at_run; /* 1: the op keeps no workspace in host memory; each run brings one */
+    const char *kernel;   /* a row by name, "gemm_..." or "cpu/gemm_..."; NULL: the dispatcher's */
 };
 
 /* One operand of a run: host memory, or 'offset_bytes' into a buffer of the op's device. Where host
@@ -235,7 +326,8 @@ struct qdot_output {
 struct qdot_run {
     size_t size;
     size_t m;                    /* rows of this run; 0 = the descriptor's m, not none.
-                                    Of a conv: its images; 0 = the descriptor's batch */
+                                    Of a conv: its images; 0 = the descriptor's batch. Of
+                                    elements: outer, or axis where the descriptor's outer is 1 */
     struct qdot_input a;         /* m rows of k elements; a conv's input */
     size_t lda;                  /* elements between rows of A; default k. Of a conv: between
                                     pixels, default channels; in QDOT_NCHW only 0 */
@@ -244,10 +336,19 @@ struct qdot_run {
                                     untouched; as lda in QDOT_NCHW */
     struct qdot_input a_zero;    /* int32 [m], when a_zero_per_row; each in A's range */
     struct qdot_input row_scale; /* float [m], when row_scale; finite values */
-    struct qdot_input b; /* when the op was created without B; layout as in its descriptor */
-    void *threads_ctx;   /* given to the caller's parallel_for in place of the device's ctx, for a
+    struct qdot_input b;         /* when the op was created without B; layout as in its descriptor.
+                            FAKE_QUANTIZE_GRADIENT: dy */
+    struct qdot_input scale; /* float, when quantize.scale is NULL and scale_count is not 0: as many
+                                as m needs, from the first on */
+    struct qdot_input zero;  /* int32, likewise */
+    struct qdot_output scale_out, zero_out; /* of a dynamic one, float and int32: as 'out'. What it
+                                puts into buffers can be another run's scale, zero, row_scale, a_zero */
+    void *threads_ctx; /* given to the caller's parallel_for in place of the device's ctx, for a
                             pool that comes with each call; NULL: the device's. Ignored without
                             a caller's parallel_for */
+    void *workspace;   /* when workspace_at_run: qdot_op_workspace_bytes of host memory, or more,
+                            at a multiple of 64, of any content; free when run returns */
+    size_t workspace_bytes;
     struct qdot_event *const *waits; /* begin after the runs that these were given to. Of other */
     size_t wait_count;               /* devices: the call waits for them */
     struct qdot_event *event; /* of the op's device, or NULL: from now on it is of this run */
@@ -256,7 +357,7 @@ struct qdot_run {
 struct qdot_row_info {
     size_t size;
     char name[64];          /* "cpu/gemm_6x64_avx512vnni" */
-    enum qdot_op_kind kind; /* the ops it serves */
+    enum qdot_op_kind kind; /* the ops it serves; QDOT_QUANTIZE: those of struct qdot_quantize */
     int depthwise;          /* QDOT_CONV: only those with one input channel a group */
     char features[128];     /* features it needs, separated by spaces; empty for the last row */
     size_t mr, nr, kr;      /* outputs a tile (rows, columns); K, of a conv each of its runs of
@@ -369,11 +470,20 @@ QDOT_API void qdot_event_destroy(struct qdot_event *event); /* NULL is fine */
 QDOT_API void qdot_op_destroy(struct qdot_op *op);          /* waits for its runs; NULL is fine */
 QDOT_API const char *qdot_op_row(const struct qdot_op *op); /* "backend/row"; lives as the op */
 QDOT_API struct qdot_device *qdot_op_device(const struct qdot_op *op); /* never "auto" itself */
-/* Beyond packed B and its terms; of a B given at run, its panels as well. */
+/* Memory beyond packed B and its terms; of a B given at run, its panels as well. With workspace_at_run
+ * what each run is to be given: 0 on a GPU, whose workspace is device memory and stays the op's. */
 QDOT_API size_t qdot_op_workspace_bytes(const struct qdot_op *op);
 
-/* The packed form of B: position-independent, good for any device whose row has the same layout.
- * QDOT_UNSUPPORTED for an op created without B. */
+/* B in its packed form without an op: its size, and packed into the caller's memory, of exactly that
+ * size. Both select the row that qdot_op_create would, and so may measure; name one to be sure of its
+ * layout. desc->b is given, and read only to be packed. */
+QDOT_API int qdot_packed_bytes(struct qdot_device *device, const struct qdot_op_desc *desc,
+                               size_t *bytes, struct qdot_error *err);
+QDOT_API int qdot_pack(struct qdot_device *device, const struct qdot_op_desc *desc, void *memory,
+                       size_t bytes, struct qdot_error *err);
+
+/* The packed form of an op's B: position-independent, good for any device whose row has the same
+ * layout. QDOT_UNSUPPORTED for an op created without B. */
 QDOT_API int qdot_op_packed_bytes(const struct qdot_op *op, size_t *bytes, struct qdot_error *err);
 QDOT_API int qdot_op_save_packed(struct qdot_op *op, void *memory, size_t bytes,
                                  struct qdot_error *err);

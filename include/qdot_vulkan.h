@@ -12,7 +12,7 @@
  * qdot_vulkan_run say so. Each run begins with a barrier after all that is before it in the queue,
  * so that it sees what the host's command buffers there wrote. Behind a run qdot has none: what the
  * host submits or records after it needs a barrier from VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT and
- * VK_ACCESS_SHADER_WRITE_BIT (of the output), or a semaphore.
+ * VK_ACCESS_SHADER_WRITE_BIT (of the output; of scale_out and zero_out TRANSFER), or a semaphore.
  *
  * An op's workspace is one: all its runs, recorded ones included, execute in one queue, or one after
  * the other by semaphores. qdot_sync and all that waits in qdot.h wait for runs that qdot submitted,
@@ -73,8 +73,8 @@ QDOT_API int qdot_vulkan_adopt(const struct qdot_vulkan_desc *host,
                                struct qdot_error *err);
 
 /* The part [offset_bytes, offset_bytes + bytes) of a buffer of the device, bound to memory, made with
- * VK_BUFFER_USAGE_STORAGE_BUFFER_BIT; for a_zero and row_scale and for qdot_buffer_read also with
- * TRANSFER_SRC, for qdot_buffer_write with TRANSFER_DST; of the queue's family, or shared with it.
+ * VK_BUFFER_USAGE_STORAGE_BUFFER_BIT; for a_zero, row_scale, scale, zero and qdot_buffer_read also with
+ * TRANSFER_SRC, for scale_out, zero_out and qdot_buffer_write with TRANSFER_DST; of the queue's family, or shared with it.
  * Shaders see whole words: the word in which the part ends is to lie in the VkBuffer, and bytes
  * beside the part keep their values but must not be written at the same time. Any offset will do
  * (minStorageBufferOffsetAlignment is qdot's concern); 4-byte elements are aligned in the whole. */

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "checks.h"
 #include "conform.h"
 #include "conform_compare.h"
 #include "conform_process.h"
@@ -28,6 +29,7 @@ struct session {
     size_t next;           /* index of the row whose enumeration began last */
     size_t printed;        /* results that have their line */
     double shrink_left;    /* seconds */
+    struct known_list known;
     bool out_of_memory;
 };
 
@@ -68,6 +70,8 @@ static int child_main(const struct options *o)
     if (strcmp(o->child, "rows") == 0 && o->device)
         return conform_child_rows(o->device, o->kernel, o->from ? strtoul(o->from, NULL, 10) : 0,
                                   CONFORM_FD);
+    if (strcmp(o->child, "checks") == 0 && o->device && o->kernel)
+        return checks_child(o, CONFORM_FD);
     if (strcmp(o->child, "cases") == 0 && o->device && o->kernel && o->geometry.mr)
         return conform_child_cases(&child);
     return options_usage("--child", o->child, "nothing: it is for conform's own use");
@@ -133,10 +137,24 @@ static struct result *add(struct session *s, const char *device, const char *ker
     return result;
 }
 
+/* Why a failure is none, says --known; by what the device and its driver are called. */
+static void look_up(const struct session *s, struct result *r)
+{
+    char text[300] = "";
+    for (size_t i = 0; i < s->device_count; i++)
+        if (strcmp(s->devices[i].name, r->device) == 0)
+            snprintf(text, sizeof(text), "%s, %s", s->devices[i].description, s->devices[i].driver);
+    const char *why = known_why(&s->known, text, r);
+    if (why)
+        COPY(r->known, why);
+}
+
 static void print_new(struct session *s)
 {
     for (; s->printed < s->report.count; s->printed++) {
         struct result *r = &s->report.results[s->printed];
+        if (r->status == STATUS_FAIL || r->status == STATUS_CRASH || r->status == STATUS_TIMEOUT)
+            look_up(s, r);
         r->required = (r->status == STATUS_NOT_RUN || r->status == STATUS_REFUSED) &&
                       options_listed(s->options.require, r->kernel);
         report_line(r);
@@ -191,6 +209,15 @@ static void find_rows(struct session *s, struct device *d)
     }
 }
 
+/* Is there a group among those selected that rows have? Their self-tests take a while. */
+static bool rows_wanted(const struct session *s)
+{
+    for (size_t i = 0; i < conform_group_count; i++)
+        if (group_selected(s->options.group, conform_groups[i].name))
+            return true;
+    return false;
+}
+
 static void find_devices(struct session *s)
 {
     struct arguments a = {.count = 0};
@@ -210,9 +237,9 @@ static void find_devices(struct session *s)
             continue;
         char kernel[64];
         snprintf(kernel, sizeof(kernel), "%s/*", d->backend);
-        if (d->available)
+        if (d->available && rows_wanted(s))
             find_rows(s, d);
-        else if (!s->options.kernel)
+        else if (!d->available && !s->options.kernel)
             add(s, d->name[0] ? d->name : d->backend, kernel, "all",
                 s->options.device ? STATUS_NOT_RUN : STATUS_REFUSED, d->reason);
     }
@@ -506,6 +533,18 @@ static void run_references(struct session *s)
     }
 }
 
+/* ---- devices as a whole ---------------------------------------------------------------------- */
+
+static void run_checks(struct session *s)
+{
+    for (size_t i = 0; i < s->device_count; i++) {
+        const struct device *d = &s->devices[i];
+        if (d->available && d->wanted && !checks_run(&s->options, d->name, &s->report))
+            s->out_of_memory = true;
+        print_new(s);
+    }
+}
+
 /* ---- the whole run --------------------------------------------------------------------------- */
 
 static void list_device(const struct device *d)
@@ -530,13 +569,15 @@ static void list(const struct session *s)
         size_t cases = conform_count(group, &example), limit = conform_limit(group, "cpu", false);
         if (!group_selected(s->options.group, group->name))
             continue;
-        printf("group   %-4s  %-10s  %s; %zu cases%s\n", group->kind == QDOT_CONV ? "conv" : "gemm",
-               group->name, group->about, limit < cases ? limit : cases,
+        static const char *const kinds[] = {"gemm", "conv", "quantize"};
+        printf("group   %-8s  %-10s  %s; %zu cases%s\n", kinds[group->kind], group->name,
+               group->about, limit < cases ? limit : cases,
                group->cpu_only ? ", CPU rows only"
                : group->wraps  ? ", CPU and OpenCL rows only"
                : group->gpu    ? ", fewer on a GPU"
                                : "");
     }
+    checks_list(&s->options);
 }
 
 /* Every pattern of --require must be the name of something that was looked at. */
@@ -573,11 +614,14 @@ static int finish(struct session *s)
         status = 2;
     if (totals.passed + totals.failed == 0)
         fprintf(stderr, "qdot conform: nothing ran\n");
-    printf("%s: %zu cases; groups of them: %zu passed, %zu failed, %zu refused, %zu not run\n",
+    printf("%s: %zu cases; groups of them: %zu passed, %zu failed, %zu refused, %zu not run",
            verdict_name(totals_verdict(&totals)), totals.cases, totals.passed, totals.failed,
            totals.refused, totals.not_run);
+    if (totals.known)
+        printf(", %zu known to fail", totals.known);
+    printf("\n");
     printf("%zu passed, %zu failed, %zu skipped\n", totals.passed, totals.failed,
-           totals.refused + totals.not_run);
+           totals.refused + totals.not_run + totals.known);
     return status;
 }
 
@@ -596,6 +640,8 @@ static int run(struct session *s)
     }
     printf("qdot %s conform, seed %llu\n", qdot_version(), (unsigned long long)o->seed);
     print_new(s);
+    if (!references_only(o) && !o->problem)
+        run_checks(s);
     run_references(s);
     for (size_t i = 0; i < s->row_count && !references_only(o); i++) {
         const struct row *row = &s->rows[i];
@@ -637,7 +683,11 @@ int conform_main(int argc, char **argv)
     s->report.partial = options.kernel || options.group || options.only || options.problem ||
                         options.cases || options.small;
     report_began(&s->report, argc, argv);
-    status = run(s);
+    if (options.known)
+        status = known_read(options.known, &s->known);
+    if (status == 0)
+        status = run(s);
+    free(s->known.all);
     free(s->report.results);
     free(s);
     return status;

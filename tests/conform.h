@@ -10,15 +10,20 @@
  *   conform_gemm.c     the cases of GEMM rows
  *   conform_conv.c     the cases of convolution rows
  *   conform_geometry.c the geometries of those
+ *   conform_quantize.c the cases of rows for quantize and its kin
+ *   conform_repeat.c   cases that run an op again and again
  *   conform_data.c     random and constructed operands of one case
  *   conform_layout.c   one case: operands in guarded memory or buffers, and the reference's results
  *   conform_run.c      one case: the run and the comparison
+ *   conform_quantize_run.c  the same for quantize and its kin
  *   conform_problem.c  a case as a text, for --problem
  *   conform_shrink.c   the smallest case that fails
+ *   conform_known.c    failures that are known
  *   conform_report.c   stdout, --json, --junit
  *   conform_html.c     --html
  *   conform_read.c     what --json wrote, read again
  *   conform_compare.c  --compare: two of those
+ *   checks.c           checks of a device beside those of its rows (checks.h)
  *
  * A case is a pure function of the row's tile, the seed, the group and an index, so that any case
  * replays alone. Everything about devices and rows comes from qdot.h.
@@ -84,7 +89,20 @@ enum place {
     PLACE_WRAPPED_START,
 };
 
+/* Of the ops on elements; places, runs and threads are as of any case. */
+struct elements_case {
+    enum qdot_op_kind kind;
+    enum qdot_type type;
+    size_t outer, axis, inner, group;
+    bool each, reciprocal, scale, zero; /* each: parameters by axis */
+    bool scale_at_run, zero_at_run;
+    bool narrow; /* a range within the type's */
+    enum values { VALUES_MIXED, VALUES_NEAR_TIES, VALUES_BITS, VALUES_ONE } values;
+    enum steps { STEPS_ANY, STEPS_POWERS, STEPS_EXTREME } steps; /* scales */
+};
+
 struct conform_case {
+    struct elements_case elements; /* of QDOT_QUANTIZE */
     enum qdot_op_kind kind;
     struct qdot_conv conv; /* of QDOT_CONV, with no field at its default 0; m is then its batch, n
                               its output channels, k the products of a sum */
@@ -101,6 +119,7 @@ struct conform_case {
     int32_t out_zero, clamp_lo, clamp_hi;
     enum qdot_rounding rounding; /* a Q31 one has multipliers for scales */
     enum place place;
+    size_t repeats;       /* of all the runs, after the first; on host memory, without gaps */
     size_t runs;          /* of one op, with m varying; at most RUNS_MAX */
     bool packed;          /* the op is made from another one's packed B */
     bool chain;           /* two ops, one reading what the other wrote, without a sync between */
@@ -175,6 +194,8 @@ struct outcome {
 
 enum verdict conform_run(const struct target *target, const struct conform_case *c,
                          struct outcome *outcome);
+enum verdict conform_run_elements(const struct target *target, const struct conform_case *c,
+                                  struct outcome *outcome);
 
 /* ---- results --------------------------------------------------------------------------------- */
 
@@ -216,7 +237,8 @@ struct result {
     char device[24], kernel[64], group[24];
     size_t cases;
     enum status status;
-    bool required; /* what did not run, and --require turns into a failure */
+    bool required;   /* what did not run, and --require turns into a failure */
+    char known[160]; /* of a failure: why it is none, says --known */
     char reason[640];
     char index[128], got[48], expected[48];
     char first_case[40];      /* that failed, as --case takes it; empty when none did */
@@ -224,6 +246,20 @@ struct result {
     struct shrunk smallest;
     double seconds;
 };
+
+/* Failures that --known lists. */
+struct known {
+    char driver[128], kernel[64], what[256], why[160];
+};
+
+struct known_list {
+    struct known *all;
+    size_t count;
+};
+
+int known_read(const char *path,
+               struct known_list *list); /* 0, or a status with a line on stderr */
+const char *known_why(const struct known_list *list, const char *driver, const struct result *r);
 
 enum { CONFORM_SCHEMA = 1 }; /* of --json; docs/report.md says what changes it */
 
@@ -240,8 +276,8 @@ struct report {
 };
 
 struct totals {
-    size_t passed, failed, refused, not_run; /* results */
-    size_t cases;                            /* that ran */
+    size_t passed, failed, known, refused, not_run; /* results */
+    size_t cases;                                   /* that ran */
 };
 
 struct result *report_add(struct report *report); /* zeroed, or NULL: out of memory */
@@ -306,12 +342,14 @@ bool group_selected(const char *list, const char *name);
 
 struct options {
     const char *device, *kernel, *group, *require, *json, *junit, *html, *only, *problem;
+    const char *known;
     const char *compare[2];
     const char *child, *from, *fault;
     struct conform_case given; /* of --problem */
     size_t cases, threads, timeout, case_timeout, shrink;
     uint64_t seed;
     bool list, small, all;
+    bool alone; /* of a child: checks compiled one by one */
     bool tasks; /* parallel_for of the run's own, which a thread sanitizer can see into */
     struct geometry geometry;
 };

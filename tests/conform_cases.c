@@ -1,5 +1,6 @@
 /* Cases: random numbers, what makers share, and the table of groups. */
 #include <string.h>
+#include "checks.h"
 #include "conform_make.h"
 
 /* ---- random numbers: splitmix64 -------------------------------------------------------------- */
@@ -238,6 +239,7 @@ void make_caches(struct random *r, struct conform_case *c, size_t index)
 
 #define G QDOT_GEMM
 #define C QDOT_CONV
+#define Q QDOT_QUANTIZE
 
 const struct conform_group conform_groups[] = {
     {G, "edge", "sizes below, at and above the row's tile, else random", gemm_edge, 0, 0, 0, 0},
@@ -258,6 +260,8 @@ const struct conform_group conform_groups[] = {
     {G, "packed", "B packed, saved, loaded and run", gemm_packed, 0, 0, 0, 0},
     {G, "threads", "1, 2, 3 and 7 threads give the same bits", gemm_threads, 0, 0, true, 0},
     {G, "caches", "work cut for caches of 1, 2, 7 and 1000 percent", gemm_caches, 0, 0, true, 0},
+    {G, "determinism", "100 runs of one op give the same bits", gemm_repeat, 0, 0, 0, 0},
+    {G, "thread_counts", "1 to 16 threads, ten runs each", gemm_counts, 0, 0, true, 0},
     {G, "layers", "layers of ResNet-50 and BERT", gemm_layers, 0, 0, 0, 0},
 
     {C, "edge", "pads, strides, dilations, groups at their limits", conv_edge, 0, 0, 0, 0},
@@ -277,12 +281,26 @@ const struct conform_group conform_groups[] = {
     {C, "packed", "weights packed, saved, loaded and run", conv_packed, 0, 0, 0, 0},
     {C, "threads", "1, 2 and 5 threads give the same bits", conv_threads, 0, 0, true, 0},
     {C, "caches", "work cut for caches of 1, 2, 7 and 1000 percent", conv_caches, 0, 0, true, 0},
+    {C, "determinism", "100 runs of one op give the same bits", conv_repeat, 0, 0, 0, 0},
+    {C, "thread_counts", "1 to 16 threads, ten runs each", conv_counts, 0, 0, true, 0},
     {C, "layers", "layers of ResNet, MobileNet, EfficientNet, DCGAN", conv_layers, 0, 0, 0, 0},
+
+    {Q, "values", "ties and near them, saturation, NaN, subnormals", elements_values, 0, 0, 0, 0},
+    {Q, "parameters", "one, by axis, by group; zeros; ranges", elements_parameters, 0, 0, 0, 0},
+    {Q, "tails", "few elements, odd ones, odd lines", elements_tails, 0, 0, 0, 0},
+    {Q, "dynamic", "ranges of any kind, none and infinite ones too", elements_dynamic, 0, 0, 0, 0},
+    {Q, "memory", "host operands that touch unmapped pages", elements_memory, 0, 0, 0, 0},
+    {Q, "buffers", "device buffers, odd offsets, runs before one sync", elements_buffers, 0, 0, 0,
+     0},
+    {Q, "wrapped", "buffers over host memory near unmapped pages", elements_wrapped, 0, 0, 0, true},
+    {Q, "random", "everything at random", elements_random, 0, 0, 0, 0},
+    {Q, "threads", "1, 2, 3 and 7 threads", elements_threads, 0, 0, true, 0},
 };
 const size_t conform_group_count = sizeof(conform_groups) / sizeof(conform_groups[0]);
 
 #undef G
 #undef C
+#undef Q
 
 /* Results of no group of cases. */
 static const struct {
@@ -306,6 +324,10 @@ bool group_about(const char *name, const char **products, const char **convoluti
             *about = **about ? *about : conform_groups[i].about;
             found = true;
         }
+    if (!found && checks_group_about(name)) {
+        *products = checks_group_about(name);
+        found = true;
+    }
     for (size_t i = 0; i < sizeof(other_groups) / sizeof(other_groups[0]); i++)
         if (strcmp(other_groups[i].name, name) == 0) {
             *products = other_groups[i].about;
@@ -317,8 +339,8 @@ bool group_about(const char *name, const char **products, const char **convoluti
 bool conform_group_applies(const struct conform_group *group, const struct geometry *g,
                            const char *backend)
 {
-    if (group->kind != g->kind)
-        return false;
+    if (group->kind != g->kind || (g->kind == QDOT_QUANTIZE && strcmp(backend, "reference") == 0))
+        return false; /* reference.cl has no ops on elements */
     if (group->cpu_only)
         return strcmp(backend, "cpu") == 0;
     if (group->wraps)
@@ -349,7 +371,7 @@ bool conform_make(const struct conform_group *group, const struct geometry *g, u
         c->b_gap = 0;
         if (v->layout == QDOT_NCHW)
             c->a_gap = c->out_gap = 0;
-    } else if (g->small) {
+    } else if (g->small && c->kind == QDOT_GEMM) {
         c->m = c->m > 40 ? 40 : c->m;
         c->n = c->n > 40 ? 40 : c->n;
     }

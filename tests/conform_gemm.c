@@ -115,17 +115,19 @@ bool gemm_one_shot(const struct geometry *g, size_t index, struct random *r, str
 /* Accumulators past 2^24, where (float)acc itself rounds, and past 2^32, where they wrap. */
 bool gemm_large(const struct geometry *g, size_t index, struct random *r, struct conform_case *c)
 {
-    if (index >= 16 * 2)
+    if (index >= 16 * 2 + 4)
         return false;
-    make_types(c, index % 16);
+    make_types(c, index < 32 ? index % 16 : index - 32);
     c->m = random_between(r, 1, g->mr < 8 ? g->mr + 1 : 8);
     c->n = random_between(r, 1, g->nr < 16 ? g->nr + 1 : 16);
     c->k = index < 16 ? random_between(r, 2000, 5000) : 70000;
     if (index == 31)
         c->k = 250000; /* compilers of shaders have been seen to end loops early */
+    if (index >= 32)
+        c->k = 65536 - index % 2;
     if (g->small)
         c->k = 601;
-    c->a_fill = c->b_fill = index < 16 ? FILL_ANY : FILL_CONSTANT;
+    c->a_fill = c->b_fill = index < 16 ? FILL_ANY : index < 32 ? FILL_CONSTANT : FILL_EXTREME;
     c->a_byte = c->a_type == QDOT_U8 ? 0xff : 0x80;
     c->b_byte = c->b_type == QDOT_U8 ? 0xff : 0x80;
     c->bias = c->wide_bias = true;

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "checks.h"
 #include "conform_problem.h"
 
 const char options_help[] =
@@ -20,14 +21,15 @@ const char options_help[] =
     "  --list            print devices, rows and groups with their meaning, run nothing\n"
     "  --device D[,D]    only devices that match a D: a name (opencl:0), a backend (vulkan) or a\n"
     "                    pattern. Default: all\n"
-    "  --kernel P[,P]    only rows that match a P, such as 'cpu/*vnni'\n"
+    "  --kernel P[,P]    only rows that match a P, such as 'cpu/*vnni'. The device itself, its\n"
+    "                    arithmetic, limits, claims and compiler, are rows named 'device/...'\n"
     "  --group G[,G]     only these groups of cases, of products and convolutions alike\n"
     "  --case G:I        only case I of group G: what a failure's replay line has\n"
     "  --problem TEXT    only this case, such as 'gemm 1x1x38 u8s8 s32 b-zero=each', its data "
     "made\n"
     "                    from --seed: the replay line of a smallest case. docs/report.md has the\n"
     "                    words\n"
-    "  --cases N         at most N cases a group, spread over it\n"
+    "  --cases N         at most N cases a row and group, spread over it\n"
     "  --long            20,000 random convolutions a CPU row, 1,000 a GPU row; else 500 and 50\n"
     "  --small           small shapes only, for interpreters and checking layers\n"
     "  --seed S          another choice of random cases (default 1)\n"
@@ -43,6 +45,8 @@ const char options_help[] =
     "Results:\n"
     "  --require P[,P]   each pattern must match a row, and a matching row that does not run is\n"
     "                    a failure; \"reference/*\" is the comparison of the references\n"
+    "  --known FILE      failures that its lines list are reported and fail nothing; a line is\n"
+    "                    DEVICE AND DRIVER | ROW | CASE | WHY, the first three patterns\n"
     "  --json FILE       write the results as JSON (docs/report.md)\n"
     "  --junit FILE      write them for CI systems\n"
     "  --html FILE       write them as one page for people\n"
@@ -95,14 +99,19 @@ bool options_listed(const char *patterns, const char *name)
 
 static const char *geometry_prefix(const struct geometry *g)
 {
-    return g->depthwise ? "depthwise_" : g->kind == QDOT_CONV ? "conv_" : "";
+    return g->depthwise               ? "depthwise_"
+           : g->kind == QDOT_CONV     ? "conv_"
+           : g->kind == QDOT_QUANTIZE ? "quantize_"
+                                      : "";
 }
 
 bool geometry_parse(const char *text, struct geometry *g)
 {
     char extra;
     g->depthwise = strncmp(text, "depthwise_", 10) == 0;
-    g->kind = g->depthwise || strncmp(text, "conv_", 5) == 0 ? QDOT_CONV : QDOT_GEMM;
+    g->kind = g->depthwise || strncmp(text, "conv_", 5) == 0 ? QDOT_CONV
+              : strncmp(text, "quantize_", 9) == 0           ? QDOT_QUANTIZE
+                                                             : QDOT_GEMM;
     text += strlen(geometry_prefix(g));
     return sscanf(text, "%zux%zux%zu%c", &g->mr, &g->nr, &g->kr, &extra) == 3 && g->mr && g->nr &&
            g->kr;
@@ -117,7 +126,7 @@ static bool known_groups(const char *list)
 {
     for (const char *at = list; *at;) {
         size_t length = strcspn(at, ",");
-        bool known = false;
+        bool known = checks_have_group(at);
         for (size_t i = 0; i < conform_group_count; i++)
             known |= strlen(conform_groups[i].name) == length &&
                      strncmp(conform_groups[i].name, at, length) == 0;
@@ -157,10 +166,11 @@ int options_parse(int argc, char **argv, struct options *o)
         const char *name;
         const char **value;
     } texts[] = {
-        {"--device", &o->device},   {"--kernel", &o->kernel},   {"--group", &o->group},
-        {"--require", &o->require}, {"--json", &o->json},       {"--junit", &o->junit},
-        {"--case", &o->only},       {"--child", &o->child},     {"--from", &o->from},
-        {"--fault", &o->fault},     {"--problem", &o->problem}, {"--html", &o->html},
+        {"--device", &o->device},   {"--kernel", &o->kernel}, {"--group", &o->group},
+        {"--require", &o->require}, {"--json", &o->json},     {"--junit", &o->junit},
+        {"--case", &o->only},       {"--child", &o->child},   {"--from", &o->from},
+        {"--known", &o->known},     {"--fault", &o->fault},   {"--problem", &o->problem},
+        {"--html", &o->html},
     };
     const struct {
         const char *name;
@@ -174,8 +184,10 @@ int options_parse(int argc, char **argv, struct options *o)
         const char *name = argv[i], *value = i + 1 < argc ? argv[i + 1] : NULL;
         uint64_t number;
         if (strcmp(name, "--list") == 0 || strcmp(name, "--small") == 0 ||
-            strcmp(name, "--tasks") == 0 || strcmp(name, "--long") == 0) {
-            *(name[3] == 'i'   ? &o->list
+            strcmp(name, "--tasks") == 0 || strcmp(name, "--long") == 0 ||
+            strcmp(name, "--alone") == 0) {
+            *(name[2] == 'a'   ? &o->alone
+              : name[3] == 'i' ? &o->list
               : name[3] == 'm' ? &o->small
               : name[3] == 'a' ? &o->tasks
                                : &o->all) = true;

@@ -55,6 +55,7 @@ static const struct word words[] = {
     {"b-transposed", FLAG, PART_WAY, 0, 1, {AT(b_transposed)}, {0}},
     {"b-at-run", FLAG, PART_WAY, 0, 1, {AT(b_at_run)}, {0}},
     {"gaps=", SIZES, PART_WAY, 0, 3, {AT(a_gap), AT(b_gap), AT(out_gap)}, {0}},
+    {"repeats=", SIZES, PART_WAY, 0, 1, {AT(repeats)}, {0}},
     {"runs=", SIZES, PART_WAY, 1, 1, {AT(runs)}, {0}},
     {"packed", FLAG, PART_WAY, 0, 1, {AT(packed)}, {0}},
     {"chain", FLAG, PART_WAY, 0, 1, {AT(chain)}, {0}},
@@ -431,6 +432,9 @@ bool problem_settle(struct conform_case *c, char *wrong, size_t bytes)
     c->wide_bias = c->wide_bias && c->bias;
     if (c->runs > RUNS_MAX || c->threads > 1024 || c->cache_percent > 1000)
         return refuse(wrong, bytes, "at most runs=4, threads=1024, caches=1000");
+    if (c->repeats > 1000 ||
+        (c->repeats && (c->place > PLACE_HOST_START || c->a_gap || c->out_gap)))
+        return refuse(wrong, bytes, "at most repeats=1000, on host memory, without gaps");
     if (c->cache_percent && !c->threads)
         return refuse(wrong, bytes, "threads= with caches=");
     if (c->packed && c->b_at_run)

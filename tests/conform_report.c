@@ -75,7 +75,7 @@ const char *verdict_name(enum outcome_of_all verdict)
 bool result_failed(const struct result *r)
 {
     bool idle = r->status == STATUS_NOT_RUN || r->status == STATUS_REFUSED;
-    return idle ? r->required : r->status != STATUS_PASS;
+    return idle ? r->required : r->status != STATUS_PASS && !r->known[0];
 }
 
 /* What any case of this run needs besides, to run again. */
@@ -137,6 +137,8 @@ void report_line(const struct result *r)
 {
     printf("%-7s  %-9s  %-34s  %-9s  %5zu cases  %6.2f s", status_name(r->status), r->device,
            r->kernel, r->group, r->cases, r->seconds);
+    if (r->known[0])
+        printf("  known: %s;", r->known);
     if (r->reason[0])
         printf("  %s%s", r->required ? "required, but " : "", r->reason);
     print_mismatch(r->index, r->got, r->expected);
@@ -156,6 +158,8 @@ struct totals report_totals(const struct report *report, const char *device)
             continue;
         if (result_failed(r))
             totals.failed++;
+        else if (r->known[0])
+            totals.known++;
         else if (r->status == STATUS_REFUSED)
             totals.refused++;
         else if (r->status == STATUS_NOT_RUN)
@@ -281,6 +285,8 @@ static cJSON *result_json(const struct result *r, uint64_t seed)
     cJSON_AddBoolToObject(entry, "required", r->required);
     cJSON_AddStringToObject(entry, "reason", r->reason);
     cJSON_AddNumberToObject(entry, "seconds", r->seconds);
+    if (r->known[0])
+        cJSON_AddStringToObject(entry, "known", r->known);
     add_mismatch(entry, r->index, r->got, r->expected);
     if (r->first_case[0])
         cJSON_AddStringToObject(entry, "case", r->first_case);

@@ -86,6 +86,8 @@ static const struct scenario scenarios[] = {
      .k = 8,
      .out_type = QDOT_S32,
      .adopted = true},
+    /* a row of A is n floats */
+    {"dynamic", QDOT_DYNAMIC_QUANTIZE, .m = 9, .n = 130, .k = 520, .out_type = QDOT_U8},
 };
 enum { SCENARIOS = sizeof(scenarios) / sizeof(scenarios[0]), BYTES = 1 << 15 };
 
@@ -105,7 +107,7 @@ struct life {
     char now[64], why[800];
 };
 
-static uint8_t a[BYTES], b[BYTES], got[BYTES], want[BYTES], packed[BYTES * 4],
+static _Alignas(4) uint8_t a[BYTES], b[BYTES], got[BYTES], want[BYTES], packed[BYTES * 4],
     want_packed[BYTES * 4];
 static int32_t zeros[256], row_zeros[256];
 static float scales[256], row_scales[256];
@@ -151,27 +153,46 @@ static int step_open(struct life *l, struct qdot_error *err)
     return status;
 }
 
-static int step_create(struct life *l, struct qdot_error *err)
+static bool is_product(const struct life *l)
+{
+    return l->s->kind == QDOT_GEMM || l->s->kind == QDOT_CONV;
+}
+
+static struct qdot_op_desc dynamic_desc(const struct life *l)
+{
+    const struct scenario *s = l->s;
+    return (struct qdot_op_desc){.size = sizeof(struct qdot_op_desc),
+                                 .kind = s->kind,
+                                 .quantize = {.axis = s->m, .inner = s->n, .scale_count = s->m},
+                                 .kernel = l->kernel};
+}
+
+static struct qdot_op_desc product_desc(const struct life *l)
 {
     const struct scenario *s = l->s;
     const bool conv = s->kind == QDOT_CONV, floating = s->out_type == QDOT_F32;
-    const struct qdot_op_desc desc = {.size = sizeof(desc),
-                                      .kind = s->kind,
-                                      .conv = s->conv,
-                                      .m = conv ? 0 : s->m,
-                                      .n = conv ? 0 : s->n,
-                                      .k = conv ? 0 : s->k,
-                                      .out_type = s->out_type,
-                                      .b = s->at_run ? NULL : b,
-                                      .a_zero = conv ? 7 : 0,
-                                      .a_zero_per_row = !conv,
-                                      .b_zero = zeros,
-                                      .b_zero_count = s->n,
-                                      .bias = zeros,
-                                      .scale = s->out_type == QDOT_S32 ? NULL : scales,
-                                      .scale_count = s->out_type == QDOT_S32 ? 0 : s->n,
-                                      .row_scale = floating,
-                                      .kernel = l->kernel};
+    return (struct qdot_op_desc){.size = sizeof(struct qdot_op_desc),
+                                 .kind = s->kind,
+                                 .conv = s->conv,
+                                 .m = conv ? 0 : s->m,
+                                 .n = conv ? 0 : s->n,
+                                 .k = conv ? 0 : s->k,
+                                 .out_type = s->out_type,
+                                 .b = s->at_run ? NULL : b,
+                                 .a_zero = conv ? 7 : 0,
+                                 .a_zero_per_row = !conv,
+                                 .b_zero = zeros,
+                                 .b_zero_count = s->n,
+                                 .bias = zeros,
+                                 .scale = s->out_type == QDOT_S32 ? NULL : scales,
+                                 .scale_count = s->out_type == QDOT_S32 ? 0 : s->n,
+                                 .row_scale = floating,
+                                 .kernel = l->kernel};
+}
+
+static int step_create(struct life *l, struct qdot_error *err)
+{
+    const struct qdot_op_desc desc = is_product(l) ? product_desc(l) : dynamic_desc(l);
     const int status = qdot_op_create(l->device, &desc, &l->op, err);
     if (status && l->op)
         wrong(l, "failed, but there is an op");
@@ -194,7 +215,13 @@ static int step_buffers(struct life *l, struct qdot_error *err)
 
 static struct qdot_run run_of(const struct life *l)
 {
+    static float found_scales[256];
+    static int32_t found_zeros[256];
     struct qdot_run run = {.size = sizeof(run)};
+    if (!is_product(l)) {
+        run.scale_out.host = found_scales;
+        run.zero_out.host = found_zeros;
+    }
     if (l->s->kind == QDOT_GEMM)
         run.a_zero.host = row_zeros;
     if (l->s->out_type == QDOT_F32)
@@ -217,7 +244,7 @@ static void compare(struct life *l, size_t gap)
 
 static int run_host(struct life *l, size_t gap, struct qdot_error *err)
 {
-    static uint8_t spaced[BYTES];
+    static _Alignas(4) uint8_t spaced[BYTES];
     const struct scenario *s = l->s;
     const size_t length = s->k + gap;
     struct qdot_run run = run_of(l);
@@ -225,9 +252,9 @@ static int run_host(struct life *l, size_t gap, struct qdot_error *err)
         memcpy(spaced + i * length, a + i * s->k, s->k);
     memset(got, 0x55, sizeof(got));
     run.a.host = spaced;
-    run.lda = length;
+    run.lda = is_product(l) ? length : 0;
     run.out.host = got;
-    run.ldo = s->n + gap;
+    run.ldo = is_product(l) ? s->n + gap : 0;
     const int status = qdot_op_run(l->op, &run, err);
     if (status == QDOT_OK)
         compare(l, gap);
@@ -241,7 +268,7 @@ static int step_run(struct life *l, struct qdot_error *err)
 
 static int step_run_gaps(struct life *l, struct qdot_error *err)
 {
-    return run_host(l, PAD, err);
+    return run_host(l, is_product(l) ? PAD : 0, err);
 }
 
 static int step_run_buffers(struct life *l, struct qdot_error *err)
@@ -377,7 +404,7 @@ static void live(struct life *l, char *row, size_t row_bytes)
         if (step(l, "buffers", step_buffers) || (l->in && l->out))
             for (size_t i = 0; i < run_count && !l->why[0]; i++)
                 step(l, runs[i].name, runs[i].what);
-        if (!l->why[0] && !l->s->at_run && step(l, "save", step_save))
+        if (!l->why[0] && is_product(l) && !l->s->at_run && step(l, "save", step_save))
             compare_packed(l, row);
         if (l->dead && !l->why[0] && qdot_sync(l->device, &err) == QDOT_OK)
             wrong(l, "sync of a lost device succeeded");

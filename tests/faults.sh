@@ -60,7 +60,7 @@ says() {
     what=$1 status=$2 pattern=$3 device=$4 kernel=$5
     shift 5
     env "$@" LD_PRELOAD="$layer" "$build/qdot" conform --device "$device" --kernel "$kernel" \
-        --require "$kernel" --group edge,buffers --cases 4 --timeout "${limit:-60}" --shrink "${shrink:-0}" \
+        --require "$kernel" --group "${group:-edge,buffers}" --cases 4 --timeout "${limit:-60}" --shrink "${shrink:-0}" \
         >"$tmp/out" 2>"$tmp/err"
     got=$?
     if [ $got -eq "$status" ] && grep -q -E "$pattern" "$tmp/out"; then
@@ -132,6 +132,58 @@ limits_of_vulkan() {
         QDOT_FAULT_LIES=dot=0
 }
 
+# Each group of checks of the device itself, on a device that is wrong there.
+checked() { # checked WHAT STATUS PATTERN DEVICE CHECKS [VARIABLE...]
+    what=$1 status=$2 pattern=$3 device=$4 checks=$5
+    shift 5
+    env "$@" LD_PRELOAD="$layer" "$build/qdot" conform --device "$device" --kernel "$checks" \
+        --require "$checks" --small --known "$here/known.txt" --timeout 60 >"$tmp/out" 2>"$tmp/err"
+    got=$?
+    if [ $got -eq "$status" ] && grep -q -E "$pattern" "$tmp/out"; then
+        echo "ok   $device: $checks: $what"
+        passed=$((passed + 1))
+    else
+        bad "$device: $checks: $what: exit status $got, expected $status and '$pattern'"
+        head -n 6 "$tmp/out" "$tmp/err"
+    fi
+}
+checks_of_both() { # checks_of_both DEVICE RESULT: one past those of the self-test
+    checked 'arithmetic with a wrong bit' 1 '^fail .*device/integer .*a wrong value at \[0\], a = ' "$1" \
+        device/integer QDOT_FAULT=corrupt:1
+    checked 'loads that do not happen' 1 '^fail .*device/load .*a wrong value' "$1" device/load QDOT_FAULT=drop:1
+    checked 'a build with a wrong result' 1 '^fail .*device/build .*twice: a wrong value' "$1" device/build \
+        QDOT_FAULT=corrupt:1
+    checked 'results that go wrong after a while' 1 '^fail .*device/concurrency ' "$1" device/concurrency \
+        QDOT_FAULT=corrupt:40
+    checked 'a cache of which nothing comes right' 1 '^fail .*device/cache ' "$1" device/cache QDOT_FAULT=corrupt:3
+    group=determinism says 'a result that is another one later' 1 '^fail .*determinism .*, in repeat [0-9]' "$1" \
+        "${1%%:*}/gemm_8x16k4" QDOT_FAULT="corrupt:$2"
+}
+checks_of_opencl() {
+    checked 'nothing planted' 0 "$right" opencl:0 'device/advertised,device/limits,device/build' QDOT_FAULT_LIES=
+    checked 'an extension that is not there' 1 '^fail .*dot_product: claimed, but clBuildProgram' opencl:0 \
+        device/advertised QDOT_FAULT_LIES=extension=cl_khr_integer_dot_product,dot=3
+    checked 'work-groups that do not run' 1 '^fail .*the largest work-group: ' opencl:0 device/limits \
+        QDOT_FAULT_LIES=group=8192,item=8192
+    checked 'kernels with smaller ones than the device' 1 '^fail .*CL_KERNEL_WORK_GROUP_SIZE is 64 ' opencl:0 \
+        device/limits QDOT_FAULT_LIES=kernel_group=64
+    checked 'local memory that is not there' 1 '^(crash|fail) .* all local memory: ' opencl:0 device/limits \
+        QDOT_FAULT_LIES=local=16777216
+    checked 'larger buffers than it says' 1 '^fail .*a buffer of 4097 bytes is made' opencl:0 device/limits \
+        QDOT_FAULT_LIES=alloc=4096
+    checked 'a compiler that fails' 1 '^fail .*a program built twice: does not compile' opencl:0 device/build \
+        QDOT_FAULT=fail:6:-11 QDOT_FAULT_CALL=clBuildProgram
+}
+checks_of_vulkan() {
+    checked 'nothing planted' 0 "$right" vulkan:0 'device/dot,device/advertised,device/build' QDOT_FAULT_LIES=
+    checked 'another size of subgroups' 1 '^fail .*the size of a subgroup: a wrong value' vulkan:0 \
+        device/advertised QDOT_FAULT=corrupt:1
+    checked 'less than every device has' 1 '^fail .*maxStorageBufferRange is 256' vulkan:0 device/limits \
+        QDOT_FAULT_LIES=range=256
+    checked 'a compiler that fails' 1 '^fail .*vkCreateComputePipelines: error -5' vulkan:0 device/build \
+        QDOT_FAULT=fail:2 QDOT_FAULT_CALL=vkCreateComputePipelines
+}
+
 "$build/qdot" conform --list >"$tmp/list"
 have() {
     grep -q "^row  *$1 .*admitted" "$tmp/list" && return 0
@@ -149,11 +201,15 @@ if [ "$opencl" = yes ]; then
     check_device opencl:0 'opencl/gemm_8x16k4' 4 9 400 -36
     limits_of_opencl
     tuned 14
+    checks_of_both opencl:0 40
+    checks_of_opencl
 fi
 if [ "$vulkan" = yes ]; then
     count_calls vulkan:0
     check_device vulkan:0 'vulkan/gemm_8x16k4' 23 12 150 -4
     limits_of_vulkan
+    checks_of_both vulkan:0 120
+    checks_of_vulkan
 fi
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" -eq 0 ] && [ $((passed + skipped)) -gt 0 ]

@@ -2,6 +2,7 @@
  * The fuzz targets, each a function of bytes that must return whatever they are:
  *
  *   fuzz_op.c       a descriptor, its op and a run, against the reference
+ *   fuzz_elements.c the same of quantize and its kin
  *   fuzz_packed.c   packed weights as they may come from a file
  *   fuzz_npy.c      .npy files
  *   fuzz_cache.c    tuning files, files of the cache

@@ -91,6 +91,9 @@ vulkan_program() { # vulkan_program TEST
 opencl_program() {
     timeout 120 "$build/$1"
 }
+device() { # device DEVICE CHECKS: those of the device itself
+    conform --device "$1" --kernel "$2" --require "$2" --known "$tree/tests/known.txt"
+}
 opencl_small() {
     sh "$tree/tests/small_device.sh" "$build"
 }

@@ -39,7 +39,29 @@ size_t ref_size(enum qdot_type type);
 void ref_conv_output(const struct qdot_conv *c, size_t *height, size_t *width);
 int ref_run(const struct ref_problem *p, void *out, size_t ldo); /* 0, or -1: out of memory */
 
-/* The same by kernels_cl/reference.cl, on the first OpenCL device that keeps subnormals and rounds
+/* The ops on elements. Parameters: one; 'each': one an index of axis; or 'group' as in qdot.h. */
+struct ref_elements {
+    enum qdot_op_kind kind;
+    enum qdot_type type;
+    size_t outer, axis, inner, group; /* none of the sizes 0 */
+    int each, reciprocal;
+    const void *x;
+    const void *dy;
+    const float *scale;  /* NULL: 1 */
+    const int32_t *zero; /* NULL: 0 */
+    int32_t clamp_lo, clamp_hi;
+};
+
+size_t ref_bits(enum qdot_type type);
+void ref_range(enum qdot_type type, int32_t *lo, int32_t *hi);
+size_t ref_parameters(const struct ref_elements *e);          /* how many */
+size_t ref_parameter(const struct ref_elements *e, size_t i); /* which is that of element i */
+int32_t ref_get(const void *memory, enum qdot_type type, size_t i);
+void ref_put(void *memory, enum qdot_type type, size_t i, int32_t value);
+/* scale_out and zero_out: of QDOT_DYNAMIC_QUANTIZE. */
+void ref_elements_run(const struct ref_elements *e, void *out, float *scale_out, int32_t *zero_out);
+
+/* ref_run by kernels_cl/reference.cl, on the first OpenCL device that keeps subnormals and rounds
  * to nearest. Open gives NULL and the reason when there is none; device gets its name. */
 struct ref_opencl;
 struct ref_opencl *ref_opencl_open(char *device, size_t device_bytes, char *reason,

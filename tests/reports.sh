@@ -46,6 +46,7 @@ report crash 1 --fault crash --group edge
 report hang 1 --fault hang@900 --case-timeout 1 --group large --kernel "$last"
 report required 1 --require "$hostile"
 report incomplete 3 --case edge:1000000
+report used_up 3 --group edge,random --long --cases 20000 --timeout 1 --kernel cpu/conv_12x16
 report fewer 0 --kernel "$last"
 
 # ---- two reports ---------------------------------------------------------------------------------

@@ -95,7 +95,7 @@ beside fuzz 900 fuzz
 beside symbols 30 symbols
 beside inner-loops 60 inner_loops
 beside counted 60 counted
-beside selfcheck 400 selfcheck
+beside selfcheck 600 selfcheck
 beside reports 300 reports
 beside api-cpu 400 api cpu
 beside api-opencl 600 api opencl
@@ -108,6 +108,7 @@ beside coop-spirv 60 coop_spirv
 beside cache 600 cache
 beside gemm-numpy 600 gemm_numpy
 beside conv-numpy 600 conv_numpy
+beside quantize-numpy 600 quantize_numpy
 beside oracles 600 oracles
 beside sanitize 900 sanitize
 beside threads 900 thread_sanitizer
@@ -115,5 +116,6 @@ beside small-device 60 small_device
 beside validation 600 validation
 beside faults 600 driver_faults
 beside consumer 120 consumer
+beside packages 120 packages
 beside bench 120 bench_smoke
 finish

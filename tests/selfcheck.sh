@@ -86,26 +86,27 @@ smallest() { # smallest KIND PROBLEM
     row=$(last_row "$kind")
     some="--device cpu --kernel $row --group edge --cases 40"
     # shellcheck disable=SC2086 # $some is several words
-    {
-        check "$kind: the smallest wrong one" 1 "smallest: $problem: a wrong value at run 0, out.*got 39, expected 38" '' \
-            $some --fault wrong@38 --json "$tmp/j"
-        check "$kind: the smallest crash" 1 "smallest: $problem: ended by signal 11" '' $some --fault crash@38
-        check "$kind: no time to look for it" 1 '^fail ' '' $some --fault wrong@38 --shrink 0
-    }
-    if grep -q smallest "$tmp/out"; then
-        echo 'FAIL with --shrink 0 there is a smallest case'
-        failed=$((failed + 1))
-    fi
+    check "$kind: the smallest wrong one" 1 "smallest: $problem: a wrong value at run 0, out.*got 39, expected 38" '' \
+        $some --fault wrong@38 --json "$tmp/j"
     replay=$(sed -n 's/^[[:space:]]*"replay":[[:space:]]*"qdot conform \(.*--problem.*\)"$/\1/p' "$tmp/j" | tail -n 1)
     eval "set -- ${replay:-no replay line}"
     check "$kind: its replay line fails" 1 "^fail .*$row .*got 39, expected 38" '' "$@" --fault wrong@38 --shrink 0
     check "$kind: and 37 products pass" 0 "^pass .*$row .* 1 cases" '' --device cpu --kernel "$row" --fault wrong@38 \
         --problem "$(echo "$problem" | sed 's/38/37/')"
 }
-smallest gemm 'gemm 1x1x38 u8s8 s32 a=x01 b=x01'
 smallest conv 'conv 1x1x1x38 1x1x1 u8s8 s32 a=x01 b=x01'
-check 'gemm: the smallest hang' 1 "smallest: gemm 1x1x38 u8s8 s32 a=x01 b=x01: not finished" '' --device cpu --case-timeout 1 \
-    --kernel "$(last_row gemm)" --problem 'gemm 1x2x41 u8s8 s32' --fault hang@38
+smallest gemm 'gemm 1x1x38 u8s8 s32 a=x01 b=x01'
+# shellcheck disable=SC2086 # $some is several words
+{
+    check 'gemm: the smallest crash' 1 "smallest: $problem: ended by signal 11" '' $some --fault crash@38
+    check 'gemm: the smallest hang' 1 "smallest: $problem: not finished" '' --device cpu --kernel "$row" \
+        --case-timeout 1 --problem 'gemm 1x2x41 u8s8 s32' --fault hang@38
+    check 'gemm: no time to look for it' 1 '^fail ' '' $some --fault wrong@38 --shrink 0
+}
+if grep -q smallest "$tmp/out"; then
+    echo 'FAIL with --shrink 0 there is a smallest case'
+    failed=$((failed + 1))
+fi
 
 planted gemm '\[0\]\[0\]'
 planted conv '\[0\]\[0\]\[0\]\[0\]'
@@ -113,6 +114,26 @@ check 'time that is used up: incomplete' 3 '^not_run .*time limit was used up' '
     --kernel "$(last_row conv)" --group random --long --timeout 1
 check 'time that is used up: the rest is named' 3 '^not_run .* layers .*time limit was used up' '' --device cpu \
     --kernel "$(last_row conv)" --group random,layers --long --timeout 1
+# Checks of the device itself, each in the child of its set.
+device="--device cpu --kernel device/concurrency"
+# shellcheck disable=SC2086 # $device is several words
+{
+    check 'device: nothing planted' 0 '^pass .*device/concurrency .* 5 cases' '' $device
+    check 'device: a failure' 1 '^fail .*device/concurrency .*an op each: a planted failure.*--case concurrency:1' '' $device --fault wrong
+    check 'device: a crash' 1 '^crash .*device/concurrency .*an op each: .*signal 11.*--case concurrency:1' '' $device --fault crash
+    check 'device: leaving early is no pass' 1 '^crash .*device/concurrency .*left before' '' $device --fault exit
+    check 'device: a hang' 1 '^timeout .*device/concurrency .*time limit' '' $device --fault hang --timeout 1
+    check 'device: one case' 0 '^pass .*device/concurrency .* 1 cases' '' $device --case concurrency:2
+    check 'device: a case that is not there' 3 '^not_run .*no such case' 'nothing ran' $device --case concurrency:99
+    check 'device: a group of no device' 0 '^pass .*device/memory ' '' --device cpu --group limits --require device/memory
+    printf '# all\n\n* | device/* | *an op each: a planted* | by --fault\n' >"$tmp/known"
+    check 'device: a failure that is known, among others' 1 '^fail .*known: by --fault;.*an op each' '' $device --fault wrong --known "$tmp/known"
+    check 'device: one that is known fails nothing' 3 ', 0 failed, 1 skipped' 'nothing ran' $device --fault wrong --case concurrency:1 --known "$tmp/known"
+    echo '* | device/* | anything' >"$tmp/known"
+    check 'device: a line of --known that is none' 2 '' "line 1: expected DRIVER" $device --known "$tmp/known"
+    check 'device: a file of --known that is not there' 2 '' "$tmp/none" $device --known "$tmp/none"
+}
+
 usage() {
     check "usage: $*" 2 '' "$1" "$@"
 }

@@ -15,7 +15,7 @@ configure() { # configure DIRECTORY OPTIONS...
 
 # Without a warning: what a compiler doubts is not passed.
 build_all() {
-    configure "$build" -DCMAKE_BUILD_TYPE=Release || return 1
+    configure "$build" -DCMAKE_BUILD_TYPE=Release -DCMAKE_INSTALL_PREFIX=/usr || return 1
     cmake --build "$build" -j "$jobs" >"$build/build.out" 2>&1
     status=$?
     cat "$build/build.out"
@@ -30,10 +30,17 @@ counted() {
     sh "$source/tests/counted.sh" "$build"
 }
 
-# Only the documented functions are exported, and all of them are.
+# Only the documented functions are exported, and all of them are; and they are those of ci/debian/symbols,
+# which says since when: a new one is added there, one that goes or changes takes a new SONAME.
 symbols() {
-    nm -D --defined-only "$build/libqdot.so" | awk '{ print $3 }' | sort >"$build/exported"
-    sed -n 's/^QDOT_API.*[ *]\(qdot_[a-z_]*\)(.*/\1/p' "$source"/include/*.h | sort -u \
+    nm -D --defined-only "$build/libqdot.so" | awk '{ print $3 }' | LC_ALL=C sort >"$build/exported"
+    sed -n 's/^ \(.*\)@Base .*/\1/p' "$source/ci/debian/symbols" | diff - "$build/exported" || return 1
+    soname=$(objdump -p "$build/libqdot.so" | awk '$1 == "SONAME" { print $2 }')
+    if [ "$soname" != "$(sed -n '1s/ .*//p' "$source/ci/debian/symbols")" ]; then
+        echo "the SONAME is $soname, not that of ci/debian/symbols"
+        return 1
+    fi
+    sed -n 's/^QDOT_API.*[ *]\(qdot_[a-z_]*\)(.*/\1/p' "$source"/include/*.h | LC_ALL=C sort -u \
         >"$build/documented"
     [ -s "$build/documented" ] && diff "$build/documented" "$build/exported"
 }
@@ -50,8 +57,8 @@ reports() {
 api_in() {
     : >"$1/tap"
     failed=0
-    for name in api_rules api_conv api_conv_memory api_memory api_packed api_threads api_event \
-        api_select api_tuning "interop_$2"; do
+    for name in api_rules api_conv api_conv_memory api_elements api_memory api_packed api_threads api_event \
+        api_select api_tuning api_weights "interop_$2"; do
         case $name in interop_*) [ -x "$1/$name" ] || continue ;; esac
         QDOT_TEST_DEVICE=$2 CMOCKA_MESSAGE_OUTPUT=TAP "$1/$name" >"$1/tap.one" 2>&1
         status=$?
@@ -78,10 +85,10 @@ api() {
 # The last row of a backend's table of each sort, which needs nothing of the device.
 last_rows() {
     "$build/qdot" conform --list | awk -v b="$1" '
-        $1 == "row" { for (i = 1; i <= 3; i++) if (index($3, b "/" sort[i] "_") == 1) last[i] = $3 }
-        BEGIN { split("gemm conv depthwise", sort) }
-        END { for (i = 1; i <= 3; i++)
-                  printf("%s%s", (i > 1 ? "," : ""), (last[i] ? last[i] : b "/" sort[i] "_*")) }'
+        $1 == "row" { for (i = 1; i <= 4; i++) if (index($3 "_", b "/" sort[i] "_") == 1) last[i] = $3 }
+        BEGIN { split("gemm conv depthwise quantize", sort) }
+        END { for (i = 1; i <= 4; i++)
+                  printf("%s%s", (i > 1 ? "," : ""), (last[i] ? last[i] : b "/" sort[i] "*")) }'
 }
 
 # The rows that this processor must be able to run, by what the kernel says of it.
@@ -100,7 +107,7 @@ conform_cpu() {
 }
 
 conform_opencl() {
-    "$build/qdot" conform --device opencl --require "$(last_rows opencl),opencl/*clblast,reference/*" \
+    "$build/qdot" conform --device opencl --known "$source/tests/known.txt" --require "$(last_rows opencl),opencl/*clblast,reference/*" \
         --json "$build/opencl.json" --junit "$build/opencl.xml"
 }
 
@@ -123,7 +130,7 @@ codegen() {
 vulkan_rows='vulkan/*dot,vulkan/*_float,vulkan/*k4,vulkan/depthwise_*'
 
 conform_vulkan() {
-    "$build/qdot" conform --device vulkan --cases 80 --require "$vulkan_rows" \
+    "$build/qdot" conform --device vulkan --cases 80 --known "$source/tests/known.txt" --require "$vulkan_rows" \
         --json "$build/vulkan.json" --junit "$build/vulkan.xml"
 }
 
@@ -143,6 +150,10 @@ gemm_numpy() {
 
 conv_numpy() {
     /usr/bin/python3 "$source/tests/conv_numpy.py" "$build/qdot" --cases 60
+}
+
+quantize_numpy() {
+    /usr/bin/python3 "$source/tests/quantize_numpy.py" "$build/qdot" --cases 60
 }
 
 # Roundings against those who define them. QDOT_ARM64 is a directory that ci/arm64.sh made.
@@ -179,7 +190,8 @@ thread_sanitizer() {
     fi
     "$to/api_threads" && "$to/api_event" && "$to/qdot" conform --device cpu --tasks --threads 3 --cases 6 \
         --kernel 'cpu/*' --group threads,runs,one_shot,buffers,blocks --require "$(cpu_rows)" \
-        --timeout 120
+        --timeout 120 &&
+        "$to/qdot" conform --device cpu --tasks --kernel device/concurrency --require device/concurrency
 }
 
 small_device() {
@@ -189,6 +201,7 @@ small_device() {
 # Races between work-items and accesses out of bounds. oclgrind leaves with 0 whatever it finds.
 oclgrind_races() {
     oclgrind --data-races "$build/qdot" conform --device opencl --small --cases 10 --timeout 200 \
+        --kernel 'opencl/*,device/dot,device/integer,device/saturate,device/float,device/load' \
         --require "$(last_rows opencl),reference/*" >"$build/oclgrind.out" 2>"$build/oclgrind.err"
     status=$?
     cat "$build/oclgrind.out"
@@ -319,10 +332,45 @@ consumer() {
         cc -std=c99 -Wall -Wextra -Werror -c "$build/interop_example2.c" -o "$build/interop_example2.o" \
             $flags || return 1
     fi
+    # And so is the runtime of docs/runtime.md, in the lines that it says.
+    awk '/^```c$/ { on = 1; next } /^```$/ { on = 0 } on' "$source/docs/runtime.md" >"$build/runtime.c"
+    [ "$(wc -l <"$build/runtime.c")" -le 100 ] || { echo "docs/runtime.md: more than 100 lines"; return 1; }
+    # shellcheck disable=SC2086
+    cc -std=c11 -pthread -Wall -Wextra -Werror "$build/runtime.c" -o "$build/runtime" $flags || return 1
+    LD_LIBRARY_PATH=$(dirname "$libs") "$build/runtime" cpu >"$build/runtime.out" || return 1
+    cat "$build/runtime.out"
+    [ "$(grep -c ': 7744$' "$build/runtime.out")" = 2 ] &&
+        grep -q '^2 packed weights, 2 times shared$' "$build/runtime.out" || return 1
     if [ -x "$prefix/bin/qdot" ]; then # the installed command finds the installed library
         "$prefix/bin/qdot" conform --list || return 1
     fi
-    echo "3 passed, 0 failed, 0 skipped"
+    echo "4 passed, 0 failed, 0 skipped"
+}
+
+# The packages that cpack makes, and what is in them; ci/packages.sh installs and uses them.
+packages() {
+    rm -rf "$build/packages"
+    (cd "$build" && cpack -B "$build/packages") || return 1
+    (cd "$build/packages" && for deb in *.deb; do dpkg-deb -c "$deb" | awk -v deb="${deb%%_*}" '
+        $NF !~ "/$" { sub("^[.]", "", $6); print deb, $6 }'; done) >"$build/packages/files"
+    cat "$build/packages/files"
+    libs=/usr/$(sed -n 's/^CMAKE_INSTALL_LIBDIR:[^=]*=//p' "$build/CMakeCache.txt")
+    while read -r package file; do
+        grep -qxF "$package $file" "$build/packages/files" || { echo "no $file in $package"; return 1; }
+    done <<END
+libqdot0.2 $libs/libqdot.so.0.2
+libqdot0.2 /usr/share/doc/libqdot0.2/copyright
+libqdot-dev $libs/libqdot.so
+libqdot-dev $libs/pkgconfig/qdot.pc
+libqdot-dev $libs/cmake/qdot/qdotConfig.cmake
+libqdot-dev /usr/include/qdot.h
+qdot /usr/bin/qdot
+qdot /usr/share/man/man1/qdot.1.gz
+qdot /usr/share/doc/qdot/changelog.Debian.gz
+END
+    dpkg-deb -f "$build"/packages/qdot_*.deb Depends | grep -q 'libqdot0.2 (= .*libcjson1' || return 1
+    command -v lintian >/dev/null || return 0
+    (cd "$build/packages" && lintian --allow-root --fail-on error,warning ./*.deb)
 }
 
 # Driver calls that fail, hang, lie and answer wrongly. QDOT_FAULTS=--every: each call, for minutes.
@@ -348,7 +396,7 @@ fuzz() {
         return 0
     }
     to=$build-fuzz passed=0 failed=0
-    targets="op packed npy cache cli conform"
+    targets="op elements packed npy cache cli conform"
     # shellcheck disable=SC2046,SC2086 # words
     CC=$compiler configure "$to" -DCMAKE_BUILD_TYPE=RelWithDebInfo -DQDOT_SANITIZE=address,undefined \
         -DQDOT_FUZZ=ON -DQDOT_OPENCL=OFF -DQDOT_VULKAN=OFF -DQDOT_TESTS=OFF &&

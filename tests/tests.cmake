@@ -7,6 +7,8 @@ find_path(OPENCL_HEADERS CL/cl.h)
 set(QDOT_CONFORM_SOURCES)
 if(QDOT_COMMAND AND CJSON_INCLUDE)
     add_library(qdot_conform OBJECT
+        tests/check_api.c
+        tests/checks.c
         tests/conform.c
         tests/conform_cases.c
         tests/conform_child.c
@@ -16,27 +18,59 @@ if(QDOT_COMMAND AND CJSON_INCLUDE)
         tests/conform_gemm.c
         tests/conform_geometry.c
         tests/conform_html.c
+        tests/conform_known.c
         tests/conform_layout.c
         tests/conform_options.c
         tests/conform_problem.c
         tests/conform_process.c
+        tests/conform_quantize.c
+        tests/conform_quantize_run.c
         tests/conform_read.c
+        tests/conform_repeat.c
         tests/conform_report.c
         tests/conform_run.c
         tests/conform_shrink.c
         tests/guard.c
+        tests/primitive.c
+        tests/primitive_math.c
         tests/ref.c
+        tests/ref_elements.c
         tests/ref_opencl.c)
     target_include_directories(qdot_conform PRIVATE bench ${CJSON_INCLUDE})
     target_link_libraries(qdot_conform PRIVATE qdot)
     qdot_embed(qdot_conform ${PROJECT_SOURCE_DIR}/kernels_cl/reference.cl ref_kernel_source)
     if(OPENCL_HEADERS)
+        target_sources(qdot_conform PRIVATE tests/check_load_opencl.c tests/check_opencl.c
+            tests/primitive_opencl.c tests/probe_opencl.c)
         target_compile_definitions(qdot_conform PRIVATE CONFORM_OPENCL)
         target_include_directories(qdot_conform SYSTEM PRIVATE ${OPENCL_HEADERS})
     endif()
     if(JANSSON_INCLUDE AND JANSSON_LIBRARY) # the command links it, as this is an object
         target_compile_definitions(qdot_conform PRIVATE QDOT_HAVE_JANSSON)
         target_include_directories(qdot_conform SYSTEM PRIVATE ${JANSSON_INCLUDE})
+    endif()
+    if(QDOT_HAVE_SHADERS)
+        # check_shader(NAME DEFINITIONS...): a variant of primitive.comp
+        function(check_shader name)
+            qdot_shader(qdot_conform check_${name}_spv ../tests/primitive.comp ${ARGN})
+        endfunction()
+        check_shader(integers -DPRIMITIVE_INTEGERS)
+        check_shader(floats -DPRIMITIVE_FLOATS)
+        check_shader(denorms -DPRIMITIVE_FLOATS -DPRIMITIVE_DENORMS)
+        check_shader(dots -DPRIMITIVE_DOTS)
+        check_shader(bytes -DPRIMITIVE_BYTES)
+        check_shader(vector_dots -DPRIMITIVE_VECTOR_DOTS)
+        check_shader(shorts -DPRIMITIVE_SHORTS)
+        check_shader(longs -DPRIMITIVE_LONGS)
+        qdot_shader(qdot_conform check_load_spv ../tests/load.comp)
+        qdot_shader(qdot_conform check_load_bytes_spv ../tests/load.comp -DBYTES)
+        qdot_shader(qdot_conform check_limits_128_spv ../tests/limits.comp -DPUSHED=32)
+        qdot_shader(qdot_conform check_limits_256_spv ../tests/limits.comp -DPUSHED=64)
+        qdot_shader(qdot_conform check_subgroup_spv ../tests/limits.comp -DPUSHED=32 -DSUBGROUP)
+        target_sources(qdot_conform PRIVATE tests/check_load_vulkan.c tests/check_vulkan.c
+            tests/primitive_vulkan.c tests/probe_vulkan.c)
+        target_include_directories(qdot_conform SYSTEM PRIVATE ${VULKAN_HEADERS})
+        target_compile_definitions(qdot_conform PRIVATE CONFORM_VULKAN)
     endif()
     set(QDOT_CONFORM_SOURCES $<TARGET_OBJECTS:qdot_conform>)
 endif()
@@ -49,7 +83,7 @@ if(QDOT_TESTS AND NOT (CMOCKA_INCLUDE AND CMOCKA_LIBRARY))
     message(STATUS "qdot: no API tests: install libcmocka-dev")
 elseif(QDOT_TESTS)
     enable_testing()
-    foreach(name rules conv conv_memory memory packed threads event select tuning)
+    foreach(name rules conv conv_memory elements memory packed threads event select tuning weights)
         add_executable(api_${name} tests/api_${name}.c)
         target_include_directories(api_${name} SYSTEM PRIVATE ${CMOCKA_INCLUDE})
         target_compile_definitions(api_${name} PRIVATE QDOT_TEST_VERSION="${PROJECT_VERSION}")
@@ -58,6 +92,7 @@ elseif(QDOT_TESTS)
     endforeach()
     target_sources(api_conv PRIVATE tests/guard.c)
     target_sources(api_packed PRIVATE tests/guard.c)
+    target_sources(api_weights PRIVATE tests/guard.c)
 
     # Tests that play a host runtime, with its own OpenCL and Vulkan.
     find_library(OPENCL_LIBRARY OpenCL)

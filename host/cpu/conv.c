@@ -272,7 +272,7 @@ static void tiles(const struct conv_run *run, const struct part *part, const uin
             adds[i] = (int32_t)((uint32_t)op->terms.b_neg[0] * (uint32_t)sums[i]);
         summed = place.group;
         const size_t b_step = qdot_panel_columns(packed, op->row->nr, panel) * op->row->kr;
-        const uint8_t *b = panels + qdot_panel_at(packed, panel);
+        const uint8_t *b = qdot_panel(packed, panel);
         struct cpu_tile t = {
             .groups = packed->run_groups,
             .b_step = b_step,
@@ -284,7 +284,7 @@ static void tiles(const struct conv_run *run, const struct part *part, const uin
             .next = b + packed->k_groups * b_step,
             .next_end = panels + qdot_panel_at(packed, part->last),
         };
-        t.next_step = t.next == t.next_end ? 0 : part->pixels < 4u * op->row->mr ? 128 : 64;
+        t.next_step = panel + 1 == part->last ? 0 : part->pixels < 4u * op->row->mr ? 128 : 64;
         for (size_t cut = 0; cut < packed->runs; cut += run->cut_runs) {
             t.a_rows = a_rows;
             t.out_rows = out_rows;
@@ -323,8 +323,7 @@ static void gathered_tiles(const struct conv_run *run, const struct part *part, 
     for (size_t panel = part->first; panel < part->last; panel++) {
         const struct place place = place_of(run, panel);
         const struct cpu_output o = output_of(run, part, panel, place.column, buffer);
-        const uint8_t *b =
-            (const uint8_t *)qdot_packed_panels(packed) + qdot_panel_at(packed, panel);
+        const uint8_t *b = qdot_panel(packed, panel);
         for (size_t top = 0; top < part->pixels; top += mr) {
             const size_t rows = min(part->pixels - top, mr);
             ptrdiff_t a_rows[CPU_MAX_MR], out_rows[CPU_MAX_MR];
@@ -511,6 +510,8 @@ void cpu_conv_run(struct qdot_op *op, const struct qdot_run *args)
     const struct qdot_packed *packed = &op->packed;
     struct conv_op *impl = op->impl;
     const enum qdot_type form = row->a_form ? row->a_form : p->a_type;
+    if (op->workspace_at_run)
+        impl->scratch = args->workspace;
     struct conv_run run = {
         .op = op,
         .impl = impl,
@@ -676,7 +677,8 @@ static bool keeps_sums(const struct qdot_op *op)
 void cpu_conv_unprepare(struct qdot_op *op)
 {
     struct conv_op *impl = op->impl;
-    qdot_release(op->device, impl->scratch);
+    if (!op->workspace_at_run)
+        qdot_release(op->device, impl->scratch);
     qdot_release(op->device, impl->runs);
     qdot_release(op->device, impl->tap_sums);
 }
@@ -713,8 +715,10 @@ int cpu_conv_prepare(struct qdot_op *op, struct qdot_error *err)
         impl->trims && packed->runs == g->kh && g->kw > 1 && g->cg >= 4 && g->cg % op->row->kr == 0;
     impl->line_pieces = impl->splits ? g->kw : packed->runs / g->kh;
     size_t bytes = 0;
-    if (qdot_mul_size(impl->scratch_bytes, impl->threads, &bytes))
+    const bool small = qdot_mul_size(impl->scratch_bytes, impl->threads, &bytes);
+    if (small && !op->workspace_at_run)
         impl->scratch = qdot_alloc_raw(op->device, bytes);
+    op->run_bytes = bytes;
     /* Not more of a list than a strip had pixels: the sizes cannot overflow. */
     const size_t pixels = op->row->depthwise ? 0 : impl->lines * impl->columns;
     const size_t listed = 2 * packed->runs + 4 * pixels;
@@ -726,7 +730,8 @@ int cpu_conv_prepare(struct qdot_op *op, struct qdot_error *err)
         impl->tap_sums = qdot_alloc(op->device, sums_bytes);
         op->workspace_bytes += sums_bytes;
     }
-    if (!impl->scratch || !impl->runs || (sums && !impl->tap_sums))
+    if (!small || (!impl->scratch && !op->workspace_at_run) || !impl->runs ||
+        (sums && !impl->tap_sums))
         return qdot_fail(err, QDOT_NO_MEMORY, "no memory for a workspace of %zu bytes",
                          op->workspace_bytes);
     impl->strip_rows = impl->runs + 2 * packed->runs;

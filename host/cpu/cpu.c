@@ -7,6 +7,7 @@
 #include <immintrin.h>
 #endif
 #include "cpu.h"
+#include "quantize.h"
 
 static const struct qdot_feature features[] = {
     {CPU_AVX512VNNI, "avx512vnni"},
@@ -173,6 +174,24 @@ static const struct qdot_row rows[] = {
      .kr = 8,
      .b_form = QDOT_S8,
      .impl = &cpu_kernel_12x16},
+
+#if defined(__x86_64__)
+    {.name = "quantize_avx512",
+     .op = QDOT_QUANTIZE,
+     .needs = CPU_AVX512VNNI,
+     .mr = 1,
+     .nr = 64,
+     .kr = 1,
+     .impl = &cpu_elements_avx512},
+    {.name = "quantize_avx2",
+     .op = QDOT_QUANTIZE,
+     .needs = CPU_AVX2,
+     .mr = 1,
+     .nr = 32,
+     .kr = 1,
+     .impl = &cpu_elements_avx2},
+#endif
+    {.name = "quantize", .op = QDOT_QUANTIZE, .mr = 1, .nr = 16, .kr = 1, .impl = &cpu_elements},
 };
 
 /* ---- device ---------------------------------------------------------------------------------- */
@@ -229,7 +248,8 @@ static bool cpu_fits(struct qdot_device *device, const struct qdot_row *row,
                      const struct qdot_problem *p, char *reason, size_t reason_bytes)
 {
     const struct cpu_device *impl = device->impl;
-    return !p || p->op != QDOT_CONV || cpu_conv_fits(row, p, impl->l2_bytes, reason, reason_bytes);
+    return !p || row->op != QDOT_CONV ||
+           cpu_conv_fits(row, p, impl->l2_bytes, reason, reason_bytes);
 }
 
 /* ---- work ------------------------------------------------------------------------------------ */
@@ -391,14 +411,18 @@ struct cpu_output cpu_output_of(const struct qdot_op *op)
 
 static int cpu_prepare(struct qdot_op *op, struct qdot_error *err)
 {
-    return op->p.op == QDOT_CONV ? cpu_conv_prepare(op, err) : cpu_gemm_prepare(op, err);
+    return op->row->op == QDOT_QUANTIZE ? cpu_elements_prepare(op, err)
+           : op->p.op == QDOT_CONV      ? cpu_conv_prepare(op, err)
+                                        : cpu_gemm_prepare(op, err);
 }
 
 static void cpu_unprepare(struct qdot_op *op)
 {
     if (!op->impl)
         return;
-    if (op->p.op == QDOT_CONV)
+    if (op->row->op == QDOT_QUANTIZE)
+        cpu_elements_unprepare(op);
+    else if (op->p.op == QDOT_CONV)
         cpu_conv_unprepare(op);
     else
         cpu_gemm_unprepare(op);
@@ -409,7 +433,9 @@ static void cpu_unprepare(struct qdot_op *op)
 static int cpu_run(struct qdot_op *op, const struct qdot_run *run, struct qdot_error *err)
 {
     (void)err;
-    if (op->p.op == QDOT_CONV)
+    if (op->row->op == QDOT_QUANTIZE)
+        cpu_elements_run(op, run);
+    else if (op->p.op == QDOT_CONV)
         cpu_conv_run(op, run);
     else
         cpu_gemm_run(op, run);

@@ -24,7 +24,7 @@ struct gemm_run {
     const struct cpu_kernel *kernel;
     const uint8_t *a;
     size_t lda;
-    const uint8_t *panels;
+    const uint8_t *panels, *last_panel; /* the last may lie elsewhere */
     struct cpu_output output;
     size_t m, block_rows, row_blocks;
     size_t panel_count, panel_chunks;
@@ -47,13 +47,15 @@ struct gemm_op {
     size_t part_rows;    /* of them that are staged at once for one panel alone; likewise */
     bool far;            /* A or B does not stay in L2 */
     size_t scratch_bytes;
+    /* The workspace: pieces of scratch, and where B comes with the run panels, col_sum and bias. */
+    void *own;        /* NULL: of each run */
     uint8_t *scratch; /* a piece for each thread: staged A | acc | row_sum | row_add */
     size_t acc_offset, sum_offset, add_offset;
     /* Lists of block_rows rows, for struct cpu_tile: staged ones, in acc, in place, of the output. */
     ptrdiff_t *staged_rows, *acc_rows, *a_rows, *out_rows;
     size_t lda, ldo_bytes; /* that the last two are for */
     /* Only when B comes with the run: */
-    void *panels;
+    uint8_t *panels;
     int32_t *col_sum, *bias;
     struct gemm_run run;  /* of one run at a time, as the scratch is */
     struct cpu_tile tile; /* what all tiles have in common */
@@ -125,8 +127,10 @@ static void set_run(const struct qdot_op *op, struct gemm_op *impl)
     run->op = op;
     run->impl = impl;
     run->kernel = row->impl;
-    run->panels = p->b_at_run ? impl->panels : qdot_packed_panels(&op->packed);
     run->panel_count = op->packed.n_pad / row->nr;
+    run->panels = p->b_at_run ? impl->panels : qdot_packed_panels(&op->packed);
+    run->last_panel = p->b_at_run ? impl->panels + qdot_panel_at(&op->packed, run->panel_count - 1)
+                                  : qdot_panel(&op->packed, run->panel_count - 1);
     run->output = cpu_output_of(op);
     if (p->b_at_run)
         run->output.bias = impl->bias;
@@ -151,6 +155,7 @@ static void set_tile(const struct qdot_op *op, struct gemm_op *impl)
     static const ptrdiff_t no_offset = 0;
     const struct gemm_run *run = &impl->run;
     const size_t groups = op->packed.k_groups, nr = op->row->nr, kr = op->row->kr;
+    const uint8_t *const end = run->last_panel + groups * op->packed.last_columns * kr;
     struct cpu_tile *t = &impl->tile;
     *t = (struct cpu_tile){
         .run_count = 1,
@@ -163,10 +168,10 @@ static void set_tile(const struct qdot_op *op, struct gemm_op *impl)
         .a_rows = impl->a_rows,
         .out_rows = impl->out_rows,
         .flip = run->flip,
-        .b = run->panels,
+        .b = run->last_panel,
         .b_step = op->packed.last_columns * kr,
-        .next = run->panels + op->packed.panels_bytes,
-        .next_end = run->panels + op->packed.panels_bytes,
+        .next = end,
+        .next_end = end,
         .far = impl->far,
         .last = true,
         .columns = op->p.n,
@@ -179,10 +184,27 @@ static void set_tile(const struct qdot_op *op, struct gemm_op *impl)
 void cpu_gemm_unprepare(struct qdot_op *op)
 {
     struct gemm_op *impl = op->impl;
-    qdot_release(op->device, impl->scratch);
+    qdot_release(op->device, impl->own);
     qdot_release(op->device, impl->staged_rows);
-    qdot_release(op->device, impl->panels);
-    qdot_release(op->device, impl->col_sum);
+}
+
+/* Of a B that comes with the run. */
+static size_t panels_room(const struct qdot_op *op)
+{
+    return round_up(op->packed.panels_bytes + QDOT_PANELS_SLACK, QDOT_ALIGNMENT);
+}
+
+/* Its parts, and what points to them. */
+static void place_workspace(const struct qdot_op *op, struct gemm_op *impl, void *workspace)
+{
+    impl->scratch = workspace;
+    if (op->p.b_at_run) {
+        impl->panels = impl->scratch + impl->scratch_bytes * impl->threads;
+        impl->col_sum = (int32_t *)(void *)(impl->panels + panels_room(op));
+        impl->bias = impl->col_sum + op->packed.n_pad;
+    }
+    set_run(op, impl);
+    set_tile(op, impl);
 }
 
 int cpu_gemm_prepare(struct qdot_op *op, struct qdot_error *err)
@@ -195,8 +217,12 @@ int cpu_gemm_prepare(struct qdot_op *op, struct qdot_error *err)
     /* More than 64 threads would leave each too little of the 4 MiB. */
     impl->threads = op->device->threads.threads < 64 ? op->device->threads.threads : 64;
     choose_blocks(op, impl, device->l2_bytes);
-    impl->scratch = qdot_alloc_raw(op->device, impl->scratch_bytes * impl->threads);
-    op->workspace_bytes = impl->scratch_bytes * impl->threads;
+    op->run_bytes = impl->scratch_bytes * impl->threads;
+    if (op->p.b_at_run)
+        op->run_bytes += panels_room(op) + 2 * op->packed.n_pad * sizeof(int32_t);
+    op->workspace_bytes = op->run_bytes;
+    if (!op->workspace_at_run)
+        impl->own = qdot_alloc_raw(op->device, op->run_bytes);
     impl->staged_rows = qdot_alloc_raw(op->device, 4 * impl->block_rows * sizeof(ptrdiff_t));
     op->workspace_bytes += 4 * impl->block_rows * sizeof(ptrdiff_t);
     if (impl->staged_rows) {
@@ -208,22 +234,11 @@ int cpu_gemm_prepare(struct qdot_op *op, struct qdot_error *err)
             impl->acc_rows[i] = (ptrdiff_t)(i * op->row->nr * sizeof(int32_t));
         }
     }
-    if (op->p.b_at_run) {
-        const size_t bytes = op->packed.panels_bytes;
-        impl->panels = qdot_alloc_raw(op->device, bytes + QDOT_PANELS_SLACK);
-        if (impl->panels)
-            memset((char *)impl->panels + bytes, 0, QDOT_PANELS_SLACK);
-        impl->col_sum = qdot_alloc(op->device, 2 * op->packed.n_pad * sizeof(int32_t));
-        op->workspace_bytes += bytes + QDOT_PANELS_SLACK + 2 * op->packed.n_pad * sizeof(int32_t);
-        if (impl->col_sum)
-            impl->bias = impl->col_sum + op->packed.n_pad;
-    }
-    if (!impl->scratch || !impl->staged_rows ||
-        (op->p.b_at_run && (!impl->panels || !impl->col_sum)))
+    if (!impl->staged_rows || (!op->workspace_at_run && !impl->own))
         return qdot_fail(err, QDOT_NO_MEMORY, "no memory for a workspace of %zu bytes",
                          op->workspace_bytes);
-    set_run(op, impl);
-    set_tile(op, impl);
+    if (impl->own)
+        place_workspace(op, impl, impl->own);
     return QDOT_OK;
 }
 
@@ -303,8 +318,8 @@ static void run_item(const struct gemm_run *run, uint8_t *scratch, size_t row, s
     /* One panel alone reads each tile once: staged just before, it is still in L1. */
     const bool stage_by_part = last - first == 1 && impl->cut_groups == groups;
     struct cpu_tile t = impl->tile;
-    t.next_end =
-        run->panels + (last < run->panel_count ? last * packed->panel_bytes : packed->panels_bytes);
+    if (last < run->panel_count)
+        t.next_end = run->panels + last * packed->panel_bytes;
     if (run->sums)
         sum_rows(run, row, count, row_sum, row_add);
     if (!stage_by_cut && !stage_by_part)
@@ -321,7 +336,9 @@ static void run_item(const struct gemm_run *run, uint8_t *scratch, size_t row, s
         t.out = run->output.out + row * ldo + t.column * run->op->p.out_bytes;
         for (size_t group = 0; group < groups; group += impl->cut_groups) {
             t.groups = groups - group < impl->cut_groups ? groups - group : impl->cut_groups;
-            t.b = run->panels + panel * packed->panel_bytes + group * t.b_step;
+            t.b = panel + 1 < run->panel_count ? run->panels + panel * packed->panel_bytes
+                                               : run->last_panel;
+            t.b += group * t.b_step;
             t.next = t.b + t.groups * t.b_step;
             t.far = impl->far && (count <= FEW_ROWS || panel == first);
             /* A panel's successor is prefetched while the panel's tiles run, if there are two. */
@@ -427,6 +444,8 @@ void cpu_gemm_run(struct qdot_op *op, const struct qdot_run *args)
     const struct qdot_problem *p = &op->p;
     struct gemm_op *impl = op->impl;
     struct gemm_run *run = &impl->run;
+    if (!impl->own && (!run->op || impl->scratch != args->workspace))
+        place_workspace(op, impl, args->workspace);
     run->a = cpu_input(&args->a);
     run->lda = args->lda;
     run->m = args->m;

@@ -27,6 +27,8 @@ static const char *name_of(const struct qdot_op *op, enum ocl_kernels kernel)
     const bool conv = op->row->op == QDOT_CONV;
     const struct ocl_row *row = op->row->impl;
     const enum ocl_kind kind = row->kind;
+    if (op->row->op == QDOT_QUANTIZE)
+        return ocl_elements_kernel(op, kernel);
     switch (kernel) {
     case OCL_PACK_A:
         return conv || kind == OCL_ROW_GEMV ? NULL : "pack_a";
@@ -42,8 +44,10 @@ static const char *name_of(const struct qdot_op *op, enum ocl_kernels kernel)
         return kind == OCL_ROW_FLOAT ? "accumulate" : NULL;
     case OCL_OUTPUT:
         return kind == OCL_ROW_FLOAT || row->split ? "output" : NULL;
-    default:
+    case OCL_MULTIPLY:
         return conv && kind == OCL_ROW_TILE ? "conv" : multiply[kind];
+    default:
+        return NULL;
     }
 }
 
@@ -55,13 +59,13 @@ static int make_kernels(struct qdot_op *op, cl_program program, struct qdot_erro
     const struct ocl_row *row = op->row->impl;
     struct ocl_op *impl = op->impl;
     /* Those of convolutions count in one dimension, so that few panels leave no work-item idle. */
-    static const size_t gemm_lanes[2] = {16, 4}, conv_lanes[2] = {64, 1};
+    static const size_t gemm_lanes[2] = {16, 4}, flat_lanes[2] = {64, 1};
     int status = QDOT_OK;
     for (enum ocl_kernels i = 0; i < OCL_KERNELS && status == QDOT_OK; i++) {
         const bool shared = i == OCL_MULTIPLY && row->lanes[0];
         const size_t *local = shared                     ? row->lanes
-                              : op->row->op == QDOT_CONV ? conv_lanes
-                                                         : gemm_lanes;
+                              : op->row->op == QDOT_GEMM ? gemm_lanes
+                                                         : flat_lanes;
         const char *name = name_of(op, i);
         struct ocl_kernel *kernel = &impl->kernels[i];
         if (!name)
@@ -125,8 +129,7 @@ static int upload_b(struct qdot_op *op, struct qdot_error *err)
     if (status != QDOT_OK)
         return status;
     if (!is_float(op)) {
-        qdot_release(op->device, op->packed.blob);
-        op->packed.blob = NULL;
+        qdot_packed_drop(op->device, &op->packed);
         return QDOT_OK;
     }
     const struct ocl_place b = {impl->memory[OCL_B_IN], 0, op->p.k};
@@ -150,7 +153,9 @@ int ocl_prepare(struct qdot_op *op, struct qdot_error *err)
     if (!ocl_fits(op->device, op->row, &op->p, reason, sizeof(reason)) ||
         !ocl_plan(op->row, &op->p, &impl->plan, reason, sizeof(reason)))
         return qdot_fail(err, QDOT_UNSUPPORTED, "%s: %s", op->name, reason);
-    int status = ocl_program(op->device, op->row, op->p.out_type, op->p.rounding, &program, err);
+    /* One program has all types of elements. */
+    const enum qdot_type out = op->row->op == QDOT_QUANTIZE ? QDOT_F32 : op->p.out_type;
+    int status = ocl_program(op->device, op->row, out, op->p.rounding, &program, err);
     if (status == QDOT_OK)
         status = make_kernels(op, program, err);
     for (enum ocl_memory i = 0; i < OCL_MEMORIES && status == QDOT_OK; i++) {
@@ -161,6 +166,8 @@ int ocl_prepare(struct qdot_op *op, struct qdot_error *err)
         if (i != OCL_B && i != OCL_TERMS && i != OCL_TAPS)
             op->workspace_bytes += bytes;
     }
+    if (op->row->op == QDOT_QUANTIZE)
+        return status == QDOT_OK ? ocl_upload_parameters(op, err) : status;
     if (status == QDOT_OK)
         status = upload_terms(op, err);
     if (status == QDOT_OK && impl->plan.taps)
@@ -200,11 +207,9 @@ int ocl_read_packed(struct qdot_op *op, void *panels, struct qdot_error *err)
 
 /* ---- run ------------------------------------------------------------------------------------- */
 
-/* Where an input of rows x columns elements is: in the caller's buffer, or copied from host memory
- * into the op's. */
-static int take_input(const struct qdot_op *op, const struct qdot_input *in, enum ocl_memory memory,
-                      size_t rows, size_t columns, size_t ld, size_t bytes, struct ocl_place *place,
-                      struct qdot_error *err)
+int ocl_take_input(const struct qdot_op *op, const struct qdot_input *in, enum ocl_memory memory,
+                   size_t rows, size_t columns, size_t ld, size_t bytes, struct ocl_place *place,
+                   struct qdot_error *err)
 {
     const struct ocl_device *ocl = op->device->impl;
     const struct ocl_op *impl = op->impl;
@@ -247,6 +252,8 @@ static int give_output(const struct qdot_op *op, const struct qdot_run *run,
 
 int ocl_run(struct qdot_op *op, const struct qdot_run *run, struct qdot_error *err)
 {
+    if (op->row->op == QDOT_QUANTIZE)
+        return ocl_run_elements(op, run, err);
     const struct ocl_op *impl = op->impl;
     const struct qdot_problem *p = &op->p;
     const struct qdot_geometry *g = &p->conv;
@@ -262,16 +269,16 @@ int ocl_run(struct qdot_op *op, const struct qdot_run *run, struct qdot_error *e
         s.out = (struct ocl_place){run->out.buffer->impl,
                                    (run->out.buffer->base + run->out.offset_bytes) / p->out_bytes,
                                    run->ldo};
-    int status = take_input(op, &run->a, OCL_A_IN, conv ? run->m * g->h * g->w : run->m,
-                            conv ? g->c : p->k, run->lda, 1, &s.a, err);
+    int status = ocl_take_input(op, &run->a, OCL_A_IN, conv ? run->m * g->h * g->w : run->m,
+                                conv ? g->c : p->k, run->lda, 1, &s.a, err);
     if (status == QDOT_OK && p->a_zero_per_row)
-        status = take_input(op, &run->a_zero, OCL_A_ZERO, 1, run->m, run->m, 4, &s.a_zero, err);
+        status = ocl_take_input(op, &run->a_zero, OCL_A_ZERO, 1, run->m, run->m, 4, &s.a_zero, err);
     if (status == QDOT_OK && p->row_scale)
-        status =
-            take_input(op, &run->row_scale, OCL_ROW_SCALE, 1, run->m, run->m, 4, &s.row_scale, err);
+        status = ocl_take_input(op, &run->row_scale, OCL_ROW_SCALE, 1, run->m, run->m, 4,
+                                &s.row_scale, err);
     if (status == QDOT_OK && p->b_at_run) {
         const size_t rows = p->b_transposed ? p->n : p->k, columns = p->b_transposed ? p->k : p->n;
-        status = take_input(op, &run->b, OCL_B_IN, rows, columns, p->ldb, 1, &b, err);
+        status = ocl_take_input(op, &run->b, OCL_B_IN, rows, columns, p->ldb, 1, &b, err);
         if (status == QDOT_OK)
             status = ocl_take_b(op, &b, err);
     }

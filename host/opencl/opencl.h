@@ -10,6 +10,7 @@
  *   launch.c   kernels, their arguments and launches
  *   gemm.c     a slab of a matrix product
  *   conv.c     a slab of a convolution
+ *   elements.c quantize and its kin
  *   op.c       prepare and run
  *   event.c    events of runs
  *   interop.c  qdot_opencl.h: a host's context, queue, buffers and events
@@ -142,6 +143,7 @@ enum ocl_kind { /* -D ROW= of kernels_cl */
                 OCL_ROW_GEMV,
                 OCL_ROW_BLOCK,
                 OCL_ROW_MMA,
+                OCL_ROW_ELEMENTS,
 };
 
 enum ocl_dot { /* -D DOT= of kernels_cl */
@@ -171,7 +173,7 @@ struct ocl_row {
     size_t lanes[2];         /* the work-group of a tile; 0, 0: a work-item computes one alone */
 };
 
-enum { OCL_ROWS = 45 };
+enum { OCL_ROWS = 46 };
 extern const struct qdot_row ocl_rows[OCL_ROWS];
 
 enum { OCL_TEXTS = 9, OCL_OPTIONS = 256 };
@@ -259,6 +261,9 @@ enum ocl_kernels {
     OCL_ACCUMULATE,
     OCL_MULTIPLY,
     OCL_OUTPUT, /* of sums that others left */
+    OCL_ELEMENTS,
+    OCL_RANGE,
+    OCL_PARAMETERS,
     OCL_KERNELS
 };
 
@@ -331,11 +336,25 @@ int ocl_gemm(struct qdot_op *op, const struct ocl_slab *s, struct qdot_error *er
 int ocl_upload_taps(struct qdot_op *op, struct qdot_error *err);
 int ocl_conv(struct qdot_op *op, const struct ocl_slab *s, struct qdot_error *err);
 
+/* ---- elements.c ------------------------------------------------------------------------------ */
+
+bool ocl_plan_elements(const struct qdot_problem *p, struct ocl_plan *plan, char *reason,
+                       size_t reason_bytes);
+/* The name in the program; NULL: the op has none of this kind. */
+const char *ocl_elements_kernel(const struct qdot_op *op, enum ocl_kernels kernel);
+int ocl_upload_parameters(struct qdot_op *op, struct qdot_error *err);
+int ocl_run_elements(struct qdot_op *op, const struct qdot_run *run, struct qdot_error *err);
+
 /* ---- op.c ------------------------------------------------------------------------------------ */
 
 int ocl_prepare(struct qdot_op *op, struct qdot_error *err);
 void ocl_unprepare(struct qdot_op *op);
 int ocl_run(struct qdot_op *op, const struct qdot_run *run, struct qdot_error *err);
+/* Where an input of rows x columns elements is: in the caller's buffer, or copied from host memory
+ * into the op's. */
+int ocl_take_input(const struct qdot_op *op, const struct qdot_input *in, enum ocl_memory memory,
+                   size_t rows, size_t columns, size_t ld, size_t bytes, struct ocl_place *place,
+                   struct qdot_error *err);
 int ocl_read_packed(struct qdot_op *op, void *panels, struct qdot_error *err);
 
 /* ---- event.c --------------------------------------------------------------------------------- */

@@ -8,6 +8,8 @@ static const struct qdot_niche slow_start = {.text = "its first use compiles for
 static const struct ocl_row clblast = {.kind = OCL_ROW_FLOAT, .a_bytes = 4, .b_bytes = 4};
 static const struct ocl_row depthwise = {.kind = OCL_ROW_DEPTHWISE, .a_bytes = 1, .b_bytes = 1};
 
+static const struct ocl_row elements = {.kind = OCL_ROW_ELEMENTS};
+
 static bool few_rows(const struct qdot_problem *p)
 {
     return p->m <= 4;
@@ -189,4 +191,5 @@ const struct qdot_row ocl_rows[OCL_ROWS] = {
      .kr = 4,
      .b_form = QDOT_S8,
      .impl = &portable},
+    {.name = "quantize", .op = QDOT_QUANTIZE, .mr = 1, .nr = 4, .kr = 1, .impl = &elements},
 };

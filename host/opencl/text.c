@@ -21,6 +21,7 @@ EMBEDDED(qdot_cl_conv_input);
 EMBEDDED(qdot_cl_slide);
 EMBEDDED(qdot_cl_conv);
 EMBEDDED(qdot_cl_depthwise);
+EMBEDDED(qdot_cl_elements);
 
 static void add_text(struct ocl_source *source, const unsigned char *text, size_t bytes)
 {
@@ -33,6 +34,10 @@ struct ocl_source ocl_source(const struct qdot_row *row)
 {
     const struct ocl_row *impl = row->impl;
     struct ocl_source source = {.count = 0};
+    if (impl->kind == OCL_ROW_ELEMENTS) {
+        ADD(elements);
+        return source;
+    }
     ADD(output);
 #ifdef QDOT_EMULATE
     ADD(emulate);

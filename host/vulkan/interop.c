@@ -173,6 +173,10 @@ static int check_recorded(const struct qdot_run *run, struct qdot_error *err)
                        : run->b.host         ? "b"
                        : run->a_zero.host    ? "a_zero"
                        : run->row_scale.host ? "row_scale"
+                       : run->scale.host     ? "scale"
+                       : run->zero.host      ? "zero"
+                       : run->scale_out.host ? "scale_out"
+                       : run->zero_out.host  ? "zero_out"
                                              : NULL;
     if (host)
         return qdot_fail(err, QDOT_INVALID, "%s: expected a buffer: the run is recorded", host);

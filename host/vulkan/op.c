@@ -19,7 +19,9 @@ static int make_pipelines(struct qdot_op *op, struct qdot_error *err)
     struct vk_op *impl = op->impl;
     struct vk_step_pipeline steps[VK_STEPS] = {0};
     int status = QDOT_OK;
-    if (op->p.op == QDOT_CONV)
+    if (op->row->op == QDOT_QUANTIZE)
+        vk_elements_steps(op, steps);
+    else if (op->p.op == QDOT_CONV)
         vk_conv_steps(op, steps);
     else
         vk_gemm_steps(op, steps);
@@ -96,10 +98,8 @@ static int upload(struct qdot_op *op, struct qdot_error *err)
         return status;
     status = vk_upload(op->device, impl->buffers[VK_B], 0, qdot_packed_panels(&op->packed),
                        op->packed.panels_bytes, err);
-    if (status == QDOT_OK) {
-        qdot_release(op->device, op->packed.blob);
-        op->packed.blob = NULL;
-    }
+    if (status == QDOT_OK)
+        qdot_packed_drop(op->device, &op->packed);
     return status;
 }
 
@@ -122,7 +122,7 @@ int vk_prepare(struct qdot_op *op, struct qdot_error *err)
     if (status == QDOT_OK)
         status = make_buffers(op, err);
     if (status == QDOT_OK)
-        status = upload(op, err);
+        status = op->row->op == QDOT_QUANTIZE ? vk_elements_upload(op, err) : upload(op, err);
     return status;
 }
 
@@ -165,9 +165,9 @@ static VkDescriptorBufferInfo whole(const struct vk_op *impl, enum vk_buffer buf
 
 /* A matrix in the caller's buffer. Windows begin where the device allows it and end with a word,
  * which buffers have whole. */
-static int find_place(const struct qdot_op *op, const char *name, const struct qdot_buffer *buffer,
-                      size_t offset, size_t rows, size_t columns, size_t ld, size_t bytes,
-                      struct vk_place *place, struct qdot_error *err)
+int vk_find_place(const struct qdot_op *op, const char *name, const struct qdot_buffer *buffer,
+                  size_t offset, size_t rows, size_t columns, size_t ld, size_t bytes,
+                  struct vk_place *place, struct qdot_error *err)
 {
     const VkPhysicalDeviceLimits *limits = &device_of(op)->limits;
     const size_t least = (size_t)limits->minStorageBufferOffsetAlignment;
@@ -182,13 +182,14 @@ static int find_place(const struct qdot_op *op, const char *name, const struct q
     return QDOT_OK;
 }
 
-static int take_matrix(const struct qdot_op *op, const char *name, const struct qdot_input *in,
-                       enum vk_buffer buffer, size_t rows, size_t columns, size_t ld, size_t own_ld,
-                       struct vk_place *place, struct qdot_error *err)
+int vk_take_matrix(const struct qdot_op *op, const char *name, const struct qdot_input *in,
+                   enum vk_buffer buffer, size_t rows, size_t columns, size_t ld, size_t own_ld,
+                   struct vk_place *place, struct qdot_error *err)
 {
     const struct vk_op *impl = op->impl;
     if (in->buffer)
-        return find_place(op, name, in->buffer, in->offset_bytes, rows, columns, ld, 1, place, err);
+        return vk_find_place(op, name, in->buffer, in->offset_bytes, rows, columns, ld, 1, place,
+                             err);
     *place = (struct vk_place){whole(impl, buffer), 0, own_ld};
     uint8_t *to = vk_mapped(op, buffer);
     if (ld == own_ld && columns == ld) {
@@ -300,6 +301,10 @@ static int give_output(const struct qdot_op *op, const struct qdot_run *run, str
         status = vk_memory_invalidate(op->device, &impl->memory[1], err);
     if (status != QDOT_OK)
         return status;
+    if (op->row->op == QDOT_QUANTIZE) {
+        vk_elements_output(op, run);
+        return QDOT_OK;
+    }
     const uint8_t *from = vk_mapped(op, VK_OUT);
     if (run->ldo == op->p.n && impl->plan.out_ld == op->p.n) {
         memcpy(run->out.host, from, rows * row_bytes);
@@ -319,20 +324,26 @@ int vk_find_operands(const struct qdot_op *op, const struct qdot_run *run, struc
     const struct qdot_geometry *g = &p->conv;
     const struct vk_plan *plan = &impl->plan;
     const bool conv = p->op == QDOT_CONV;
+    if (op->row->op == QDOT_QUANTIZE)
+        return vk_elements_operands(op, run, o, err);
     *o = (struct vk_operands){.out = {whole(impl, VK_OUT), 0, plan->out_ld}};
-    int status = take_matrix(op, "a", &run->a, VK_A_IN, conv ? run->m * g->h * g->w : run->m,
-                             conv ? g->c : p->k, run->lda, plan->a_ld, &o->a, err);
+    int status = vk_take_matrix(op, "a", &run->a, VK_A_IN, conv ? run->m * g->h * g->w : run->m,
+                                conv ? g->c : p->k, run->lda, plan->a_ld, &o->a, err);
     if (status == QDOT_OK && p->b_at_run)
-        status = take_matrix(op, "b", &run->b, VK_B_IN, p->b_transposed ? p->n : p->k,
-                             p->b_transposed ? p->k : p->n, p->ldb, plan->b_ld, &o->b, err);
+        status = vk_take_matrix(op, "b", &run->b, VK_B_IN, p->b_transposed ? p->n : p->k,
+                                p->b_transposed ? p->k : p->n, p->ldb, plan->b_ld, &o->b, err);
     if (status == QDOT_OK && run->out.buffer)
-        status = find_place(op, "out", run->out.buffer, run->out.offset_bytes,
-                            run->m * p->unit_rows, p->n, run->ldo, p->out_bytes, &o->out, err);
+        status = vk_find_place(op, "out", run->out.buffer, run->out.offset_bytes,
+                               run->m * p->unit_rows, p->n, run->ldo, p->out_bytes, &o->out, err);
     return status;
 }
 
 void vk_record(const struct qdot_op *op, const struct qdot_run *run, const struct vk_operands *o)
 {
+    if (op->row->op == QDOT_QUANTIZE) {
+        vk_elements_record(op, run, o);
+        return;
+    }
     update_sets(op, &o->a, &o->b, &o->out);
     if (op->p.op == QDOT_CONV)
         vk_conv_record(op, run, &o->a, &o->out);
@@ -345,9 +356,10 @@ int vk_run_with(struct qdot_op *op, const struct qdot_run *run, const struct vk_
 {
     struct vk_op *impl = op->impl;
     struct vk_operands operands;
-    const bool to_host = run->out.host != NULL;
-    const bool on_host =
-        to_host || run->a.host || run->b.host || run->a_zero.host || run->row_scale.host;
+    const bool elements = op->row->op == QDOT_QUANTIZE;
+    const bool to_host = elements ? vk_elements_to_host(op, run) : run->out.host != NULL;
+    const bool on_host = to_host || run->a.host || run->b.host || run->a_zero.host ||
+                         run->row_scale.host || run->scale.host || run->zero.host;
     const double work = (double)(run->m * op->p.unit_rows) * (double)op->p.n * (double)op->p.k;
     int status = QDOT_OK;
     if (on_host)

@@ -28,6 +28,9 @@ EMBEDDED(qdot_vk_gemm_coop);
 EMBEDDED(qdot_vk_conv_coop);
 EMBEDDED(qdot_vk_input);
 EMBEDDED(qdot_vk_window_sums);
+EMBEDDED(qdot_vk_elements);
+EMBEDDED(qdot_vk_range);
+EMBEDDED(qdot_vk_parameters);
 
 struct vk_pipeline {
     struct vk_pipeline *next;
@@ -68,6 +71,9 @@ VkShaderModuleCreateInfo vk_shader_code(enum vk_shader shader)
         CASE(VK_SHADER_CONV_COOP, qdot_vk_conv_coop)
         CASE(VK_SHADER_INPUT, qdot_vk_input)
         CASE(VK_SHADER_WINDOW_SUMS, qdot_vk_window_sums)
+        CASE(VK_SHADER_ELEMENTS, qdot_vk_elements)
+        CASE(VK_SHADER_RANGE, qdot_vk_range)
+        CASE(VK_SHADER_PARAMETERS, qdot_vk_parameters)
 #undef CASE
     }
     info.pCode = (const uint32_t *)(const void *)code; /* embedded at a word's alignment */

@@ -10,6 +10,7 @@ static const struct vk_row portable = {VK_SHADER_GEMM, .columns = 4};
 static const struct vk_row depthwise = {.shader = VK_SHADER_DEPTHWISE};
 static const struct vk_row conv_int_dot = {.shader = VK_SHADER_CONV_INT_DOT};
 static const struct vk_row conv = {.shader = VK_SHADER_CONV};
+static const struct vk_row elements = {.shader = VK_SHADER_ELEMENTS};
 
 /* ---- niches ---------------------------------------------------------------------------------- */
 
@@ -214,6 +215,7 @@ const struct qdot_row vk_rows[VK_ROWS] = {
     CONV("conv_64x64k64_float", 0, 64, 64, &conv_floats, &conv_float),
     CONV("conv_8x16k4_dot", VK_INT_DOT, 8, 16, NULL, &conv_int_dot),
     CONV("conv_8x16k4", 0, 8, 16, NULL, &conv),
+    {.name = "quantize", .op = QDOT_QUANTIZE, .mr = 1, .nr = 4, .kr = 1, .impl = &elements},
 };
 
 #define MAX_SIZE (((size_t)1 << 31) - 64) /* shaders count rows, columns and k in 32 bits */
@@ -300,6 +302,10 @@ bool vk_plan(const struct qdot_row *row, const struct qdot_problem *p, struct vk
              char *reason, size_t reason_bytes)
 {
     *plan = (struct vk_plan){.slices = 1};
+    if (row->op == QDOT_QUANTIZE) {
+        vk_elements_plan(p, plan); /* what fits into a buffer can be counted */
+        return true;
+    }
     if (p->m <= MAX_SIZE && p->n <= MAX_SIZE && p->k <= MAX_SIZE &&
         (p->op == QDOT_CONV ? conv_plan(row, p, plan) : gemm_plan(row, p, plan)))
         return true;
@@ -321,6 +327,8 @@ static bool loops_fit(const struct qdot_row *row, const struct qdot_problem *p,
                       const struct vk_plan *plan, char *reason, size_t reason_bytes)
 {
     const struct qdot_geometry *g = &p->conv;
+    if (row->op == QDOT_QUANTIZE)
+        return true;
     if (p->op == QDOT_GEMM) {
         /* Tiles take two groups a turn, and turns around those; blocks of floats are few. */
         const size_t groups = (p->k + 3) / 4;
@@ -447,7 +455,7 @@ bool vk_fits(struct qdot_device *device, const struct qdot_row *row, const struc
     struct vk_plan plan;
     if (!p)
         return work_group_fits(device, row, reason, reason_bytes);
-    const bool integers = p->out_type == QDOT_S32 ||
+    const bool integers = p->out_type == QDOT_S32 || row->op == QDOT_QUANTIZE ||
                           (p->out_type != QDOT_F32 && p->rounding >= QDOT_ROUND_Q31_DOUBLE_AWAY);
     if (!integers && !(device->features & VK_FLOAT_CONTROLS)) {
         snprintf(reason, reason_bytes,

@@ -11,6 +11,7 @@
  *   op.c        prepare and run: buffers of an op, operands, dispatches
  *   gemm.c      what a run of a GEMM records
  *   conv.c      what a run of a convolution records
+ *   elements.c  quantize and its kin
  *   interop.c   qdot_vulkan.h: a host's device, queue, buffers, command buffers and semaphores
  */
 #ifndef QDOT_VULKAN_INTERNAL_H
@@ -350,7 +351,10 @@ enum vk_shader {
     VK_SHADER_GEMM_COOP,
     VK_SHADER_CONV_COOP,
     VK_SHADER_INPUT,
-    VK_SHADER_WINDOW_SUMS
+    VK_SHADER_WINDOW_SUMS,
+    VK_SHADER_ELEMENTS,
+    VK_SHADER_RANGE,
+    VK_SHADER_PARAMETERS
 };
 
 /* A pipeline: a shader and its specialisation constants. */
@@ -405,7 +409,7 @@ enum vk_buffer {
     VK_FIRST_HOST,
     VK_A_IN = VK_FIRST_HOST, /* operands of a run given as host memory */
     VK_B_IN,
-    VK_ROWS_IN, /* zero points, then factors of rows */
+    VK_ROWS_IN, /* zero points, then factors of rows; of elements scales, then zeros */
     VK_OUT,
     VK_BUFFERS
 };
@@ -433,7 +437,7 @@ struct vk_plan {
     size_t bytes[VK_BUFFERS];
 };
 
-enum { VK_ROWS = 27 };
+enum { VK_ROWS = 28 };
 extern const struct qdot_row vk_rows[VK_ROWS];
 
 /* False and a reason when sizes overflow what shaders count in. */
@@ -459,6 +463,9 @@ enum vk_step {
     VK_FOLD,
     VK_MULTIPLY,
     VK_REDUCE,
+    VK_ELEMENTS,
+    VK_RANGE,
+    VK_PARAMETERS,
     VK_STEPS
 };
 enum vk_set { VK_SET_A, VK_SET_B, VK_SET_MULTIPLY, VK_SET_REDUCE, VK_SETS };
@@ -514,6 +521,14 @@ int vk_run_with(struct qdot_op *op, const struct qdot_run *run, const struct vk_
                 struct qdot_error *err);
 int vk_read_packed(struct qdot_op *op, void *panels, struct qdot_error *err);
 
+/* Operands of a run: in the caller's buffer, or host memory copied into the op's. */
+int vk_find_place(const struct qdot_op *op, const char *name, const struct qdot_buffer *buffer,
+                  size_t offset, size_t rows, size_t columns, size_t ld, size_t bytes,
+                  struct vk_place *place, struct qdot_error *err);
+int vk_take_matrix(const struct qdot_op *op, const char *name, const struct qdot_input *in,
+                   enum vk_buffer buffer, size_t rows, size_t columns, size_t ld, size_t own_ld,
+                   struct vk_place *place, struct qdot_error *err);
+
 /* Descriptors of so many targets, at most VK_SLOTS. On failure the pool may be there. */
 int vk_sets_create(struct qdot_device *device, size_t count, VkDescriptorPool *pool,
                    VkDescriptorSet (*sets)[VK_SETS], struct qdot_error *err);
@@ -543,6 +558,19 @@ void vk_gemm_record(const struct qdot_op *op, const struct qdot_run *run, const 
 void vk_conv_steps(struct qdot_op *op, struct vk_step_pipeline *steps);
 void vk_conv_record(const struct qdot_op *op, const struct qdot_run *run, const struct vk_place *a,
                     const struct vk_place *out);
+
+/* ---- elements.c ------------------------------------------------------------------------------ */
+
+void vk_elements_plan(const struct qdot_problem *p, struct vk_plan *plan);
+void vk_elements_steps(struct qdot_op *op, struct vk_step_pipeline *steps);
+int vk_elements_upload(struct qdot_op *op, struct qdot_error *err);
+int vk_elements_operands(const struct qdot_op *op, const struct qdot_run *run,
+                         struct vk_operands *o, struct qdot_error *err);
+void vk_elements_record(const struct qdot_op *op, const struct qdot_run *run,
+                        const struct vk_operands *o);
+/* Does the run end in host memory? Then that is filled from the op's. */
+bool vk_elements_to_host(const struct qdot_op *op, const struct qdot_run *run);
+void vk_elements_output(const struct qdot_op *op, const struct qdot_run *run);
 
 /* ---- interop.c ------------------------------------------------------------------------------- */
 

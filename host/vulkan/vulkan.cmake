@@ -4,7 +4,7 @@ find_program(QDOT_GLSLC glslc)
 find_program(QDOT_GLSLANG glslangValidator)
 find_program(QDOT_SPIRV_VAL spirv-val)
 
-set(QDOT_SHADER_INCLUDES interface.glsl dot.glsl load.glsl output.glsl product.glsl tile.glsl tiled.glsl window.glsl)
+set(QDOT_SHADER_INCLUDES interface.glsl dot.glsl exact.glsl load.glsl output.glsl product.glsl tile.glsl tiled.glsl window.glsl)
 list(TRANSFORM QDOT_SHADER_INCLUDES PREPEND ${PROJECT_SOURCE_DIR}/shaders/)
 
 # qdot_shader(target symbol file definitions...): SPIR-V of shaders/file, validated where that is
@@ -45,6 +45,7 @@ else()
         host/vulkan/op.c
         host/vulkan/gemm.c
         host/vulkan/conv.c
+        host/vulkan/elements.c
         host/vulkan/interop.c)
     target_include_directories(qdot SYSTEM PRIVATE ${VULKAN_HEADERS})
     target_compile_definitions(qdot PRIVATE QDOT_HAVE_VULKAN)
@@ -73,4 +74,7 @@ else()
     qdot_embed(qdot ${PROJECT_SOURCE_DIR}/shaders/conv_coop.spv qdot_vk_conv_coop)
     qdot_shader(qdot qdot_vk_input input.comp)
     qdot_shader(qdot qdot_vk_window_sums window_sums.comp)
+    qdot_shader(qdot qdot_vk_elements elements.comp)
+    qdot_shader(qdot qdot_vk_range range.comp)
+    qdot_shader(qdot qdot_vk_parameters parameters.comp)
 endif()

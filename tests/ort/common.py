@@ -26,13 +26,15 @@ def register(path):
     return devices
 
 
-def session(model, devices=None, threads=0, whole=True, options=None):
+def session(model, devices=None, threads=0, whole=True, options=None, entries=None):
     """On the provider (every node: 'whole'), or without devices on the runtime's CPU provider."""
     o = ort.SessionOptions()
     o.log_severity_level = 3
     o.intra_op_num_threads = threads
     # Groups of signed activations by the runtime's integer kernels; by itself it takes floats on x86.
     o.add_session_config_entry("session.qdqisint8allowed", "1")
+    for key, value in (entries or {}).items():
+        o.add_session_config_entry(key, value)
     if devices:
         given = dict(options or {})
         if threads:

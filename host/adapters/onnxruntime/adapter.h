@@ -5,7 +5,9 @@
  *   provider.c  GetCapability: every group of match.c; Compile: a step of each; Compute: its call
  *   match.c     which nodes are one step: an integer op alone, or a float op with the
  *               DequantizeLinear nodes before it and the QuantizeLinear behind it
+ *   record.c    a group as bytes; context.c: EPContext nodes, which hold them
  *   graph.c     what the C API says of nodes, attributes and values
+ *   shared.c    packed weights, one copy for all sessions
  *   call.c      one call of a step: inputs, outputs, scratch memory, the runtime's threads
  *   product.c conv.c ...   the kinds of steps
  *
@@ -116,7 +118,17 @@ struct group {
     size_t slot_count;     /* SLOTS, or more of a Concat */
     bool channels_last;    /* the runtime has put X and the output in that order; weights never */
     const OrtNode *w_from; /* the DequantizeLinear of W, if any: for its axis */
-    struct value out;      /* the first output, of the last node */
+    const struct record *record; /* of an EPContext node, where core, nodes and w_from are not */
+    struct value out;            /* the first output, of the last node */
+};
+
+/* What belongs to EPContext models; context.c. */
+struct contexts {
+    bool enabled, embed;
+    char path[1024]; /* of the model; empty: not given */
+    void *file;      /* a FILE that is being written */
+    uint64_t written;
+    struct mapped *mapped; /* files that were read */
 };
 
 struct provider {
@@ -125,6 +137,7 @@ struct provider {
     const OrtEpApi *ep;
     struct qdot_device *device;
     size_t threads;
+    struct contexts contexts;
 };
 
 /* An input of a step: a constant of the model, or the index of an input of the fused node. */
@@ -145,7 +158,10 @@ struct step {
     struct source *in;           /* slot_count of them */
     size_t outputs[MAX_OUTPUTS]; /* the fused node's index of each output, or NO_OUTPUT */
     ONNXTensorElementDataType out_type;
-    void *impl; /* the kind's; one call at a time where it has one op */
+    const void *packed; /* of an EPContext node: weights as its op takes them; NULL: none */
+    size_t packed_bytes;
+    void *memory; /* in which they lie; NULL: not the step's */
+    void *impl;   /* the kind's; one call at a time where it has one op */
 };
 
 struct call {
@@ -155,8 +171,9 @@ struct call {
     struct tensor *in;            /* as step->in */
     const size_t *outputs;        /* step->outputs */
     uint32_t unused[MAX_OUTPUTS]; /* of those that are single values and nobody takes */
-    OrtAllocator *allocator;
-    void *scratch;
+    OrtAllocator *allocator;      /* of scratch memory; NULL before the first piece */
+    void *scratch[MAX_OUTPUTS + 2];
+    size_t scratch_count;
 };
 
 /* A sort of computation. */
@@ -181,14 +198,32 @@ enum { PAIR_ADD, PAIR_MUL };                    /* of pair_kind */
 /* ---- factory.c, provider.c, match.c ------------------------------------------------------------ */
 
 extern const char provider_name[];
+struct shared;
 OrtStatus *provider_create(const OrtApi *ort, const OrtSessionOptions *options,
-                           struct provider **provider);
+                           struct shared *shared, struct provider **provider);
 void provider_release(struct provider *provider);
 
 /* Is the order of dimensions of this op's tensors to be changed to channels last? */
 bool prefers_channels_last(const char *domain, const char *name);
+/* Or NULL. */
+const struct op *op_named(const char *domain, const char *name, bool floating, int variant);
 /* The group of which this node is the core, of the whole graph; g->op is NULL if there is none. */
 OrtStatus *match(const OrtApi *ort, const OrtNode *core, struct group *g);
+
+/* ---- record.c ---------------------------------------------------------------------------------- */
+
+/* Attributes of the core, as below those of nodes. */
+OrtStatus *group_int(const struct group *g, const char *name, int64_t *value);
+OrtStatus *group_float(const struct group *g, const char *name, float *value);
+OrtStatus *group_ints(const struct group *g, const char *name, int64_t *values, size_t *count);
+OrtStatus *group_string(const struct group *g, const char *name, char *text, size_t bytes);
+#define W_AXIS "qdot.w_axis" /* in a record: the axis of w_from */
+
+/* ---- shared.c ---------------------------------------------------------------------------------- */
+
+struct shared *shared_create(void); /* NULL without memory */
+void shared_release(struct shared *s);
+struct qdot_packed_cache shared_cache(struct shared *s);
 
 /* ---- graph.c ----------------------------------------------------------------------------------- */
 
@@ -235,7 +270,7 @@ size_t type_bytes(ONNXTensorElementDataType type);
 /* ---- call.c ------------------------------------------------------------------------------------ */
 
 OrtStatus *call_output(struct call *c, size_t index, const int64_t *dims, size_t rank, void **data);
-/* Memory of the runtime until the call ends; at most one piece a call. */
+/* Memory of the runtime until the call ends, at a multiple of 64; two pieces a call, beside its outputs. */
 OrtStatus *call_scratch(struct call *c, size_t bytes, void **memory);
 void call_end(struct call *c);
 /* Does parts of [0, count), none much smaller than 'grain', on the runtime's threads. */

@@ -15,24 +15,36 @@ OrtStatus *call_output(struct call *c, size_t index, const int64_t *dims, size_t
     return c->ort->GetTensorMutableData(value, data);
 }
 
-OrtStatus *call_scratch(struct call *c, size_t bytes, void **memory)
+static OrtStatus *find_allocator(struct call *c)
 {
     OrtMemoryInfo *info = NULL;
-    *memory = NULL;
+    if (c->allocator)
+        return NULL;
     TRY(c->ort->CreateCpuMemoryInfo(OrtArenaAllocator, OrtMemTypeDefault, &info));
     OrtStatus *const status = c->ort->KernelContext_GetAllocator(c->context, info, &c->allocator);
     c->ort->ReleaseMemoryInfo(info);
-    if (status)
-        return status;
-    c->scratch = c->allocator->Alloc(c->allocator, bytes ? bytes : 1);
-    *memory = c->scratch;
-    return c->scratch ? NULL : fail(c->ort, "no memory for %zu bytes", bytes);
+    return status;
+}
+
+OrtStatus *call_scratch(struct call *c, size_t bytes, void **memory)
+{
+    const size_t alignment = 64;
+    *memory = NULL;
+    TRY(find_allocator(c));
+    void *const piece = c->scratch_count < sizeof(c->scratch) / sizeof(*c->scratch)
+                            ? c->allocator->Alloc(c->allocator, bytes + alignment)
+                            : NULL;
+    if (!piece)
+        return fail(c->ort, "no memory for %zu bytes", bytes);
+    c->scratch[c->scratch_count++] = piece;
+    *memory = (char *)piece + (alignment - (uintptr_t)piece % alignment) % alignment;
+    return NULL;
 }
 
 void call_end(struct call *c)
 {
-    if (c->scratch)
-        c->allocator->Free(c->allocator, c->scratch);
+    while (c->scratch_count > 0)
+        c->allocator->Free(c->allocator, c->scratch[--c->scratch_count]);
     if (c->allocator)
         c->ort->ReleaseAllocator(c->allocator);
 }

@@ -8,7 +8,7 @@
 #define IMAGES 4096
 
 struct conv {
-    struct product product;
+    struct product product; /* first: product_op */
     struct window window;
     int64_t group;
     size_t images; /* of one run at most */
@@ -20,7 +20,7 @@ static OrtStatus *read_attributes(const struct group *g, struct conv *p, bool *f
 {
     p->group = 1;
     TRY(window_read(g, g->values[W].rank - 2, &p->window, fit));
-    TRY(node_int(g->ort, g->core, "group", &p->group));
+    TRY(group_int(g, "group", &p->group));
     *fit = *fit && p->group > 0;
     return NULL;
 }
@@ -104,7 +104,7 @@ static OrtStatus *make(const struct step *s, const struct tensor *in, bool anew)
     shape.kind = QDOT_CONV;
     TRY(geometry(s, &in[X], &in[W], &shape.conv));
     const size_t n = shape.conv.out_channels;
-    if (s->channels_last && shape.conv.kernel_h * shape.conv.kernel_w > 1) {
+    if (s->channels_last && !s->packed && shape.conv.kernel_h * shape.conv.kernel_w > 1) {
         ordered = channels_last(&shape.conv, in[W].data);
         if (!ordered)
             return fail(s->provider->ort, "no memory for the weights of %zu channels", n);
@@ -171,14 +171,12 @@ static OrtStatus *run_all(struct step *s, struct call *c)
     }
     const size_t x_bytes = g.channels * g.height * g.width;
     const size_t out_bytes = g.out_channels * height * width * type_bytes(s->out_type);
+    struct qdot_run r = {.size = sizeof(r), .threads_ctx = c};
+    TRY(product_workspace(&p->product, c, &r));
     for (size_t i = 0; i < images; i += p->images) {
-        const struct qdot_run r = {
-            .size = sizeof(r),
-            .m = images - i < p->images ? images - i : p->images,
-            .a.host = (const uint8_t *)c->in[X].data + i * x_bytes,
-            .out.host = (uint8_t *)out + i * out_bytes,
-            .threads_ctx = c,
-        };
+        r.m = images - i < p->images ? images - i : p->images;
+        r.a.host = (const uint8_t *)c->in[X].data + i * x_bytes;
+        r.out.host = (uint8_t *)out + i * out_bytes;
         if (qdot_op_run(p->product.op, &r, &err))
             return fail_qdot(c->ort, &err);
     }

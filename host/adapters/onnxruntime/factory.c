@@ -12,6 +12,7 @@ struct factory {
     OrtEpFactory base; /* first: the runtime's pointer to it is ours */
     const OrtApi *ort;
     const OrtEpApi *ep;
+    struct shared *shared;
 };
 
 static const char *ORT_API_CALL get_name(const OrtEpFactory *factory) NO_EXCEPTION
@@ -69,7 +70,7 @@ static OrtStatus *ORT_API_CALL create_ep(OrtEpFactory *base,
     *ep = NULL;
     if (count != 1)
         return fail(f->ort, "expected one device, got %zu", count);
-    TRY(provider_create(f->ort, options, &provider));
+    TRY(provider_create(f->ort, options, f->shared, &provider));
     *ep = &provider->base;
     return NULL;
 }
@@ -136,8 +137,12 @@ OrtStatus *CreateEpFactories(const char *registered_name, const OrtApiBase *base
     if (capacity < 1)
         return fail(ort, "expected room for one factory, got none");
     struct factory *f = calloc(1, sizeof(*f));
-    if (!f)
+    struct shared *shared = shared_create();
+    if (!f || !shared) {
+        free(f);
+        shared_release(shared);
         return fail(ort, "no memory for the factory");
+    }
     f->base.ort_version_supported = ADAPTER_API;
     f->base.GetName = get_name;
     f->base.GetVendor = get_vendor;
@@ -152,6 +157,7 @@ OrtStatus *CreateEpFactories(const char *registered_name, const OrtApiBase *base
     f->base.IsStreamAware = is_stream_aware;
     f->ort = ort;
     f->ep = ort->GetEpApi();
+    f->shared = shared;
     factories[0] = &f->base;
     *count = 1;
     return NULL;
@@ -159,6 +165,8 @@ OrtStatus *CreateEpFactories(const char *registered_name, const OrtApiBase *base
 
 OrtStatus *ReleaseEpFactory(OrtEpFactory *factory)
 {
+    if (factory)
+        shared_release(((struct factory *)factory)->shared);
     free(factory);
     return NULL;
 }

@@ -365,6 +365,15 @@ OrtStatus *match(const OrtApi *ort, const OrtNode *core, struct group *g)
     return NULL;
 }
 
+const struct op *op_named(const char *domain, const char *name, bool floating, int variant)
+{
+    for (size_t i = 0; i < OPS; i++)
+        if (strcmp(ops[i].domain, domain) == 0 && strcmp(ops[i].name, name) == 0 &&
+            ops[i].floating == floating && ops[i].variant == variant)
+            return &ops[i];
+    return NULL;
+}
+
 bool prefers_channels_last(const char *domain, const char *name)
 {
     if (strcmp(domain, "ai.onnx") == 0)

@@ -8,8 +8,8 @@
 #define ROWS 65536
 
 struct matrix {
-    struct product product;
-    bool transposed; /* W is [n,k] */
+    struct product product; /* first: product_op */
+    bool transposed;        /* W is [n,k] */
     bool gemm;
     bool a_zero_per_row; /* it is given by call, or has several values */
     size_t rows;         /* of one run at most; 0: as many as a call has */
@@ -34,9 +34,9 @@ static OrtStatus *claims(const struct group *g, bool *yes)
     int64_t trans_a = 0, trans_b = 0;
     float beta = 1;
     if (gemm) {
-        TRY(node_int(g->ort, g->core, "transA", &trans_a));
-        TRY(node_int(g->ort, g->core, "transB", &trans_b));
-        TRY(node_float(g->ort, g->core, "beta", &beta));
+        TRY(group_int(g, "transA", &trans_a));
+        TRY(group_int(g, "transB", &trans_b));
+        TRY(group_float(g, "beta", &beta));
     }
     const size_t last = v[W].rank ? v[W].rank - 1 : 0;
     TRY(product_types_fit(g, trans_b ? 0 : (int64_t)last, yes));
@@ -142,8 +142,8 @@ static OrtStatus *compile(struct step *s, const struct group *g)
     int64_t transposed = 0;
     p->gemm = g->op->variant == PRODUCT_GEMM;
     if (p->gemm) {
-        TRY(node_int(g->ort, g->core, "transB", &transposed));
-        TRY(node_float(g->ort, g->core, "alpha", &p->product.alpha));
+        TRY(group_int(g, "transB", &transposed));
+        TRY(group_float(g, "alpha", &p->product.alpha));
     }
     p->transposed = transposed != 0;
     const struct source *zero = &s->in[X_ZERO];
@@ -185,24 +185,22 @@ static OrtStatus *fill_zeros(struct call *c, size_t m, const int32_t **zeros)
     return NULL;
 }
 
-/* One product, in as many runs as its rows take. */
+/* One product, in as many runs as its rows take; 'base' is what they have in common. */
 static OrtStatus *run(const struct matrix *p, struct call *c, const struct sizes *z,
-                      const uint8_t *x, const uint8_t *w, const int32_t *zeros, uint8_t *out)
+                      const struct qdot_run *base, const uint8_t *x, const uint8_t *w,
+                      const int32_t *zeros, uint8_t *out)
 {
     const size_t most = p->rows ? p->rows : z->m;
     const size_t out_bytes =
         p->product.shape.out_type == QDOT_S32 || p->product.shape.out_type == QDOT_F32 ? 4 : 1;
     struct qdot_error err = {0};
     for (size_t row = 0; row < z->m; row += most) {
-        const struct qdot_run r = {
-            .size = sizeof(r),
-            .m = z->m - row < most ? z->m - row : most,
-            .a.host = x + row * z->k,
-            .out.host = out + row * z->n * out_bytes,
-            .a_zero.host = zeros ? zeros + row : NULL,
-            .b.host = p->product.fixed ? NULL : w,
-            .threads_ctx = c,
-        };
+        struct qdot_run r = *base;
+        r.m = z->m - row < most ? z->m - row : most;
+        r.a.host = x + row * z->k;
+        r.out.host = out + row * z->n * out_bytes;
+        r.a_zero.host = zeros ? zeros + row : NULL;
+        r.b.host = p->product.fixed ? NULL : w;
         if (qdot_op_run(p->product.op, &r, &err))
             return fail_qdot(c->ort, &err);
     }
@@ -218,6 +216,8 @@ static OrtStatus *run_all(struct step *s, struct call *c, const struct sizes *z,
         TRY(fill_zeros(c, z->m, &zeros));
     if (!p->product.fixed)
         TRY(make(s, c->in, z->k, z->n, z->m, NULL));
+    struct qdot_run base = {.size = sizeof(base), .threads_ctx = c};
+    TRY(product_workspace(&p->product, c, &base));
     const size_t out_bytes = type_bytes(s->out_type);
     for (size_t batch = 0; batch < z->batches; batch++) {
         size_t rest = batch, x_at = 0, w_at = 0;
@@ -227,7 +227,7 @@ static OrtStatus *run_all(struct step *s, struct call *c, const struct sizes *z,
             x_at += index * (size_t)z->x_step[i];
             w_at += index * (size_t)z->w_step[i];
         }
-        TRY(run(p, c, z, x + x_at * z->m * z->k, w ? w + w_at * z->k * z->n : NULL, zeros,
+        TRY(run(p, c, z, &base, x + x_at * z->m * z->k, w ? w + w_at * z->k * z->n : NULL, zeros,
                 out + batch * z->m * z->n * out_bytes));
     }
     return NULL;

@@ -23,7 +23,7 @@ static OrtStatus *compile_transpose(struct step *s, const struct group *g)
     if (!p)
         return fail(g->ort, "no memory for a permutation");
     p->rank = MAX_RANK;
-    return node_ints(g->ort, g->core, "perm", p->order, &p->rank);
+    return group_ints(g, "perm", p->order, &p->rank);
 }
 
 struct lines {
@@ -161,7 +161,7 @@ static OrtStatus *compile_concat(struct step *s, const struct group *g)
     int64_t *axis = s->impl = calloc(1, sizeof(*axis));
     if (!axis)
         return fail(g->ort, "no memory for a step");
-    return node_int(g->ort, g->core, "axis", axis);
+    return group_int(g, "axis", axis);
 }
 
 /* The shape of the output; outer: how often the parts follow one another. */

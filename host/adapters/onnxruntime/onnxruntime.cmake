@@ -11,6 +11,7 @@ else()
     add_library(qdot_ort_ep MODULE
         host/adapters/onnxruntime/pairs.c
         host/adapters/onnxruntime/call.c
+        host/adapters/onnxruntime/context.c
         host/adapters/onnxruntime/conv.c
         host/adapters/onnxruntime/factory.c
         host/adapters/onnxruntime/graph.c
@@ -21,10 +22,13 @@ else()
         host/adapters/onnxruntime/product.c
         host/adapters/onnxruntime/provider.c
         host/adapters/onnxruntime/quantize.c
+        host/adapters/onnxruntime/record.c
+        host/adapters/onnxruntime/shared.c
         host/adapters/onnxruntime/table.c
         host/adapters/onnxruntime/window.c)
     target_include_directories(qdot_ort_ep SYSTEM PRIVATE ${ORT_HEADERS})
     target_link_libraries(qdot_ort_ep PRIVATE qdot Threads::Threads)
-    set_target_properties(qdot_ort_ep PROPERTIES INSTALL_RPATH "$ORIGIN")
-    install(TARGETS qdot_ort_ep LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+    set_target_properties(qdot_ort_ep PROPERTIES INSTALL_RPATH "$ORIGIN/..")
+    install(TARGETS qdot_ort_ep COMPONENT onnxruntime
+        LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/qdot)
 endif()

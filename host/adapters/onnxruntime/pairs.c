@@ -133,10 +133,10 @@ static inline uint8_t finish(const struct job *j, float v, int32_t least)
 #define ADD(a, b) fmaf(a, j.ra, b)
 #define FACTOR(b) (float)((b)-j.b_zero)
 #define MULTIPLY(a, b) ((float)((a)-j.a_zero) * (b)*j.ra + j.fixed) /* the product is exact */
-LINE(add_u8, uint8_t, 0, ADDED, ADD)
-LINE(add_s8, int8_t, -128, ADDED, ADD)
-LINE(mul_u8, uint8_t, 0, FACTOR, MULTIPLY)
-LINE(mul_s8, int8_t, -128, FACTOR, MULTIPLY)
+LINE(line_add_u8, uint8_t, 0, ADDED, ADD)
+LINE(line_add_s8, int8_t, -128, ADDED, ADD)
+LINE(line_mul_u8, uint8_t, 0, FACTOR, MULTIPLY)
+LINE(line_mul_s8, int8_t, -128, FACTOR, MULTIPLY)
 
 /* Lines of values that go on beside each other, or beside one. */
 static void do_part(void *arg, size_t begin, size_t end)
@@ -193,12 +193,12 @@ static OrtStatus *compute(struct step *s, struct call *c)
     job.a_zero = zero_of(&in[a + 2]);
     job.b_zero = zero_of(&in[b + 2]);
     if (s->op->variant == PAIR_MUL) {
-        job.line = is_signed ? mul_s8 : mul_u8;
+        job.line = is_signed ? line_mul_s8 : line_mul_u8;
         job.ra = scale_of(&in[X_SCALE]) * scale_of(&in[W_SCALE]) / y_scale;
         job.fixed = y_zero;
         job.large = !(255 * 255 * fabsf(job.ra) + 255 < ROUND_LIMIT);
     } else {
-        job.line = is_signed ? add_s8 : add_u8;
+        job.line = is_signed ? line_add_s8 : line_add_u8;
         job.ra = scale_of(&in[a + 1]) / y_scale;
         job.rb = scale_of(&in[b + 1]) / y_scale;
         job.fixed = y_zero - fmaf(job.ra, (float)job.a_zero, job.rb * (float)job.b_zero);

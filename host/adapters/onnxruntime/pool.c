@@ -43,9 +43,9 @@ static OrtStatus *read_attributes(const struct group *g, struct pool *p, bool *f
     if (!*fit)
         return NULL;
     TRY(window_read(g, g->values[X].rank - 2, &p->window, fit));
-    TRY(node_int(g->ort, g->core, "ceil_mode", &ceiling));
-    TRY(node_int(g->ort, g->core, "count_include_pad", &count));
-    TRY(node_int(g->ort, g->core, "channels_last", &last));
+    TRY(group_int(g, "ceil_mode", &ceiling));
+    TRY(group_int(g, "count_include_pad", &count));
+    TRY(group_int(g, "channels_last", &last));
     p->ceiling = ceiling != 0;
     p->count_padding = count != 0;
     const int64_t *kernel = p->window.kernel, *dilations = p->window.dilations;
@@ -57,8 +57,9 @@ static OrtStatus *read_attributes(const struct group *g, struct pool *p, bool *f
 static OrtStatus *claims_max(const struct group *g, bool *yes)
 {
     struct pool p;
-    size_t outputs;
-    TRY(g->ort->Node_GetNumOutputs(g->core, &outputs));
+    size_t outputs = 1;
+    if (g->core)
+        TRY(g->ort->Node_GetNumOutputs(g->core, &outputs));
     *yes = linear_fits(g) && outputs == 1;
     return *yes ? read_attributes(g, &p, yes) : NULL;
 }
@@ -76,7 +77,7 @@ static OrtStatus *claims_average(const struct group *g, bool *yes)
 static OrtStatus *claims_global(const struct group *g, bool *yes)
 {
     int64_t last = 0;
-    TRY(node_int(g->ort, g->core, "channels_last", &last));
+    TRY(group_int(g, "channels_last", &last));
     *yes = linear_fits(g) && g->values[X].type == g->out.type && g->values[X_SCALE].info &&
            (!last || g->channels_last) && g->values[X].rank >= 3;
     return NULL;

@@ -43,7 +43,7 @@ OrtStatus *product_types_fit(const struct group *g, int64_t axis, bool *fit)
     *fit = v[X].type == g->out.type && (v[X].type != s8 || v[W].type == s8) &&
            value_may_be_one(&v[X_ZERO]);
     int64_t given = 1;
-    TRY(node_int(g->ort, g->w_from, "axis", &given));
+    TRY(g->record ? group_int(g, W_AXIS, &given) : node_int(g->ort, g->w_from, "axis", &given));
     if (given < 0)
         given += (int64_t)v[W].rank;
     *fit = *fit && (given == axis || value_may_be_one(&v[W_SCALE]));
@@ -173,7 +173,10 @@ static OrtStatus *create_op(struct product *p, const struct step *s, const void 
     const struct parameters *q = &p->parameters;
     struct qdot_error err = {0};
     struct qdot_op_desc desc = p->shape;
-    desc.b = weights;
+    desc.b = s->packed ? NULL : weights;
+    desc.packed = s->packed;
+    desc.packed_bytes = s->packed_bytes;
+    desc.packed_keep = s->packed != NULL;
     desc.a_zero = q->a_zero;
     desc.b_zero = q->b_zero_count ? q->b_zero : NULL;
     desc.b_zero_count = q->b_zero_count;
@@ -181,9 +184,26 @@ static OrtStatus *create_op(struct product *p, const struct step *s, const void 
     desc.scale = q->scale_count ? q->scale : NULL;
     desc.scale_count = q->scale_count;
     desc.out_zero = q->out_zero;
+    desc.workspace_at_run = 1;
     if (qdot_op_create(s->provider->device, &desc, &p->op, &err))
         return fail(s->provider->ort, "%s: %s", s->op->name, err.text);
     return NULL;
+}
+
+bool product_is(const struct op *op)
+{
+    return op->kind == &matrix_kind || op->kind == &conv_kind || op->kind == &conv_integer_kind;
+}
+
+struct qdot_op *product_op(const struct step *s)
+{
+    return ((const struct product *)s->impl)->op;
+}
+
+OrtStatus *product_workspace(const struct product *p, struct call *c, struct qdot_run *run)
+{
+    run->workspace_bytes = qdot_op_workspace_bytes(p->op);
+    return run->workspace_bytes ? call_scratch(c, run->workspace_bytes, &run->workspace) : NULL;
 }
 
 OrtStatus *product_make(struct product *p, const struct step *s, const struct tensor *in,

@@ -35,5 +35,10 @@ void product_set_types(struct qdot_op_desc *shape, const struct step *s, const s
 /* Makes the op for this shape, weights and the parameters in 'in', unless it is there already. */
 OrtStatus *product_make(struct product *p, const struct step *s, const struct tensor *in,
                         const struct qdot_op_desc *shape, size_t n, const void *weights, bool anew);
+bool product_is(const struct op *op);
+/* Of a step of such an op; NULL: not made yet. */
+struct qdot_op *product_op(const struct step *s);
+/* The workspace for runs of a call, from the runtime. */
+OrtStatus *product_workspace(const struct product *p, struct call *c, struct qdot_run *run);
 
 #endif

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "adapter.h"
+#include "context.h"
 
 /* ---- what is claimed --------------------------------------------------------------------------- */
 
@@ -96,8 +96,12 @@ static OrtStatus *claim_group(struct claim *c, const struct provider *p, const s
 static OrtStatus *claim_node(struct claim *c, const struct provider *p, const OrtNode *node,
                              bool edges, OrtEpGraphSupportInfo *support)
 {
-    struct group g;
+    struct group g = {.nodes = {node}, .node_count = 1};
     bool ours = true;
+    TRY(context_is_ours(c->ort, node, &ours));
+    if (ours)
+        return claim_group(c, p, &g, support);
+    ours = true;
     TRY(match(c->ort, node, &g));
     if (!g.op)
         return NULL;
@@ -149,6 +153,7 @@ static void release_step(struct step *s)
         if (s->in[i].constant && !s->in[i].borrowed)
             free((void *)(uintptr_t)s->in[i].tensor.data);
     free(s->in);
+    free(s->memory);
     free(s);
 }
 
@@ -178,7 +183,10 @@ static OrtStatus *set_sources(struct step *s, const struct group *g, const OrtNo
         const struct value *v = &g->values[i];
         in->given = v->info != NULL;
         if (in->given && v->constant) {
-            TRY(value_constant(g->ort, v->info, &in->tensor));
+            if (g->record)
+                in->tensor = g->record->constants[i];
+            else
+                TRY(value_constant(g->ort, v->info, &in->tensor));
             in->constant = in->borrowed = true;
         } else if (in->given) {
             TRY(find_input(s, fused, v->info, &in->index));
@@ -194,7 +202,11 @@ static OrtStatus *set_outputs(struct step *s, const struct group *g, const OrtNo
     const OrtValueInfo *ours[MAX_OUTPUTS] = {NULL}, *theirs[MAX_OUTPUTS] = {NULL};
     const char *wanted, *name;
     size_t our_count = 1, count;
-    if (g->node_count == 1)
+    if (g->record)
+        memcpy(ours, g->record->outputs, sizeof(ours));
+    if (g->record)
+        our_count = MAX_OUTPUTS;
+    else if (g->node_count == 1)
         TRY(node_outputs(ort, g->core, ours, MAX_OUTPUTS, &our_count));
     else
         ours[0] = g->out.info;
@@ -226,6 +238,8 @@ static OrtStatus *keep_constants(struct step *s)
         in->borrowed = false;
         if (in->given_up)
             continue;
+        if (bytes && !data)
+            return fail(s->provider->ort, "%s: a context without its weights", s->op->name);
         void *copy = malloc(bytes ? bytes : 1);
         if (!copy)
             return fail(s->provider->ort, "no memory for %zu bytes of constants", bytes);
@@ -278,13 +292,21 @@ static OrtStatus *ORT_API_CALL compute(OrtNodeComputeInfo *info, void *state,
     return status;
 }
 
+/* 'memory' is the step's then, also on failure. */
 static OrtStatus *make_step(struct provider *p, const struct group *g, const OrtNode *fused,
-                            struct step **out)
+                            void *memory, struct step **out)
 {
     struct step *s = calloc(1, sizeof(*s));
     *out = s;
-    if (!s)
+    if (!s) {
+        free(memory);
         return fail(p->ort, "no memory for a step");
+    }
+    s->memory = memory;
+    if (g->record) {
+        s->packed = g->record->packed;
+        s->packed_bytes = g->record->packed_bytes;
+    }
     s->base.ort_version_supported = ADAPTER_API;
     s->base.CreateState = create_state;
     s->base.Compute = compute;
@@ -305,12 +327,18 @@ static OrtStatus *make_step(struct provider *p, const struct group *g, const Ort
 }
 
 /* The group that is the whole of this graph. */
-static OrtStatus *group_of(struct provider *p, const OrtGraph *graph, struct group *g)
+static OrtStatus *group_of(struct provider *p, const OrtGraph *graph, struct record *r,
+                           struct group *g, void **memory)
 {
     const OrtNode **nodes = NULL;
     size_t count = 0;
     bool found = false;
     OrtStatus *status = graph_nodes(p->ort, graph, &nodes, &count);
+    *memory = NULL;
+    if (!status && count == 1)
+        status = context_is_ours(p->ort, nodes[0], &found);
+    if (!status && found)
+        status = context_load(&p->contexts, p->ort, graph, nodes[0], r, g, memory);
     for (size_t i = 0; i < count && !status && !found; i++) {
         status = match(p->ort, nodes[i], g);
         found = !status && g->op && g->node_count == count;
@@ -335,15 +363,22 @@ static OrtStatus *ORT_API_CALL compile(OrtEp *base, const OrtGraph **graphs, con
 {
     struct provider *p = (struct provider *)base;
     OrtStatus *status = NULL;
-    (void)context_nodes;
     for (size_t i = 0; i < count && !status; i++) {
+        struct record record;
         struct group g;
         struct step *s = NULL;
-        status = group_of(p, graphs[i], &g);
+        void *memory;
+        status = group_of(p, graphs[i], &record, &g, &memory);
         if (!status)
-            status = make_step(p, &g, fused[i], &s);
+            status = make_step(p, &g, fused[i], memory, &s);
+        else
+            free(memory);
+        if (!status && p->contexts.enabled && !g.record)
+            status = context_save(&p->contexts, &g, s, graphs[i], fused[i], &context_nodes[i]);
         infos[i] = s ? &s->base : NULL;
     }
+    if (!status)
+        status = context_written(&p->contexts, p->ort);
     if (status) {
         for (size_t i = 0; i < count; i++)
             if (infos[i])
@@ -403,8 +438,23 @@ static OrtStatus *read_option(const OrtApi *ort, struct options *o, const char *
     return fail(ort, "option '%s': expected device, threads or cache_dir", name);
 }
 
+/* What the session says of EPContext models. */
+static OrtStatus *read_context_option(const OrtApi *ort, struct contexts *c, const char *name,
+                                      const char *value)
+{
+    if (strcmp(name, "ep.context_enable") == 0)
+        c->enabled = strcmp(value, "1") == 0;
+    else if (strcmp(name, "ep.context_embed_mode") == 0)
+        c->embed = strcmp(value, "1") == 0;
+    else if (strcmp(name, "ep.context_file_path") == 0 &&
+             snprintf(c->path, sizeof(c->path), "%s", value) >= (int)sizeof(c->path))
+        return fail(ort, "ep.context_file_path: expected at most %zu characters",
+                    sizeof(c->path) - 1);
+    return NULL;
+}
+
 static OrtStatus *read_options(const OrtApi *ort, const OrtSessionOptions *options,
-                               struct options *o)
+                               struct options *o, struct contexts *c)
 {
     static const char prefix[] = "ep.qdotexecutionprovider.";
     OrtKeyValuePairs *entries = NULL;
@@ -416,6 +466,8 @@ static OrtStatus *read_options(const OrtApi *ort, const OrtSessionOptions *optio
     for (size_t i = 0; i < count && !status; i++)
         if (strncmp(keys[i], prefix, sizeof(prefix) - 1) == 0)
             status = read_option(ort, o, keys[i] + sizeof(prefix) - 1, values[i]);
+        else
+            status = read_context_option(ort, c, keys[i], values[i]);
     ort->ReleaseKeyValuePairs(entries);
     return status;
 }
@@ -427,7 +479,7 @@ static size_t usable_processors(void)
     return count < 1 ? 1 : count > 1024 ? 1024 : (size_t)count;
 }
 
-static OrtStatus *open_device(struct provider *p, const struct options *o)
+static OrtStatus *open_device(struct provider *p, const struct options *o, struct shared *shared)
 {
     struct qdot_error err = {0};
     char *end;
@@ -441,16 +493,18 @@ static OrtStatus *open_device(struct provider *p, const struct options *o)
         .device = o->device[0] ? o->device : "cpu",
         .cache_dir = o->cache_dir[0] ? o->cache_dir : NULL,
         .threads = {p->threads, NULL, call_parallel_for},
+        .packed_cache = shared_cache(shared),
     };
     return qdot_open(&desc, &p->device, &err) ? fail_qdot(p->ort, &err) : NULL;
 }
 
 OrtStatus *provider_create(const OrtApi *ort, const OrtSessionOptions *options,
-                           struct provider **out)
+                           struct shared *shared, struct provider **out)
 {
     struct options o = {0};
+    struct contexts contexts = {0};
     *out = NULL;
-    TRY(read_options(ort, options, &o));
+    TRY(read_options(ort, options, &o, &contexts));
     struct provider *p = calloc(1, sizeof(*p));
     if (!p)
         return fail(ort, "no memory for the provider");
@@ -463,7 +517,8 @@ OrtStatus *provider_create(const OrtApi *ort, const OrtSessionOptions *options,
     p->base.ShouldConvertDataLayoutForOp = converts_layout;
     p->ort = ort;
     p->ep = ort->GetEpApi();
-    OrtStatus *const status = open_device(p, &o);
+    p->contexts = contexts;
+    OrtStatus *const status = open_device(p, &o, shared);
     if (status)
         provider_release(p);
     else
@@ -476,5 +531,6 @@ void provider_release(struct provider *p)
     if (!p)
         return;
     qdot_close(p->device);
+    context_release(&p->contexts);
     free(p);
 }

@@ -27,8 +27,8 @@ struct quantize {
 static OrtStatus *scale_fits(const struct group *g, const struct value *scale, bool *fit)
 {
     int64_t block = 0, precision = 0;
-    TRY(node_int(g->ort, g->core, "block_size", &block));
-    TRY(node_int(g->ort, g->core, "precision", &precision));
+    TRY(group_int(g, "block_size", &block));
+    TRY(group_int(g, "precision", &precision));
     *fit = block == 0 && precision == 0 && scale->type == ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT &&
            scale->rank <= 1;
     return NULL;
@@ -66,7 +66,7 @@ static OrtStatus *compile(struct step *s, const struct group *g)
     if (!p)
         return fail(g->ort, "no memory for a step");
     p->axis = 1;
-    return node_int(g->ort, g->core, "axis", &p->axis);
+    return group_int(g, "axis", &p->axis);
 }
 
 static void release(struct step *s)
@@ -189,7 +189,8 @@ static OrtStatus *compute_dequantize(struct step *s, struct call *c)
 
 /* ---- dynamic ----------------------------------------------------------------------------------- */
 
-#define RANGES 64 /* side by side, so that compilers take vectors: the order of comparisons does not matter */
+/* Side by side, so that compilers take vectors: the order of comparisons does not matter. */
+#define RANGES 64
 
 WIDE static void find_range(const float *x, size_t count, float *least, float *most)
 {

@@ -7,7 +7,7 @@ static OrtStatus *read_pair(const struct group *g, const char *name, size_t dime
 {
     int64_t given[4] = {none, none};
     size_t count = 4;
-    TRY(node_ints(g->ort, g->core, name, given, &count));
+    TRY(group_ints(g, name, given, &count));
     pair[0] = dimensions == 1 ? 1 : given[0];
     pair[1] = given[dimensions - 1];
     *fit = *fit && (count == 0 || count == dimensions) && pair[0] >= none && pair[1] >= none;
@@ -27,8 +27,8 @@ OrtStatus *window_read(const struct group *g, size_t dimensions, struct window *
     TRY(read_pair(g, "kernel_shape", dimensions, 0, w->kernel, fit));
     TRY(read_pair(g, "strides", dimensions, 1, w->strides, fit));
     TRY(read_pair(g, "dilations", dimensions, 1, w->dilations, fit));
-    TRY(node_ints(g->ort, g->core, "pads", pads, &count));
-    TRY(node_string(g->ort, g->core, "auto_pad", mode, sizeof(mode)));
+    TRY(group_ints(g, "pads", pads, &count));
+    TRY(group_string(g, "auto_pad", mode, sizeof(mode)));
     *fit = *fit && (count == 0 || count == 2 * dimensions);
     for (size_t i = 0; i < dimensions; i++) {
         const size_t to = i + 2 - dimensions;
