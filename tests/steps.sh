@@ -288,7 +288,7 @@ validation() {
     cat "$build/validation.out"
     layer_is_silent "$build/validation.err" && [ $status -eq 0 ] || return 1
     # Runs on their way together, and a host runtime's commands around them.
-    for name in api_event interop_vulkan; do
+    for name in api_event api_elements interop_vulkan; do
         [ -x "$build/$name" ] || continue
         if ! QDOT_TEST_DEVICE=vulkan:0 validate_queues "$build/$name" >"$build/validation.$name" 2>&1; then
             tail -n 20 "$build/validation.$name"

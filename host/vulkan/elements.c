@@ -188,6 +188,7 @@ void vk_elements_record(const struct qdot_op *op, const struct qdot_run *run,
         vk_op_barrier(op);
     compute(op, &o->a, &o->b, &o->out, run->m * e->unit);
     if (is_dynamic(op)) {
+        vk_op_barrier(op); /* they may lie in the output's last word */
         give_parameters(op, &run->scale_out, 0, bytes);
         give_parameters(op, &run->zero_out, zeros, bytes);
     }
