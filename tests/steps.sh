@@ -364,6 +364,8 @@ libqdot-dev $libs/libqdot.so
 libqdot-dev $libs/pkgconfig/qdot.pc
 libqdot-dev $libs/cmake/qdot/qdotConfig.cmake
 libqdot-dev /usr/include/qdot.h
+libqdot-dev /usr/include/qdot_opencl.h
+libqdot-dev /usr/include/qdot_vulkan.h
 qdot /usr/bin/qdot
 qdot /usr/share/man/man1/qdot.1.gz
 qdot /usr/share/doc/qdot/changelog.Debian.gz
