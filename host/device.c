@@ -44,6 +44,8 @@ const char *qdot_status_text(int status)
         return "bad packed B";
     case QDOT_END:
         return "end of list";
+    case QDOT_TIMEOUT:
+        return "not done in time";
     }
     return "unknown status";
 }
@@ -82,6 +84,8 @@ static void default_release(void *ctx, void *memory)
     (void)ctx;
     free(memory);
 }
+
+const struct qdot_allocator qdot_default_allocator = {NULL, default_alloc, default_release};
 
 static void *alloc_with(const struct qdot_allocator *a, size_t bytes)
 {
@@ -229,24 +233,25 @@ static struct qdot_device *device_new(const struct qdot_device_desc *desc,
     return device;
 }
 
+/* The index-th of a backend or, where 'host' is not NULL, the one made of its handles. */
 static int open_one(const struct qdot_device_desc *desc, const struct qdot_allocator *allocator,
-                    const struct qdot_device_info *info, size_t backend, size_t index,
-                    struct qdot_device **out, struct qdot_error *err)
+                    const struct qdot_device_info *info, const struct qdot_backend *backend,
+                    size_t index, const void *host, struct qdot_device **out,
+                    struct qdot_error *err)
 {
     struct qdot_device *device = device_new(desc, allocator);
     if (!device)
         return qdot_fail(err, QDOT_NO_MEMORY, "no memory for the device");
     device->info = *info;
-    device->row_state =
-        qdot_alloc(device, backends[backend]->row_count * sizeof(*device->row_state));
+    device->row_state = qdot_alloc(device, backend->row_count * sizeof(*device->row_state));
     int status = QDOT_OK;
     if (!device->row_state)
         status = qdot_fail(err, QDOT_NO_MEMORY, "no memory for the device");
-    if (status == QDOT_OK && backends[backend] == &qdot_cpu_backend)
+    if (status == QDOT_OK && backend == &qdot_cpu_backend)
         status = qdot_threads_open(device, desc, err); /* only the CPU computes on threads */
     if (status == QDOT_OK) {
-        device->backend = backends[backend]; /* from here on close calls the backend's close */
-        status = device->backend->open(device, index, err);
+        device->backend = backend; /* from here on close calls the backend's close */
+        status = host ? backend->adopt(device, host, err) : backend->open(device, index, err);
     }
     if (status != QDOT_OK) {
         qdot_close(device);
@@ -282,7 +287,7 @@ static int open_named(const struct qdot_device_desc *desc, const struct qdot_all
         if (!info.available)
             return qdot_fail(err, QDOT_NO_DEVICE, "device: there is no '%s': %s", name,
                              info.reason);
-        return open_one(desc, allocator, &info, b, index, out, err);
+        return open_one(desc, allocator, &info, backends[b], index, NULL, out, err);
     }
     return qdot_fail(err, QDOT_INVALID, "device: '%s': expected cpu, opencl:N, vulkan:N or auto",
                      name);
@@ -314,7 +319,7 @@ static int open_auto(const struct qdot_device_desc *desc, const struct qdot_allo
             if (!info.available)
                 break;
             /* A device that does not open is one that is not there, but memory is the caller's. */
-            status = open_one(desc, allocator, &info, b, i, &child, err);
+            status = open_one(desc, allocator, &info, backends[b], i, NULL, &child, err);
             if (status == QDOT_OK) {
                 child->parent = device;
                 device->children[device->child_count++] = child;
@@ -328,10 +333,23 @@ static int open_auto(const struct qdot_device_desc *desc, const struct qdot_allo
     return QDOT_OK;
 }
 
-int qdot_open(const struct qdot_device_desc *desc, struct qdot_device **device,
-              struct qdot_error *err)
+static int open_adopted(const struct qdot_device_desc *desc, const struct qdot_allocator *allocator,
+                        const struct qdot_backend *backend, const void *host,
+                        struct qdot_device **out, struct qdot_error *err)
 {
-    static const struct qdot_allocator default_allocator = {NULL, default_alloc, default_release};
+    struct qdot_device_info info = {.size = sizeof(info), .available = 1};
+    if (desc->device && *desc->device)
+        return qdot_fail(err, QDOT_INVALID, "device: '%s': expected none beside a host's device",
+                         desc->device);
+    snprintf(info.name, sizeof(info.name), "%s", backend->name);
+    snprintf(info.backend, sizeof(info.backend), "%s", backend->name);
+    return open_one(desc, allocator, &info, backend, 0, host, out, err);
+}
+
+int qdot_adopt(const struct qdot_backend *backend, const void *host,
+               const struct qdot_device_desc *desc, struct qdot_device **device,
+               struct qdot_error *err)
+{
     static const struct qdot_device_desc default_desc = {0};
     if (!device)
         return qdot_fail(err, QDOT_INVALID, "device: expected a pointer, got NULL");
@@ -343,7 +361,7 @@ int qdot_open(const struct qdot_device_desc *desc, struct qdot_device **device,
                          desc->size);
     const struct qdot_allocator *allocator = &desc->allocator;
     if (!allocator->alloc && !allocator->release)
-        allocator = &default_allocator;
+        allocator = &qdot_default_allocator;
     else if (!allocator->alloc || !allocator->release)
         return qdot_fail(err, QDOT_INVALID, "allocator: expected both alloc and release");
     if (desc->threads.threads > 0 && !desc->threads.parallel_for)
@@ -363,8 +381,9 @@ int qdot_open(const struct qdot_device_desc *desc, struct qdot_device **device,
     if (status != QDOT_OK)
         return status;
     const char *name = desc->device && *desc->device ? desc->device : "auto";
-    status = strcmp(name, "auto") == 0 ? open_auto(desc, allocator, device, err)
-                                       : open_named(desc, allocator, name, device, err);
+    status = host                        ? open_adopted(desc, allocator, backend, host, device, err)
+             : strcmp(name, "auto") == 0 ? open_auto(desc, allocator, device, err)
+                                         : open_named(desc, allocator, name, device, err);
     if (status == QDOT_OK)
         status = qdot_tuning_open(*device, desc->tuning_file, err);
     if (status != QDOT_OK) {
@@ -372,6 +391,12 @@ int qdot_open(const struct qdot_device_desc *desc, struct qdot_device **device,
         *device = NULL;
     }
     return status;
+}
+
+int qdot_open(const struct qdot_device_desc *desc, struct qdot_device **device,
+              struct qdot_error *err)
+{
+    return qdot_adopt(NULL, NULL, desc, device, err);
 }
 
 void qdot_close(struct qdot_device *device)
@@ -424,8 +449,8 @@ int qdot_device_info(const struct qdot_device *device, struct qdot_device_info *
 
 /* ---- buffers --------------------------------------------------------------------------------- */
 
-int qdot_buffer_create(struct qdot_device *device, size_t bytes, void *host,
-                       struct qdot_buffer **buffer, struct qdot_error *err)
+static int buffer_new(struct qdot_device *device, size_t bytes, struct qdot_buffer **buffer,
+                      struct qdot_error *err)
 {
     if (!buffer)
         return qdot_fail(err, QDOT_INVALID, "buffer: expected a pointer, got NULL");
@@ -437,18 +462,58 @@ int qdot_buffer_create(struct qdot_device *device, size_t bytes, void *host,
                          "device: a buffer belongs to one device, not to auto: use qdot_op_device");
     if (bytes == 0 || bytes > SIZE_MAX / 2)
         return qdot_fail(err, QDOT_INVALID, "bytes: expected 1 to 2^63, got %zu", bytes);
-    struct qdot_buffer *made = qdot_alloc(device, sizeof(*made));
-    if (!made)
+    *buffer = qdot_alloc(device, sizeof(**buffer));
+    if (!*buffer)
         return qdot_fail(err, QDOT_NO_MEMORY, "no memory for the buffer");
-    made->device = device;
-    made->bytes = bytes;
-    int status = device->backend->buffer_create(made, host, err);
-    if (status != QDOT_OK) {
-        qdot_release(device, made);
-        return status;
-    }
-    *buffer = made;
+    (*buffer)->device = device;
+    (*buffer)->bytes = bytes;
     return QDOT_OK;
+}
+
+int qdot_buffer_create(struct qdot_device *device, size_t bytes, void *host,
+                       struct qdot_buffer **buffer, struct qdot_error *err)
+{
+    struct qdot_buffer *made;
+    int status = buffer_new(device, bytes, buffer, err);
+    if (status != QDOT_OK)
+        return status;
+    made = *buffer;
+    *buffer = NULL;
+    status = device->backend->buffer_create(made, host, err);
+    if (status == QDOT_OK)
+        *buffer = made;
+    else
+        qdot_release(device, made);
+    return status;
+}
+
+int qdot_buffer_wrap(struct qdot_device *device, const struct qdot_backend *backend, void *handle,
+                     size_t offset, size_t bytes, struct qdot_buffer **buffer,
+                     struct qdot_error *err)
+{
+    struct qdot_buffer *made;
+    int status = buffer_new(device, bytes, buffer, err);
+    if (status != QDOT_OK)
+        return status;
+    made = *buffer;
+    *buffer = NULL;
+    made->base = offset;
+    made->wrapped = true;
+    if (device->backend != backend)
+        status = qdot_fail(err, QDOT_INVALID, "device: expected one of %s, got %s", backend->name,
+                           device->info.name);
+    else if (!handle)
+        status = qdot_fail(err, QDOT_INVALID, "memory: expected a handle, got NULL");
+    else if (offset > SIZE_MAX / 2)
+        status =
+            qdot_fail(err, QDOT_INVALID, "offset_bytes: expected less than 2^63, got %zu", offset);
+    else
+        status = backend->buffer_wrap(made, handle, err);
+    if (status == QDOT_OK)
+        *buffer = made;
+    else
+        qdot_release(device, made);
+    return status;
 }
 
 static int check_range(const struct qdot_buffer *buffer, size_t offset, const void *memory,

@@ -4,6 +4,7 @@
  *   device.c   open: backends[], features, the pool, the cache
  *   op.c       create: check the descriptor -> struct qdot_problem -> select.c -> weights.c -> backend
  *              run: check the run -> backend
+ *   event.c    events: created once, left behind by runs, waited for
  *   conv.c     the geometry of a convolution, and its weights put in one order
  *   quantize.c descriptor and run of the ops on elements: quantize and its kin
  *   select.c   which row (and, on "auto", which device): admission, self-test, tune.c, measure.c
@@ -238,11 +239,22 @@ struct qdot_device {
     void *impl;                       /* the backend's */
 };
 
+/* When a run is done, as its backend knows it; zeros: no run yet. */
+struct qdot_event {
+    struct qdot_device *device;
+    uint64_t batch; /* Vulkan */
+    void *impl;     /* OpenCL: cl_event */
+};
+
 struct qdot_buffer {
     struct qdot_device *device;
     size_t bytes;
     bool owned; /* false: impl is, or wraps, the caller's memory */
     void *impl; /* the backend's; on the CPU the memory itself */
+    /* Of a backend's handle that the caller made: where the buffer begins in it, and what kernels may
+     * do with it. */
+    size_t base;
+    bool wrapped, read_only, write_only;
 };
 
 struct qdot_feature {
@@ -264,8 +276,15 @@ struct qdot_backend {
     int (*describe)(size_t index, struct qdot_device_info *info, struct qdot_error *err);
     /* device->info is filled; sets device->impl and device->features. */
     int (*open)(struct qdot_device *device, size_t index, struct qdot_error *err);
+    /* Likewise of a host's handles; fills device->info as well. */
+    int (*adopt)(struct qdot_device *device, const void *host, struct qdot_error *err);
     void (*close)(struct qdot_device *device);
     int (*sync)(struct qdot_device *device, struct qdot_error *err);
+    /* Runs so far begin without anyone waiting; NULL: they do anyway. */
+    int (*flush)(struct qdot_device *device, struct qdot_error *err);
+    /* What the last run with this event left in it is done, or QDOT_TIMEOUT; NULL: it is. */
+    int (*event_wait)(const struct qdot_event *event, uint64_t timeout_ns, struct qdot_error *err);
+    void (*event_release)(struct qdot_event *event); /* what the run left; NULL: nothing */
 
     /* Limits of the device that no feature bit says: false and a reason when the row cannot run
      * here at all (p is NULL), or not for this problem. Cheap; compiles nothing. */
@@ -282,6 +301,7 @@ struct qdot_backend {
     int (*read_packed)(struct qdot_op *op, void *panels, struct qdot_error *err);
 
     int (*buffer_create)(struct qdot_buffer *buffer, void *host, struct qdot_error *err);
+    int (*buffer_wrap)(struct qdot_buffer *buffer, void *handle, struct qdot_error *err);
     int (*buffer_write)(struct qdot_buffer *buffer, size_t offset, const void *memory, size_t bytes,
                         struct qdot_error *err);
     int (*buffer_read)(struct qdot_buffer *buffer, size_t offset, void *memory, size_t bytes,
@@ -299,11 +319,21 @@ extern const struct qdot_backend qdot_vulkan_backend;
 int qdot_fail(struct qdot_error *err, int status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+extern const struct qdot_allocator qdot_default_allocator;
+
 /* Memory from the device's allocator, zero-filled or as it comes (what is large and written anyway),
  * or NULL; qdot_release takes NULL. */
 void *qdot_alloc(const struct qdot_device *device, size_t bytes);
 void *qdot_alloc_raw(const struct qdot_device *device, size_t bytes);
 void qdot_release(const struct qdot_device *device, void *memory);
+
+/* qdot_open, and what the headers of backends open with a host's handles. */
+int qdot_adopt(const struct qdot_backend *backend, const void *host,
+               const struct qdot_device_desc *desc, struct qdot_device **device,
+               struct qdot_error *err);
+int qdot_buffer_wrap(struct qdot_device *device, const struct qdot_backend *backend, void *handle,
+                     size_t offset, size_t bytes, struct qdot_buffer **buffer,
+                     struct qdot_error *err);
 
 /* ---- threads.c ------------------------------------------------------------------------------- */
 
@@ -326,6 +356,16 @@ int qdot_check_desc(const struct qdot_op_desc *desc, struct qdot_problem *p,
 int qdot_op_build(struct qdot_device *device, const struct qdot_row *row,
                   const struct qdot_op_desc *desc, const struct qdot_problem *p,
                   struct qdot_op **op, struct qdot_error *err);
+
+/* The run with its defaults filled in, checked; its waits are over. */
+int qdot_check_run(struct qdot_op *op, const struct qdot_run *run, struct qdot_run *full,
+                   struct qdot_error *err);
+
+/* ---- event.c --------------------------------------------------------------------------------- */
+
+/* The events of a run: of another device they are waited for here; of its own the order is enough. */
+int qdot_check_events(const struct qdot_device *device, const struct qdot_run *run,
+                      struct qdot_error *err);
 
 /* ---- fixed.c --------------------------------------------------------------------------------- */
 

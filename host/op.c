@@ -429,10 +429,10 @@ int qdot_check_memory(const struct qdot_op *op, const char *name, const void *ho
     if (buffer->device != op->device)
         return qdot_fail(err, QDOT_INVALID, "%s: a buffer of device %s, expected one of %s", name,
                          buffer->device->info.name, op->device->info.name);
-    if (offset & (alignment - 1))
+    if ((buffer->base + offset) & (alignment - 1))
         return qdot_fail(err, QDOT_INVALID,
                          "%s: expected an offset that is a multiple of %zu, got %zu", name,
-                         alignment, offset);
+                         alignment, buffer->base + offset);
     if (offset > buffer->bytes || bytes > buffer->bytes - offset)
         return qdot_fail(err, QDOT_INVALID, "%s: %zu + %zu bytes go past the buffer's %zu", name,
                          offset, bytes, buffer->bytes);
@@ -544,24 +544,59 @@ static int check_workspace(const struct qdot_op *op, const struct qdot_run *run,
     return QDOT_OK;
 }
 
-int qdot_op_run(struct qdot_op *op, const struct qdot_run *run, struct qdot_error *err)
+/* A caller's handle may be for kernels to read only, or to write only. */
+static int check_access(const struct qdot_run *run, struct qdot_error *err)
+{
+    const struct {
+        const char *name;
+        const struct qdot_buffer *buffer;
+        bool written;
+    } operands[] = {{"a", run->a.buffer, false},
+                    {"a_zero", run->a_zero.buffer, false},
+                    {"row_scale", run->row_scale.buffer, false},
+                    {"b", run->b.buffer, false},
+                    {"scale", run->scale.buffer, false},
+                    {"zero", run->zero.buffer, false},
+                    {"out", run->out.buffer, true},
+                    {"scale_out", run->scale_out.buffer, true},
+                    {"zero_out", run->zero_out.buffer, true}};
+    for (size_t i = 0; i < sizeof(operands) / sizeof(operands[0]); i++) {
+        const struct qdot_buffer *buffer = operands[i].buffer;
+        if (buffer && (operands[i].written ? buffer->read_only : buffer->write_only))
+            return qdot_fail(err, QDOT_INVALID, "%s: the buffer is for kernels to %s only",
+                             operands[i].name, operands[i].written ? "read" : "write");
+    }
+    return QDOT_OK;
+}
+
+int qdot_check_run(struct qdot_op *op, const struct qdot_run *run, struct qdot_run *full,
+                   struct qdot_error *err)
 {
     if (!op || !run)
         return qdot_fail(err, QDOT_INVALID, "%s: expected a pointer, got NULL", op ? "run" : "op");
     if (run->size != 0 && run->size != sizeof(*run))
         return qdot_fail(err, QDOT_INVALID, "size: expected %zu, got %zu", sizeof(*run), run->size);
     const struct qdot_problem *p = &op->p;
-    struct qdot_run full = *run;
-    full.m = run->m ? run->m : p->units;
-    if (full.m > p->units)
-        return qdot_fail(err, QDOT_INVALID, "m: expected at most %zu, got %zu", p->units, full.m);
-    int status = op->row->op == QDOT_QUANTIZE ? qdot_check_elements_run(op, &full, err)
-                                              : check_product_run(op, &full, err);
+    *full = *run;
+    full->m = run->m ? run->m : p->units;
+    if (full->m > p->units)
+        return qdot_fail(err, QDOT_INVALID, "m: expected at most %zu, got %zu", p->units, full->m);
+    int status = op->row->op == QDOT_QUANTIZE ? qdot_check_elements_run(op, full, err)
+                                              : check_product_run(op, full, err);
     if (status == QDOT_OK && (op->workspace_at_run || run->workspace || run->workspace_bytes))
         status = check_workspace(op, run, err);
-    if (status != QDOT_OK)
-        return status;
-    if (!op->device->pool) /* a pool of our own is its own context */
+    if (status == QDOT_OK && run->out.buffer)
+        status = check_access(run, err);
+    if (status == QDOT_OK && (run->wait_count || run->event))
+        status = qdot_check_events(op->device, run, err);
+    if (status == QDOT_OK && !op->device->pool) /* a pool of our own is its own context */
         op->threads.ctx = run->threads_ctx ? run->threads_ctx : op->device->threads.ctx;
-    return op->device->backend->run(op, &full, err);
+    return status;
+}
+
+int qdot_op_run(struct qdot_op *op, const struct qdot_run *run, struct qdot_error *err)
+{
+    struct qdot_run full;
+    const int status = qdot_check_run(op, run, &full, err);
+    return status == QDOT_OK ? op->device->backend->run(op, &full, err) : status;
 }

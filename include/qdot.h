@@ -34,6 +34,8 @@
  *   op      one thread at a time (an op owns the workspace of its runs).
  *   buffer  as the ops that use it: two runs that touch one buffer need an order, which the calls
  *           of one thread on one device have.
+ *   event   waited for by any threads at once, given to one run at a time and while none waits.
+ *   qdot_sync, qdot_flush: from any thread.
  */
 #ifndef QDOT_H
 #define QDOT_H
@@ -64,6 +66,7 @@ enum qdot_status {
     QDOT_DEVICE_FAILED = 5, /* a driver call failed; the text has the call and its code */
     QDOT_BAD_PACKED = 6,    /* a packed B is damaged or of another layout */
     QDOT_END = 7,           /* an index past the last item of an enumeration */
+    QDOT_TIMEOUT = 8,       /* an event was not done in time */
 };
 
 struct qdot_error {
@@ -126,6 +129,7 @@ enum qdot_rounding {
 struct qdot_device; /* opaque: one device, or "auto": all of them */
 struct qdot_op;     /* opaque: one operation, its packed B and its workspace */
 struct qdot_buffer; /* opaque: memory of one device */
+struct qdot_event;  /* opaque: when a run of one device is done */
 
 /* Runs task(arg, i) once for each i in [0, count), on any threads, and returns when all are done.
  * count never exceeds 'threads' (0 is taken as 1). Called by create and run, from several threads
@@ -342,9 +346,12 @@ struct qdot_run {
     void *threads_ctx; /* given to the caller's parallel_for in place of the device's ctx, for a
                             pool that comes with each call; NULL: the device's. Ignored without
                             a caller's parallel_for */
-    void *workspace;     /* when workspace_at_run: qdot_op_workspace_bytes of host memory, or more,
+    void *workspace;   /* when workspace_at_run: qdot_op_workspace_bytes of host memory, or more,
                             at a multiple of 64, of any content; free when run returns */
     size_t workspace_bytes;
+    struct qdot_event *const *waits; /* begin after the runs that these were given to. Of other */
+    size_t wait_count;               /* devices: the call waits for them */
+    struct qdot_event *event; /* of the op's device, or NULL: from now on it is of this run */
 };
 
 struct qdot_row_info {
@@ -386,6 +393,8 @@ QDOT_API int qdot_open(const struct qdot_device_desc *desc, struct qdot_device *
                        struct qdot_error *err);
 QDOT_API void qdot_close(struct qdot_device *device); /* after its ops and buffers; NULL is fine */
 QDOT_API int qdot_sync(struct qdot_device *device, struct qdot_error *err); /* all its runs done */
+/* All runs so far go to the device; does not wait for them. */
+QDOT_API int qdot_flush(struct qdot_device *device, struct qdot_error *err);
 
 /* The i-th opened device of "auto", or for i = 0 the device itself; NULL past the last. */
 QDOT_API struct qdot_device *qdot_device_child(struct qdot_device *device, size_t i);
@@ -441,6 +450,23 @@ QDOT_API int qdot_multiplier(double scale, int32_t *multiplier, int32_t *shift,
 QDOT_API int qdot_op_create(struct qdot_device *device, const struct qdot_op_desc *desc,
                             struct qdot_op **op, struct qdot_error *err);
 QDOT_API int qdot_op_run(struct qdot_op *op, const struct qdot_run *run, struct qdot_error *err);
+/* Runs whose 'out' is a buffer are asynchronous: the call returns when the run is in the device's
+ * order, and waits only where it must: for host inputs that an earlier run of this op has not read
+ * yet, on OpenCL before any host input is copied, and where runs are far ahead of the device. Small
+ * runs may be held back and go to the device together, many in one submission (Vulkan); qdot_sync,
+ * qdot_flush, a run with an event, a read and a write make them go. A run that the device refused
+ * only then is an error of that call.
+ *
+ * An event tells when the run is done that it was last given to; none yet: it is done. Wait for at
+ * most so long (0 asks, UINT64_MAX waits for ever): QDOT_OK, or QDOT_TIMEOUT, or the device's failure.
+ * Destroyed before its device, and while no one waits; the run goes on. Runs on the CPU, and those
+ * to host memory, are done when the call returns. */
+QDOT_API int qdot_event_create(struct qdot_device *device, struct qdot_event **event,
+                               struct qdot_error *err);
+QDOT_API int qdot_event_wait(const struct qdot_event *event, uint64_t timeout_ns,
+                             struct qdot_error *err);
+QDOT_API void qdot_event_destroy(struct qdot_event *event); /* NULL is fine */
+
 QDOT_API void qdot_op_destroy(struct qdot_op *op);          /* waits for its runs; NULL is fine */
 QDOT_API const char *qdot_op_row(const struct qdot_op *op); /* "backend/row"; lives as the op */
 QDOT_API struct qdot_device *qdot_op_device(const struct qdot_op *op); /* never "auto" itself */

@@ -67,6 +67,20 @@ static void *find(const char *name)
         const cl_int truth = real(object);                      \
         return fault_here(#name, &code) ? (cl_int)code : truth; \
     }
+/* One more to release. */
+#define RETAIN(name, type)                            \
+    FINDER(name)                                      \
+    CL_API_ENTRY cl_int CL_API_CALL name(type object) \
+    {                                                 \
+        int code;                                     \
+        REAL(name)                                    \
+        if (fault_here(#name, &code))                 \
+            return (cl_int)code;                      \
+        const cl_int truth = real(object);            \
+        if (truth == CL_SUCCESS)                      \
+            fault_add(object, #name);                 \
+        return truth;                                 \
+    }
 #define CREATE(name, type, parameters, arguments) \
     FINDER(name)                                  \
     CL_API_ENTRY type CL_API_CALL name parameters \
@@ -96,16 +110,33 @@ CREATE(clCreateContext, cl_context,
         void(CL_CALLBACK *notify)(const char *, const void *, size_t, void *), void *data,
         cl_int *code),
        (properties, n, ids, notify, data, code))
+CALL(clGetContextInfo,
+     (cl_context context, cl_context_info what, size_t bytes, void *value, size_t *need),
+     (context, what, bytes, value, need))
+RETAIN(clRetainContext, cl_context)
 RELEASE(clReleaseContext, cl_context)
+RETAIN(clRetainDevice, cl_device_id)
+RELEASE(clReleaseDevice, cl_device_id)
 CREATE(clCreateCommandQueue, cl_command_queue,
        (cl_context context, cl_device_id id, cl_command_queue_properties properties, cl_int *code),
        (context, id, properties, code))
+CALL(clGetCommandQueueInfo,
+     (cl_command_queue queue, cl_command_queue_info what, size_t bytes, void *value, size_t *need),
+     (queue, what, bytes, value, need))
+RETAIN(clRetainCommandQueue, cl_command_queue)
 RELEASE(clReleaseCommandQueue, cl_command_queue)
 CALL(clFlush, (cl_command_queue queue), (queue))
 WAIT(clFinish, (cl_command_queue queue), (queue))
+WAIT(clWaitForEvents, (cl_uint n, const cl_event *events), (n, events))
+CALL(clGetEventInfo, (cl_event event, cl_event_info what, size_t bytes, void *value, size_t *need),
+     (event, what, bytes, value, need))
+RELEASE(clReleaseEvent, cl_event)
 CREATE(clCreateBuffer, cl_mem,
        (cl_context context, cl_mem_flags flags, size_t bytes, void *host, cl_int *code),
        (context, flags, bytes, host, code))
+CALL(clGetMemObjectInfo, (cl_mem memory, cl_mem_info what, size_t bytes, void *value, size_t *need),
+     (memory, what, bytes, value, need))
+RETAIN(clRetainMemObject, cl_mem)
 RELEASE(clReleaseMemObject, cl_mem)
 CREATE(clCreateProgramWithSource, cl_program,
        (cl_context context, cl_uint n, const char **texts, const size_t *bytes, cl_int *code),
@@ -145,6 +176,24 @@ CALL(clEnqueueFillBuffer,
      (cl_command_queue queue, cl_mem memory, const void *pattern, size_t pattern_bytes,
       size_t offset, size_t bytes, cl_uint n, const cl_event *events, cl_event *event),
      (queue, memory, pattern, pattern_bytes, offset, bytes, n, events, event))
+
+/* Events that are asked for are objects as well. */
+#define WITH_EVENT(name)                                                          \
+    FINDER(name)                                                                  \
+    CL_API_ENTRY cl_int CL_API_CALL name(cl_command_queue queue, cl_uint n,       \
+                                         const cl_event *events, cl_event *event) \
+    {                                                                             \
+        int code;                                                                 \
+        REAL(name)                                                                \
+        if (fault_here(#name, &code))                                             \
+            return (cl_int)code;                                                  \
+        const cl_int truth = real(queue, n, events, event);                       \
+        if (truth == CL_SUCCESS && event)                                         \
+            fault_add(*event, #name);                                             \
+        return truth;                                                             \
+    }
+WITH_EVENT(clEnqueueMarkerWithWaitList)
+WITH_EVENT(clEnqueueBarrierWithWaitList)
 
 /* ---- results and launches -------------------------------------------------------------------- */
 

@@ -138,6 +138,7 @@ CALL(vkBeginCommandBuffer, (VkCommandBuffer buffer, const VkCommandBufferBeginIn
 CALL(vkEndCommandBuffer, (VkCommandBuffer buffer), (buffer))
 CALL(vkResetFences, (VkDevice device, uint32_t count, const VkFence *fences),
      (device, count, fences))
+CALL(vkGetFenceStatus, (VkDevice device, VkFence fence), (device, fence))
 CALL(vkQueueSubmit, (VkQueue queue, uint32_t count, const VkSubmitInfo *info, VkFence fence),
      (queue, count, info, fence))
 
@@ -431,6 +432,7 @@ static VKAPI_ATTR void VKAPI_CALL our_vkGetPhysicalDeviceMemoryProperties(
     X(vkBeginCommandBuffer)                 \
     X(vkEndCommandBuffer)                   \
     X(vkResetFences)                        \
+    X(vkGetFenceStatus)                     \
     X(vkQueueSubmit)                        \
     X(vkCmdDispatch)                        \
     X(vkAllocateMemory)                     \

@@ -17,6 +17,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "fault_layer.h"
+#include "faults_host.h"
 #include "qdot.h"
 
 enum { CALLS_MAX = 8192, SECONDS = 60, PAD = 5 };
@@ -27,7 +28,7 @@ struct scenario {
     struct qdot_conv conv;
     size_t m, n, k; /* rows, columns and row length of the operands; of a convolution its pixels */
     enum qdot_type out_type;
-    bool at_run, cached;
+    bool at_run, cached, adopted; /* adopted: a host's device and buffers */
 };
 
 static const struct scenario scenarios[] = {
@@ -69,6 +70,22 @@ static const struct scenario scenarios[] = {
      .k = 18,
      .out_type = QDOT_S32,
      .cached = true},
+    {"adopted",
+     QDOT_CONV,
+     {.batch = 1,
+      .height = 4,
+      .width = 5,
+      .channels = 8,
+      .out_channels = 12,
+      .kernel_h = 3,
+      .kernel_w = 1,
+      .pad_top = 1,
+      .pad_bottom = 1},
+     .m = 4 * 5,
+     .n = 12,
+     .k = 8,
+     .out_type = QDOT_S32,
+     .adopted = true},
     /* a row of A is n floats */
     {"dynamic", QDOT_DYNAMIC_QUANTIZE, .m = 9, .n = 130, .k = 520, .out_type = QDOT_U8},
 };
@@ -82,6 +99,7 @@ struct life {
     struct qdot_device *device;
     struct qdot_op *op;
     struct qdot_buffer *in, *out;
+    struct qdot_event *event;
     size_t packed_bytes, out_bytes;
     bool again;  /* the second try of a step */
     bool dead;   /* the device is lost, and said so */
@@ -125,7 +143,11 @@ static int step_open(struct life *l, struct qdot_error *err)
                                           .cache_dir = l->s->cached ? l->cache_dir : "",
                                           .thread_count = 1,
                                           .allocator = {l, counted_alloc, counted_release}};
-    const int status = qdot_open(&desc, &l->device, err);
+    struct qdot_device_desc of_host = desc;
+    of_host.device = NULL;
+    const bool adopts = l->s->adopted && strcmp(l->device_name, "cpu") != 0;
+    const int status =
+        adopts ? host_adopt(&of_host, &l->device, err) : qdot_open(&desc, &l->device, err);
     if (status && l->device)
         wrong(l, "failed, but there is a device");
     return status;
@@ -181,9 +203,11 @@ static int step_buffers(struct life *l, struct qdot_error *err)
 {
     int status = QDOT_OK;
     if (!l->in)
-        status = qdot_buffer_create(l->device, sizeof(a), NULL, &l->in, err);
+        status = l->s->adopted ? host_wrap(l->device, 0, sizeof(a), &l->in, err)
+                               : qdot_buffer_create(l->device, sizeof(a), NULL, &l->in, err);
     if (status == QDOT_OK && !l->out)
-        status = qdot_buffer_create(l->device, sizeof(got), NULL, &l->out, err);
+        status = l->s->adopted ? host_wrap(l->device, 1, sizeof(got), &l->out, err)
+                               : qdot_buffer_create(l->device, sizeof(got), NULL, &l->out, err);
     if (status == QDOT_OK)
         status = qdot_buffer_write(l->in, 0, a, sizeof(a), err);
     return status;
@@ -263,6 +287,48 @@ static int step_run_buffers(struct life *l, struct qdot_error *err)
     return status;
 }
 
+/* Several on their way, more than an op has command buffers, and one event. */
+static int step_run_events(struct life *l, struct qdot_error *err)
+{
+    struct qdot_run run = run_of(l);
+    int status = QDOT_OK;
+    run.a.buffer = l->in;
+    run.out.buffer = l->out;
+    memset(got, 0x55, sizeof(got));
+    if (!l->event)
+        status = qdot_event_create(l->device, &l->event, err);
+    for (size_t i = 0; i < 6 && status == QDOT_OK; i++) {
+        run.event = i == 5 ? l->event : NULL;
+        status = qdot_op_run(l->op, &run, err);
+    }
+    if (status == QDOT_OK) {
+        status = qdot_event_wait(l->event, 0, err);
+        if (status == QDOT_OK || status == QDOT_TIMEOUT)
+            status = qdot_event_wait(l->event, UINT64_MAX, err);
+    }
+    if (status == QDOT_OK)
+        status = qdot_buffer_read(l->out, 0, got, sizeof(got), err);
+    if (status == QDOT_OK)
+        compare(l, 0);
+    else
+        qdot_sync(l->device, NULL); /* runs that were dropped with the one that failed */
+    return status;
+}
+
+static int step_run_of_host(struct life *l, struct qdot_error *err)
+{
+    struct qdot_run run = run_of(l);
+    run.a.buffer = l->in;
+    run.out.buffer = l->out;
+    memset(got, 0x55, sizeof(got));
+    int status = host_run(l->op, &run, err);
+    if (status == QDOT_OK)
+        status = qdot_buffer_read(l->out, 0, got, sizeof(got), err);
+    if (status == QDOT_OK)
+        compare(l, 0);
+    return status;
+}
+
 static int step_save(struct life *l, struct qdot_error *err)
 {
     int status = qdot_op_packed_bytes(l->op, &l->packed_bytes, err);
@@ -325,14 +391,18 @@ static void live(struct life *l, char *row, size_t row_bytes)
     static const struct {
         const char *name;
         int (*what)(struct life *l, struct qdot_error *err);
-    } runs[] = {
-        {"run", step_run}, {"run with gaps", step_run_gaps}, {"run on buffers", step_run_buffers}};
+    } runs[] = {{"run", step_run},
+                {"run with gaps", step_run_gaps},
+                {"run on buffers", step_run_buffers},
+                {"run with events", step_run_events},
+                {"run of the host", step_run_of_host}};
+    const size_t run_count = sizeof(runs) / sizeof(runs[0]) - !l->s->adopted;
     struct qdot_error err = {0};
     if (step(l, "open", step_open) && step(l, "create", step_create)) {
         if (!row[0])
             snprintf(row, row_bytes, "%s", qdot_op_row(l->op));
         if (step(l, "buffers", step_buffers) || (l->in && l->out))
-            for (size_t i = 0; i < 3 && !l->why[0]; i++)
+            for (size_t i = 0; i < run_count && !l->why[0]; i++)
                 step(l, runs[i].name, runs[i].what);
         if (!l->why[0] && is_product(l) && !l->s->at_run && step(l, "save", step_save))
             compare_packed(l, row);
@@ -341,6 +411,7 @@ static void live(struct life *l, char *row, size_t row_bytes)
     }
     snprintf(l->now + strlen(l->now), sizeof(l->now) - strlen(l->now), ", destroy and close");
     qdot_op_destroy(l->op);
+    qdot_event_destroy(l->event);
     qdot_buffer_destroy(l->in);
     qdot_buffer_destroy(l->out);
     qdot_close(l->device);
@@ -514,7 +585,10 @@ int main(int argc, char **argv)
         bool wanted = !some;
         for (int j = 2; j < argc; j++)
             wanted = wanted || strcmp(argv[j], scenarios[i].name) == 0;
-        if (wanted)
+        if (wanted && scenarios[i].adopted && !host_open(argv[1])) {
+            printf("FAIL %s: no host for %s\n", scenarios[i].name, argv[1]);
+            totals.failed++;
+        } else if (wanted)
             all_faults(&scenarios[i], argv[1], kernel, cache_dir, every, &totals);
     }
     snprintf(command, sizeof(command), "rm -rf %s", cache_dir);

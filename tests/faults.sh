@@ -9,8 +9,8 @@ tmp=$(mktemp -d) || exit 2
 trap 'rm -rf "$tmp"' EXIT
 passed=0 failed=0 skipped=0
 layer=$build/fault_layer/libvulkan.so.1
-if ! [ -f "$layer" ]; then
-    echo "skip: no fault layer: it needs the headers of OpenCL and Vulkan, and libvulkan.so"
+if ! [ -f "$layer" ] || ! [ -x "$build/faults" ]; then
+    echo "skip: no fault layer: it needs both backends, and libvulkan.so"
     echo "0 passed, 0 failed, 1 skipped"
     exit 0
 fi

@@ -71,15 +71,25 @@ vulkan_faults() {
     QDOT_FAULT_CALL=$1 timeout 300 "$build/faults" vulkan:0 "$2"
 }
 # A barrier that lacks between dispatches is seen by the validation layer, not by a CPU's values.
-vulkan_layer() { # vulkan_layer ROW-PATTERN GROUPS
-    VK_INSTANCE_LAYERS=VK_LAYER_KHRONOS_validation \
-        VK_LAYER_ENABLES=VK_VALIDATION_FEATURE_ENABLE_SYNCHRONIZATION_VALIDATION_EXT \
-        VK_LAYER_SYNCVAL_SHADER_ACCESSES_HEURISTIC=1 \
-        timeout 300 "$build/qdot" conform --device vulkan:0 --cases 5 --shrink 0 --kernel "$1" \
-        --require "$1" --group "$2" 2>"$scratch/layer" || return 1
-    if grep -m 1 -o 'SYNC-HAZARD-[A-Z-]*' "$scratch/layer"; then
+layered() { # layered COMMAND...
+    sync=VK_VALIDATION_FEATURE_ENABLE_SYNCHRONIZATION_VALIDATION_EXT
+    VK_INSTANCE_LAYERS=VK_LAYER_KHRONOS_validation VK_LAYER_SYNCVAL_SHADER_ACCESSES_HEURISTIC=1 \
+        VK_LAYER_ENABLES=$sync:VALIDATION_CHECK_ENABLE_SYNCHRONIZATION_VALIDATION_QUEUE_SUBMIT \
+        timeout 300 "$@" >"$scratch/layer" 2>&1 || { cat "$scratch/layer"; return 1; }
+    if grep -m 1 -E -o '(SYNC-HAZARD|UNASSIGNED|VUID)-[A-Za-z0-9-]*' "$scratch/layer"; then
         return 1
     fi
+}
+vulkan_layer() { # vulkan_layer ROW-PATTERN GROUPS
+    layered "$build/qdot" conform --device vulkan:0 --cases 5 --shrink 0 --kernel "$1" \
+        --require "$1" --group "$2"
+}
+# Runs on their way together, a host's commands around them.
+vulkan_program() { # vulkan_program TEST
+    QDOT_TEST_DEVICE=vulkan:0 layered "$build/$1"
+}
+opencl_program() {
+    timeout 120 "$build/$1"
 }
 device() { # device DEVICE CHECKS: those of the device itself
     conform --device "$1" --kernel "$2" --require "$2" --known "$tree/tests/known.txt"
@@ -126,6 +136,7 @@ compile() { # compile TARGET...
 target_of() {
     case $1 in
     api | opencl_api) echo "api_$2" ;;
+    *_program) echo "$2" ;;
     counted) echo counted ;;
     codegen) echo opencl_texts ;;
     *_faults) echo faults ;;
@@ -140,7 +151,7 @@ caught_by() {
          /^FAIL / { print $2 " " $3 " " $4; exit }
          /Failure!|FAILED|ERROR:/ { sub(/^.*\] /, ""); print; exit }
          /wrong or missing/ { print; exit }
-         /data race|Invalid|Error|SYNC-HAZARD/ { print; exit }' "$scratch/check.log" | cut -c 1-70
+         /data race|Invalid|Error|SYNC-HAZARD|UNASSIGNED|VUID/ { print; exit }' "$scratch/check.log" | cut -c 1-70
 }
 
 bad() {
@@ -164,7 +175,7 @@ mutant() {
     cpu | opencl | vulkan) admitted "$2" || { skip "$name" "$file" "no $2 here"; return; } ;;
     *_faults | *_shadow) [ -x "$build/faults" ] || { skip "$name" "$file" "no fault layer"; return; } ;;
     esac
-    if [ "$1" = vulkan_layer ] && ! [ -x "$build/vk_hazard" ]; then
+    if { [ "$1" = vulkan_layer ] || [ "$1" = vulkan_program ]; } && ! [ -x "$build/vk_hazard" ]; then
         skip "$name" "$file" "no validation layer"
         return
     fi
@@ -172,6 +183,9 @@ mutant() {
         skip "$name" "$file" "no oclgrind"
         return
     fi
+    case $1 in
+    *_program) [ -x "$build/$2" ] || { skip "$name" "$file" "no $2"; return; } ;;
+    esac
     if [ "$1" = counted ] && ! command -v valgrind >/dev/null; then
         skip "$name" "$file" "no valgrind"
         return

@@ -57,13 +57,15 @@ reports() {
 api_in() {
     : >"$1/tap"
     failed=0
-    for name in rules conv conv_memory elements memory packed threads select tuning weights; do
-        QDOT_TEST_DEVICE=$2 CMOCKA_MESSAGE_OUTPUT=TAP "$1/api_$name" >"$1/tap.one" 2>&1
+    for name in api_rules api_conv api_conv_memory api_elements api_memory api_packed api_threads api_event \
+        api_select api_tuning api_weights "interop_$2"; do
+        case $name in interop_*) [ -x "$1/$name" ] || continue ;; esac
+        QDOT_TEST_DEVICE=$2 CMOCKA_MESSAGE_OUTPUT=TAP "$1/$name" >"$1/tap.one" 2>&1
         status=$?
         cat "$1/tap.one"
         cat "$1/tap.one" >>"$1/tap"
         if [ "$status" -ne 0 ] && ! grep -q '^not ok [^#]*$' "$1/tap.one"; then
-            echo "not ok - api_$name left with exit status $status"
+            echo "not ok - $name left with exit status $status"
             failed=$((failed + 1))
         fi
     done
@@ -176,11 +178,17 @@ sanitize() {
 thread_sanitizer() {
     to=$build-tsan
     configure "$to" -DCMAKE_BUILD_TYPE=RelWithDebInfo -DQDOT_SANITIZE=thread \
-        -DQDOT_OPENCL=OFF -DQDOT_VULKAN=OFF &&
+        -DQDOT_OPENCL=OFF &&
         cmake --build "$to" -j "$jobs" || return 1
     export TSAN_OPTIONS=halt_on_error=1
     # The threads of these tests are their own; devices get one each, so that they start no pool.
-    QDOT_TEST_THREADS=1 "$to/api_threads" && "$to/qdot" conform --device cpu --tasks --threads 3 --cases 6 \
+    export QDOT_TEST_THREADS=1
+    if [ -x "$to/interop_vulkan" ]; then # whose driver is not built for it
+        TSAN_OPTIONS=$TSAN_OPTIONS:ignore_noninstrumented_modules=1
+        QDOT_TEST_DEVICE=vulkan:0 "$to/api_event" && "$to/interop_vulkan" || return 1
+        TSAN_OPTIONS=halt_on_error=1
+    fi
+    "$to/api_threads" && "$to/api_event" && "$to/qdot" conform --device cpu --tasks --threads 3 --cases 6 \
         --kernel 'cpu/*' --group threads,runs,one_shot,buffers,blocks --require "$(cpu_rows)" \
         --timeout 120 &&
         "$to/qdot" conform --device cpu --tasks --kernel device/concurrency --require device/concurrency
@@ -243,8 +251,20 @@ cache() {
 
 validate() { # a command under the validation layer
     VK_INSTANCE_LAYERS=VK_LAYER_KHRONOS_validation \
-        VK_LAYER_ENABLES=VK_VALIDATION_FEATURE_ENABLE_SYNCHRONIZATION_VALIDATION_EXT \
+        VK_LAYER_ENABLES="VK_VALIDATION_FEATURE_ENABLE_SYNCHRONIZATION_VALIDATION_EXT${more_validation:-}" \
         VK_LAYER_SYNCVAL_SHADER_ACCESSES_HEURISTIC=1 "$@"
+}
+
+# Also from one command buffer to the next.
+validate_queues() {
+    more_validation=:VALIDATION_CHECK_ENABLE_SYNCHRONIZATION_VALIDATION_QUEUE_SUBMIT validate "$@"
+}
+
+layer_is_silent() { # layer_is_silent LOG
+    grep -q -E 'Validation|SYNC-HAZARD|UNASSIGNED|VUID' "$1" || return 0
+    echo "the layer found:"
+    head -n 40 "$1"
+    return 1
 }
 
 # Silence of the layer means something only while it reports two planted hazards.
@@ -266,12 +286,16 @@ validation() {
         >"$build/validation.out" 2>"$build/validation.err"
     status=$?
     cat "$build/validation.out"
-    if grep -q -E 'Validation|SYNC-HAZARD|UNASSIGNED|VUID' "$build/validation.err"; then
-        echo "the layer found:"
-        head -n 40 "$build/validation.err"
-        return 1
-    fi
-    return $status
+    layer_is_silent "$build/validation.err" && [ $status -eq 0 ] || return 1
+    # Runs on their way together, and a host runtime's commands around them.
+    for name in api_event api_elements interop_vulkan; do
+        [ -x "$build/$name" ] || continue
+        if ! QDOT_TEST_DEVICE=vulkan:0 validate_queues "$build/$name" >"$build/validation.$name" 2>&1; then
+            tail -n 20 "$build/validation.$name"
+            return 1
+        fi
+        layer_is_silent "$build/validation.$name" || return 1
+    done
 }
 
 # An installed qdot, used from outside by pkg-config and by CMake.
@@ -291,6 +315,23 @@ consumer() {
     # shellcheck disable=SC2086
     cc -std=c99 -Wall -Wextra -Werror "$build/example.c" -o "$build/example" $flags &&
         LD_LIBRARY_PATH=$(dirname "$libs") "$build/example" | grep ': 14 -14 32 -32$' || return 1
+    # As are those of docs/interop.md: a program, and functions of one.
+    awk -v to="$build/interop_example" '/^```c$/ { on = ++n; next } /^```$/ { on = 0 }
+        on { print > (to on ".c") }' "$source/docs/interop.md"
+    if [ -f "$prefix/include/qdot_opencl.h" ]; then
+        # shellcheck disable=SC2086
+        cc -std=c99 -Wall -Wextra -Werror "$build/interop_example1.c" -o "$build/interop_example" \
+            $flags -lOpenCL || return 1
+        LD_LIBRARY_PATH=$(dirname "$libs") "$build/interop_example" >"$build/interop_example.out"
+        status=$?
+        cat "$build/interop_example.out"
+        [ $status -eq 77 ] || grep ': 14 -14 32 -32$' "$build/interop_example.out" || return 1
+    fi
+    if [ -f "$prefix/include/qdot_vulkan.h" ]; then
+        # shellcheck disable=SC2086
+        cc -std=c99 -Wall -Wextra -Werror -c "$build/interop_example2.c" -o "$build/interop_example2.o" \
+            $flags || return 1
+    fi
     # And so is the runtime of docs/runtime.md, in the lines that it says.
     awk '/^```c$/ { on = 1; next } /^```$/ { on = 0 } on' "$source/docs/runtime.md" >"$build/runtime.c"
     [ "$(wc -l <"$build/runtime.c")" -le 100 ] || { echo "docs/runtime.md: more than 100 lines"; return 1; }
@@ -323,6 +364,8 @@ libqdot-dev $libs/libqdot.so
 libqdot-dev $libs/pkgconfig/qdot.pc
 libqdot-dev $libs/cmake/qdot/qdotConfig.cmake
 libqdot-dev /usr/include/qdot.h
+libqdot-dev /usr/include/qdot_opencl.h
+libqdot-dev /usr/include/qdot_vulkan.h
 qdot /usr/bin/qdot
 qdot /usr/share/man/man1/qdot.1.gz
 qdot /usr/share/doc/qdot/changelog.Debian.gz

@@ -38,6 +38,7 @@ This package has the shared library.")
 set(CPACK_DEBIAN_DEV_PACKAGE_NAME libqdot-dev)
 set(CPACK_DEBIAN_DEV_PACKAGE_SECTION libdevel)
 set(CPACK_DEBIAN_DEV_PACKAGE_DEPENDS "libqdot${soname_version} (= ${debian_version})")
+set(CPACK_DEBIAN_DEV_PACKAGE_SUGGESTS "libvulkan-dev, opencl-c-headers")
 set(CPACK_DEBIAN_DEV_DESCRIPTION "int8 matrix products and convolutions (development files)
 qdot multiplies matrices of 8-bit integers and computes convolutions of
 them on CPUs, by OpenCL and by Vulkan, with the same bits everywhere.

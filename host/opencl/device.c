@@ -77,15 +77,33 @@ static void device_text(const struct ocl_api *cl, cl_device_id id, cl_device_inf
     snprintf(text, bytes, "%s", full[0] ? full : "?");
 }
 
+static void describe_device(const struct ocl_api *cl, cl_platform_id platform, cl_device_id id,
+                            struct qdot_device_info *info)
+{
+    cl_uint units = 0;
+    cl_ulong memory = 0;
+    char name[64] = "", version[64];
+    device_text(cl, id, CL_DEVICE_NAME, info->description, sizeof(info->description));
+    device_text(cl, id, CL_DRIVER_VERSION, version, sizeof(version));
+    if (cl->clGetPlatformInfo(platform, CL_PLATFORM_NAME, sizeof(name) - 1, name, NULL) !=
+        CL_SUCCESS)
+        snprintf(name, sizeof(name), "?");
+    snprintf(info->driver, sizeof(info->driver), "%s %s", name, version);
+    if (cl->clGetDeviceInfo(id, CL_DEVICE_MAX_COMPUTE_UNITS, sizeof(units), &units, NULL) ==
+        CL_SUCCESS)
+        info->compute_units = units;
+    if (cl->clGetDeviceInfo(id, CL_DEVICE_GLOBAL_MEM_SIZE, sizeof(memory), &memory, NULL) ==
+        CL_SUCCESS)
+        info->memory_bytes = memory;
+    info->available = 1;
+}
+
 static int describe(size_t index, struct qdot_device_info *info, struct qdot_error *err)
 {
     struct ocl_api cl;
     cl_platform_id platform;
     cl_device_id id;
-    cl_uint units = 0;
-    cl_ulong memory = 0;
     size_t total;
-    char name[64] = "", version[64];
     (void)err;
     if (!ocl_load(&cl, info->reason, sizeof(info->reason)))
         return index == 0 ? QDOT_OK : QDOT_END;
@@ -96,19 +114,7 @@ static int describe(size_t index, struct qdot_device_info *info, struct qdot_err
                  "no OpenCL device: install a driver (pocl-opencl-icd runs on the CPU)");
         return QDOT_OK;
     }
-    device_text(&cl, id, CL_DEVICE_NAME, info->description, sizeof(info->description));
-    device_text(&cl, id, CL_DRIVER_VERSION, version, sizeof(version));
-    if (cl.clGetPlatformInfo(platform, CL_PLATFORM_NAME, sizeof(name) - 1, name, NULL) !=
-        CL_SUCCESS)
-        snprintf(name, sizeof(name), "?");
-    snprintf(info->driver, sizeof(info->driver), "%s %s", name, version);
-    if (cl.clGetDeviceInfo(id, CL_DEVICE_MAX_COMPUTE_UNITS, sizeof(units), &units, NULL) ==
-        CL_SUCCESS)
-        info->compute_units = units;
-    if (cl.clGetDeviceInfo(id, CL_DEVICE_GLOBAL_MEM_SIZE, sizeof(memory), &memory, NULL) ==
-        CL_SUCCESS)
-        info->memory_bytes = memory;
-    info->available = 1;
+    describe_device(&cl, platform, id, info);
     return QDOT_OK;
 }
 
@@ -255,11 +261,9 @@ static int query_limits(struct ocl_device *ocl, struct qdot_error *err)
     return QDOT_OK;
 }
 
-static int ocl_open(struct qdot_device *device, size_t index, struct qdot_error *err)
+static int begin(struct qdot_device *device, struct qdot_error *err)
 {
     char reason[128];
-    size_t total;
-    cl_int code;
     struct ocl_device *ocl = qdot_alloc(device, sizeof(*ocl));
     if (!ocl)
         return qdot_fail(err, QDOT_NO_MEMORY, "no memory for the device");
@@ -270,19 +274,65 @@ static int ocl_open(struct qdot_device *device, size_t index, struct qdot_error 
     device->impl = ocl;
     if (!ocl_load(&ocl->cl, reason, sizeof(reason)))
         return qdot_fail(err, QDOT_NO_DEVICE, "device: there is no 'opencl': %s", reason);
+    return QDOT_OK;
+}
+
+static int make_queue(struct ocl_device *ocl, struct qdot_error *err)
+{
+    cl_int code;
+    ocl->queue = ocl->cl.clCreateCommandQueue(ocl->context, ocl->id, 0, &code);
+    return ocl_check(code, "clCreateCommandQueue", err);
+}
+
+static int ocl_open(struct qdot_device *device, size_t index, struct qdot_error *err)
+{
+    size_t total;
+    cl_int code;
+    int status = begin(device, err);
+    if (status != QDOT_OK)
+        return status;
+    struct ocl_device *ocl = device->impl;
     if (find(&ocl->cl, index, &ocl->platform, &ocl->id, &total) != QDOT_OK)
         return qdot_fail(err, QDOT_NO_DEVICE, "device: there is no 'opencl:%zu'", index);
-    int status = query_limits(ocl, err);
+    status = query_limits(ocl, err);
     if (status != QDOT_OK)
         return status;
     const cl_context_properties properties[] = {CL_CONTEXT_PLATFORM,
                                                 (cl_context_properties)ocl->platform, 0};
     ocl->context = ocl->cl.clCreateContext(properties, 1, &ocl->id, NULL, NULL, &code);
     status = ocl_check(code, "clCreateContext", err);
+    if (status == QDOT_OK)
+        status = make_queue(ocl, err);
+    if (status == QDOT_OK)
+        status = find_features(device, err);
+    return status;
+}
+
+/* A device that the enumeration does not have (a part of one) keeps the backend's bare name. */
+static void name_adopted(struct qdot_device *device)
+{
+    const struct ocl_device *ocl = device->impl;
+    cl_platform_id platform;
+    cl_device_id id;
+    size_t total;
+    for (size_t i = 0; find(&ocl->cl, i, &platform, &id, &total) == QDOT_OK; i++)
+        if (id == ocl->id)
+            snprintf(device->info.name, sizeof(device->info.name), "opencl:%zu", i);
+}
+
+static int ocl_adopt(struct qdot_device *device, const void *host, struct qdot_error *err)
+{
+    int status = begin(device, err);
+    if (status == QDOT_OK)
+        status = ocl_take_handles(device, host, err);
     if (status != QDOT_OK)
         return status;
-    ocl->queue = ocl->cl.clCreateCommandQueue(ocl->context, ocl->id, 0, &code);
-    status = ocl_check(code, "clCreateCommandQueue", err);
+    struct ocl_device *ocl = device->impl;
+    describe_device(&ocl->cl, ocl->platform, ocl->id, &device->info);
+    name_adopted(device);
+    status = query_limits(ocl, err);
+    if (status == QDOT_OK && !ocl->queue)
+        status = make_queue(ocl, err);
     if (status == QDOT_OK)
         status = find_features(device, err);
     return status;
@@ -303,6 +353,8 @@ static void ocl_close(struct qdot_device *device)
         ocl->cl.clReleaseCommandQueue(ocl->queue);
     if (ocl->context)
         ocl->cl.clReleaseContext(ocl->context);
+    if (ocl->retained)
+        ocl->cl.clReleaseDevice(ocl->retained);
     pthread_mutex_destroy(&ocl->lock);
     qdot_release(device, ocl);
     device->impl = NULL;
@@ -344,8 +396,9 @@ static int buffer_write(struct qdot_buffer *buffer, size_t offset, const void *m
                         struct qdot_error *err)
 {
     struct ocl_device *ocl = buffer->device->impl;
-    return ocl_check(ocl->cl.clEnqueueWriteBuffer(ocl->queue, buffer->impl, CL_TRUE, offset, bytes,
-                                                  memory, 0, NULL, NULL),
+    return ocl_check(ocl->cl.clEnqueueWriteBuffer(ocl->queue, buffer->impl, CL_TRUE,
+                                                  buffer->base + offset, bytes, memory, 0, NULL,
+                                                  NULL),
                      "clEnqueueWriteBuffer", err);
 }
 
@@ -353,8 +406,9 @@ static int buffer_read(struct qdot_buffer *buffer, size_t offset, void *memory, 
                        struct qdot_error *err)
 {
     struct ocl_device *ocl = buffer->device->impl;
-    return ocl_check(ocl->cl.clEnqueueReadBuffer(ocl->queue, buffer->impl, CL_TRUE, offset, bytes,
-                                                 memory, 0, NULL, NULL),
+    return ocl_check(ocl->cl.clEnqueueReadBuffer(ocl->queue, buffer->impl, CL_TRUE,
+                                                 buffer->base + offset, bytes, memory, 0, NULL,
+                                                 NULL),
                      "clEnqueueReadBuffer", err);
 }
 
@@ -384,14 +438,18 @@ const struct qdot_backend qdot_opencl_backend = {
     .measures = true,
     .describe = describe,
     .open = ocl_open,
+    .adopt = ocl_adopt,
     .close = ocl_close,
     .sync = ocl_sync,
+    .event_wait = ocl_event_wait,
+    .event_release = ocl_event_release,
     .fits = ocl_fits,
     .prepare = ocl_prepare,
     .unprepare = ocl_unprepare,
     .run = ocl_run,
     .read_packed = ocl_read_packed,
     .buffer_create = buffer_create,
+    .buffer_wrap = ocl_buffer_wrap,
     .buffer_write = buffer_write,
     .buffer_read = buffer_read,
     .buffer_destroy = buffer_destroy,

@@ -94,8 +94,9 @@ static struct ocl_place output_place(const struct qdot_op *op, const struct qdot
                                      enum ocl_memory memory)
 {
     const struct ocl_op *impl = op->impl;
-    return out->buffer ? (struct ocl_place){out->buffer->impl, out->offset_bytes, 0}
-                       : (struct ocl_place){impl->memory[memory], 0, 0};
+    return out->buffer
+               ? (struct ocl_place){out->buffer->impl, out->buffer->base + out->offset_bytes, 0}
+               : (struct ocl_place){impl->memory[memory], 0, 0};
 }
 
 static int find_places(const struct qdot_op *op, const struct qdot_run *run, struct places *at,
@@ -206,6 +207,8 @@ int ocl_run_elements(struct qdot_op *op, const struct qdot_run *run, struct qdot
         status = find_parameters(op, &at, run->m, err);
     if (status == QDOT_OK)
         status = launch(op, &at, count, err);
+    if (status == QDOT_OK && run->event)
+        status = ocl_event_set(run->event, err);
     if (status == QDOT_OK && dynamic)
         status = give(op, &run->scale_out, &at.scale, parameters, err);
     if (status == QDOT_OK && dynamic)

@@ -75,6 +75,8 @@ void ocl_load_clblast(struct ocl_api *api)
     X(CL_INVALID_WORK_GROUP_SIZE)                   \
     X(CL_INVALID_WORK_ITEM_SIZE)                    \
     X(CL_INVALID_GLOBAL_OFFSET)                     \
+    X(CL_INVALID_EVENT_WAIT_LIST)                   \
+    X(CL_INVALID_EVENT)                             \
     X(CL_INVALID_OPERATION)                         \
     X(CL_INVALID_BUFFER_SIZE)                       \
     X(CL_INVALID_GLOBAL_WORK_SIZE)

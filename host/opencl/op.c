@@ -214,7 +214,8 @@ int ocl_take_input(const struct qdot_op *op, const struct qdot_input *in, enum o
     const struct ocl_device *ocl = op->device->impl;
     const struct ocl_op *impl = op->impl;
     if (in->buffer) {
-        *place = (struct ocl_place){in->buffer->impl, in->offset_bytes / bytes, ld};
+        *place =
+            (struct ocl_place){in->buffer->impl, (in->buffer->base + in->offset_bytes) / bytes, ld};
         return QDOT_OK;
     }
     *place = (struct ocl_place){impl->memory[memory], 0, columns};
@@ -265,7 +266,8 @@ int ocl_run(struct qdot_op *op, const struct qdot_run *run, struct qdot_error *e
     s.with = (op->terms.any_b_neg ? OCL_WITH_ROW_SUM : 0) |
              (p->a_zero_per_row ? OCL_WITH_A_ZERO : 0) | (p->row_scale ? OCL_WITH_ROW_SCALE : 0);
     if (run->out.buffer)
-        s.out = (struct ocl_place){run->out.buffer->impl, run->out.offset_bytes / p->out_bytes,
+        s.out = (struct ocl_place){run->out.buffer->impl,
+                                   (run->out.buffer->base + run->out.offset_bytes) / p->out_bytes,
                                    run->ldo};
     int status = ocl_take_input(op, &run->a, OCL_A_IN, conv ? run->m * g->h * g->w : run->m,
                                 conv ? g->c : p->k, run->lda, 1, &s.a, err);
@@ -284,6 +286,8 @@ int ocl_run(struct qdot_op *op, const struct qdot_run *run, struct qdot_error *e
         s.end = run->m - s.begin < impl->plan.slab ? run->m : s.begin + impl->plan.slab;
         status = conv ? ocl_conv(op, &s, err) : ocl_gemm(op, &s, err);
     }
+    if (status == QDOT_OK && run->event)
+        status = ocl_event_set(run->event, err);
     if (status == QDOT_OK)
         status = give_output(op, run, &s.out, err);
     return status;

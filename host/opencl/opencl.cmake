@@ -16,9 +16,13 @@ else()
         host/opencl/gemm.c
         host/opencl/conv.c
         host/opencl/elements.c
-        host/opencl/op.c)
+        host/opencl/op.c
+        host/opencl/event.c
+        host/opencl/interop.c)
     target_include_directories(qdot PRIVATE ${OPENCL_HEADERS})
     target_compile_definitions(qdot PRIVATE QDOT_HAVE_OPENCL)
+    set(QDOT_HAVE_OPENCL ON)
+    install(FILES include/qdot_opencl.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT dev)
     if(QDOT_EMULATE)
         target_compile_definitions(qdot PRIVATE QDOT_EMULATE)
     endif()

@@ -12,6 +12,8 @@
  *   conv.c     a slab of a convolution
  *   elements.c quantize and its kin
  *   op.c       prepare and run
+ *   event.c    events of runs
+ *   interop.c  qdot_opencl.h: a host's context, queue, buffers and events
  */
 #ifndef QDOT_OPENCL_INTERNAL_H
 #define QDOT_OPENCL_INTERNAL_H
@@ -24,34 +26,47 @@
 
 /* ---- loader.c -------------------------------------------------------------------------------- */
 
-#define OCL_FUNCTIONS(X)         \
-    X(clGetPlatformIDs)          \
-    X(clGetPlatformInfo)         \
-    X(clGetDeviceIDs)            \
-    X(clGetDeviceInfo)           \
-    X(clCreateContext)           \
-    X(clReleaseContext)          \
-    X(clCreateCommandQueue)      \
-    X(clReleaseCommandQueue)     \
-    X(clFlush)                   \
-    X(clFinish)                  \
-    X(clCreateBuffer)            \
-    X(clReleaseMemObject)        \
-    X(clCreateProgramWithSource) \
-    X(clCreateProgramWithBinary) \
-    X(clBuildProgram)            \
-    X(clGetProgramInfo)          \
-    X(clGetProgramBuildInfo)     \
-    X(clReleaseProgram)          \
-    X(clCreateKernel)            \
-    X(clReleaseKernel)           \
-    X(clSetKernelArg)            \
-    X(clGetKernelWorkGroupInfo)  \
-    X(clEnqueueNDRangeKernel)    \
-    X(clEnqueueReadBuffer)       \
-    X(clEnqueueReadBufferRect)   \
-    X(clEnqueueWriteBuffer)      \
-    X(clEnqueueWriteBufferRect)  \
+#define OCL_FUNCTIONS(X)            \
+    X(clGetPlatformIDs)             \
+    X(clGetPlatformInfo)            \
+    X(clGetDeviceIDs)               \
+    X(clGetDeviceInfo)              \
+    X(clCreateContext)              \
+    X(clGetContextInfo)             \
+    X(clRetainContext)              \
+    X(clReleaseContext)             \
+    X(clRetainDevice)               \
+    X(clReleaseDevice)              \
+    X(clCreateCommandQueue)         \
+    X(clGetCommandQueueInfo)        \
+    X(clRetainCommandQueue)         \
+    X(clReleaseCommandQueue)        \
+    X(clFlush)                      \
+    X(clFinish)                     \
+    X(clWaitForEvents)              \
+    X(clGetEventInfo)               \
+    X(clReleaseEvent)               \
+    X(clEnqueueMarkerWithWaitList)  \
+    X(clEnqueueBarrierWithWaitList) \
+    X(clCreateBuffer)               \
+    X(clGetMemObjectInfo)           \
+    X(clRetainMemObject)            \
+    X(clReleaseMemObject)           \
+    X(clCreateProgramWithSource)    \
+    X(clCreateProgramWithBinary)    \
+    X(clBuildProgram)               \
+    X(clGetProgramInfo)             \
+    X(clGetProgramBuildInfo)        \
+    X(clReleaseProgram)             \
+    X(clCreateKernel)               \
+    X(clReleaseKernel)              \
+    X(clSetKernelArg)               \
+    X(clGetKernelWorkGroupInfo)     \
+    X(clEnqueueNDRangeKernel)       \
+    X(clEnqueueReadBuffer)          \
+    X(clEnqueueReadBufferRect)      \
+    X(clEnqueueWriteBuffer)         \
+    X(clEnqueueWriteBufferRect)     \
     X(clEnqueueFillBuffer)
 
 /* CLBlast's C interface, the two functions used. */
@@ -108,6 +123,7 @@ struct ocl_device {
     cl_platform_id platform;
     cl_device_id id;
     cl_context context;
+    cl_device_id retained;  /* NULL: not a host's */
     cl_command_queue queue; /* in order, shared by all ops: OpenCL's queues are thread-safe */
     pthread_mutex_t lock;   /* programs, clblast_used */
     struct ocl_program *programs;
@@ -340,5 +356,19 @@ int ocl_take_input(const struct qdot_op *op, const struct qdot_input *in, enum o
                    size_t rows, size_t columns, size_t ld, size_t bytes, struct ocl_place *place,
                    struct qdot_error *err);
 int ocl_read_packed(struct qdot_op *op, void *panels, struct qdot_error *err);
+
+/* ---- event.c --------------------------------------------------------------------------------- */
+
+/* An event of all that the queue has. */
+int ocl_mark(const struct ocl_device *ocl, cl_event *event, struct qdot_error *err);
+int ocl_event_set(struct qdot_event *event, struct qdot_error *err);
+int ocl_event_wait(const struct qdot_event *event, uint64_t timeout_ns, struct qdot_error *err);
+void ocl_event_release(struct qdot_event *event);
+
+/* ---- interop.c ------------------------------------------------------------------------------- */
+
+/* Of a struct qdot_opencl_desc, checked and retained; without a queue there is none yet. */
+int ocl_take_handles(struct qdot_device *device, const void *host, struct qdot_error *err);
+int ocl_buffer_wrap(struct qdot_buffer *buffer, void *handle, struct qdot_error *err);
 
 #endif

@@ -1,4 +1,4 @@
-/* Vulkan devices: enumeration, open and close, submission, buffers, the backend's hooks. */
+/* Vulkan devices: enumeration, open and close, buffers, the backend's hooks. */
 #include <stdio.h>
 #include <string.h>
 #include "vk.h"
@@ -44,7 +44,8 @@ static int find(const struct vk_api *vk, VkInstance instance, size_t index,
     return QDOT_END;
 }
 
-static void describe_physical(const struct vk_api *vk, VkPhysicalDevice physical,
+/* 'version': of the instance. */
+static void describe_physical(const struct vk_api *vk, VkPhysicalDevice physical, uint32_t version,
                               struct qdot_device_info *info)
 {
     VkPhysicalDeviceProperties p;
@@ -57,7 +58,7 @@ static void describe_physical(const struct vk_api *vk, VkPhysicalDevice physical
     VkPhysicalDeviceProperties2 all = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2,
                                        .pNext = &driver};
     snprintf(info->description, sizeof(info->description), "%.120s", p.deviceName);
-    if (v >= VK_API_VERSION_1_2) {
+    if (v >= VK_API_VERSION_1_2 && version >= VK_API_VERSION_1_2) {
         vk->vkGetPhysicalDeviceProperties2(physical, &all);
         snprintf(info->driver, sizeof(info->driver), "%.40s %.50s, Vulkan %u.%u.%u",
                  driver.driverName, driver.driverInfo, VK_VERSION_MAJOR(v), VK_VERSION_MINOR(v),
@@ -87,7 +88,7 @@ static int describe(size_t index, struct qdot_device_info *info, struct qdot_err
         return index == 0 ? QDOT_OK : QDOT_END;
     const int status = find(&vk, instance, index, &physical, &family, &total, &failure);
     if (status == QDOT_OK)
-        describe_physical(&vk, physical, info);
+        describe_physical(&vk, physical, VK_INSTANCE_VERSION, info);
     else if (status == QDOT_END)
         snprintf(info->reason, sizeof(info->reason),
                  "no Vulkan 1.1 device: install a driver (mesa-vulkan-drivers runs on the CPU)");
@@ -95,127 +96,6 @@ static int describe(size_t index, struct qdot_device_info *info, struct qdot_err
         snprintf(info->reason, sizeof(info->reason), "%.120s", failure.text);
     vk.vkDestroyInstance(instance, NULL);
     return status == QDOT_OK || (index == 0 && total == 0) ? QDOT_OK : QDOT_END;
-}
-
-/* ---- command buffers ------------------------------------------------------------------------- */
-
-int vk_commands_create(struct qdot_device *device, struct vk_commands *commands,
-                       struct qdot_error *err)
-{
-    const struct vk_device *vkd = device->impl;
-    const VkCommandPoolCreateInfo pool_info = {.sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO,
-                                               .flags =
-                                                   VK_COMMAND_POOL_CREATE_RESET_COMMAND_BUFFER_BIT,
-                                               .queueFamilyIndex = vkd->family};
-    VkCommandPool pool;
-    vk_commands_destroy(device, commands); /* what an earlier failure left */
-    int status = vk_check(vkd->vk.vkCreateCommandPool(vkd->device, &pool_info, NULL, &pool),
-                          "vkCreateCommandPool", err);
-    if (status != QDOT_OK)
-        return status;
-    commands->pool = pool;
-    const VkCommandBufferAllocateInfo info = {.sType =
-                                                  VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO,
-                                              .commandPool = pool,
-                                              .level = VK_COMMAND_BUFFER_LEVEL_PRIMARY,
-                                              .commandBufferCount = 1};
-    status = vk_check(vkd->vk.vkAllocateCommandBuffers(vkd->device, &info, &commands->buffer),
-                      "vkAllocateCommandBuffers", err);
-    if (status != QDOT_OK)
-        return status;
-    const VkFenceCreateInfo fence_info = {.sType = VK_STRUCTURE_TYPE_FENCE_CREATE_INFO};
-    VkFence fence;
-    status = vk_check(vkd->vk.vkCreateFence(vkd->device, &fence_info, NULL, &fence),
-                      "vkCreateFence", err);
-    if (status == QDOT_OK)
-        commands->fence = fence;
-    return status;
-}
-
-void vk_commands_destroy(struct qdot_device *device, struct vk_commands *commands)
-{
-    const struct vk_device *vkd = device->impl;
-    vk_commands_wait(device, commands, NULL);
-    if (commands->fence)
-        vkd->vk.vkDestroyFence(vkd->device, commands->fence, NULL);
-    if (commands->pool)
-        vkd->vk.vkDestroyCommandPool(vkd->device, commands->pool, NULL); /* and its buffers */
-    *commands = (struct vk_commands){0};
-}
-
-void vk_barrier(const struct vk_device *vkd, VkCommandBuffer buffer, bool host)
-{
-    const VkMemoryBarrier barrier = {
-        .sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
-        .srcAccessMask = VK_ACCESS_MEMORY_WRITE_BIT,
-        .dstAccessMask = VK_ACCESS_MEMORY_READ_BIT | VK_ACCESS_MEMORY_WRITE_BIT |
-                         (host ? VK_ACCESS_HOST_READ_BIT : 0),
-    };
-    vkd->vk.vkCmdPipelineBarrier(buffer, VK_PIPELINE_STAGE_ALL_COMMANDS_BIT,
-                                 VK_PIPELINE_STAGE_ALL_COMMANDS_BIT |
-                                     (host ? VK_PIPELINE_STAGE_HOST_BIT : 0),
-                                 0, 1, &barrier, 0, NULL, 0, NULL);
-}
-
-static int vk_sync(struct qdot_device *device, struct qdot_error *err)
-{
-    struct vk_device *vkd = device->impl;
-    pthread_mutex_lock(&vkd->queue_lock);
-    const VkResult code = vkd->vk.vkQueueWaitIdle(vkd->queue);
-    pthread_mutex_unlock(&vkd->queue_lock);
-    return vk_check(code, "vkQueueWaitIdle", err);
-}
-
-int vk_commands_wait(struct qdot_device *device, struct vk_commands *commands,
-                     struct qdot_error *err)
-{
-    const struct vk_device *vkd = device->impl;
-    if (!commands->pending)
-        return QDOT_OK;
-    int status =
-        vk_check(vkd->vk.vkWaitForFences(vkd->device, 1, &commands->fence, VK_TRUE, UINT64_MAX),
-                 "vkWaitForFences", err);
-    /* What the caller frees on a failure must not be in use; a lost device uses nothing. */
-    if (status != QDOT_OK)
-        vk_sync(device, NULL);
-    commands->pending = false;
-    return status;
-}
-
-int vk_commands_begin(struct qdot_device *device, struct vk_commands *commands,
-                      struct qdot_error *err)
-{
-    const struct vk_device *vkd = device->impl;
-    const VkCommandBufferBeginInfo info = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO,
-                                           .flags = VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT};
-    int status = vk_commands_wait(device, commands, err);
-    if (status == QDOT_OK)
-        status = vk_check(vkd->vk.vkBeginCommandBuffer(commands->buffer, &info),
-                          "vkBeginCommandBuffer", err);
-    if (status == QDOT_OK)
-        vk_barrier(vkd, commands->buffer, false);
-    return status;
-}
-
-int vk_commands_submit(struct qdot_device *device, struct vk_commands *commands,
-                       struct qdot_error *err)
-{
-    struct vk_device *vkd = device->impl;
-    int status = vk_check(vkd->vk.vkEndCommandBuffer(commands->buffer), "vkEndCommandBuffer", err);
-    if (status == QDOT_OK)
-        status =
-            vk_check(vkd->vk.vkResetFences(vkd->device, 1, &commands->fence), "vkResetFences", err);
-    if (status != QDOT_OK)
-        return status;
-    const VkSubmitInfo info = {.sType = VK_STRUCTURE_TYPE_SUBMIT_INFO,
-                               .commandBufferCount = 1,
-                               .pCommandBuffers = &commands->buffer};
-    pthread_mutex_lock(&vkd->queue_lock);
-    const VkResult code = vkd->vk.vkQueueSubmit(vkd->queue, 1, &info, commands->fence);
-    pthread_mutex_unlock(&vkd->queue_lock);
-    status = vk_check(code, "vkQueueSubmit", err);
-    commands->pending = status == QDOT_OK;
-    return status;
 }
 
 /* ---- open and close -------------------------------------------------------------------------- */
@@ -249,8 +129,9 @@ static int create_device(struct qdot_device *device, struct qdot_error *err)
         vkd->device = made;
     if (!complete)
         return qdot_fail(err, QDOT_NO_DEVICE, "the device has no %s", missing);
-    vkd->vk.vkGetDeviceQueue(made, vkd->family, 0, &vkd->queue);
-    return QDOT_OK;
+    VkQueue handle;
+    vkd->vk.vkGetDeviceQueue(made, vkd->family, 0, &handle);
+    return vk_queue_open(device, handle, err);
 }
 
 void vk_query_limits(struct vk_device *vkd)
@@ -262,29 +143,30 @@ void vk_query_limits(struct vk_device *vkd)
     vkd->vk.vkGetPhysicalDeviceProperties2(vkd->physical, &all);
     vkd->vk.vkGetPhysicalDeviceMemoryProperties(vkd->physical, &vkd->memories);
     vkd->limits = all.properties.limits;
+    if (!vkd->adopted)
+        vkd->version = all.properties.apiVersion < VK_INSTANCE_VERSION ? all.properties.apiVersion
+                                                                       : VK_INSTANCE_VERSION;
     vkd->max_alloc = maintenance.maxMemoryAllocationSize;
 }
 
 static bool make_locks(struct vk_device *vkd)
 {
-    if (pthread_mutex_init(&vkd->queue_lock, NULL))
+    if (!vk_queue_locks(&vkd->queue))
         return false;
     if (pthread_mutex_init(&vkd->staging_lock, NULL)) {
-        pthread_mutex_destroy(&vkd->queue_lock);
+        vk_queue_unlocks(&vkd->queue);
         return false;
     }
     if (pthread_mutex_init(&vkd->pipeline_lock, NULL)) {
         pthread_mutex_destroy(&vkd->staging_lock);
-        pthread_mutex_destroy(&vkd->queue_lock);
+        vk_queue_unlocks(&vkd->queue);
         return false;
     }
     return true;
 }
 
-static int vk_open(struct qdot_device *device, size_t index, struct qdot_error *err)
+static int begin(struct qdot_device *device, struct qdot_error *err)
 {
-    char reason[128];
-    size_t total;
     struct vk_device *vkd = qdot_alloc(device, sizeof(*vkd));
     if (!vkd)
         return qdot_fail(err, QDOT_NO_MEMORY, "no memory for the device");
@@ -293,9 +175,20 @@ static int vk_open(struct qdot_device *device, size_t index, struct qdot_error *
         return qdot_fail(err, QDOT_NO_MEMORY, "no memory for the device's locks");
     }
     device->impl = vkd;
+    return QDOT_OK;
+}
+
+static int vk_open(struct qdot_device *device, size_t index, struct qdot_error *err)
+{
+    char reason[128];
+    size_t total;
+    int status = begin(device, err);
+    if (status != QDOT_OK)
+        return status;
+    struct vk_device *vkd = device->impl;
     if (!vk_load(&vkd->vk, &vkd->instance, reason, sizeof(reason)))
         return qdot_fail(err, QDOT_NO_DEVICE, "device: there is no 'vulkan': %s", reason);
-    int status = find(&vkd->vk, vkd->instance, index, &vkd->physical, &vkd->family, &total, err);
+    status = find(&vkd->vk, vkd->instance, index, &vkd->physical, &vkd->family, &total, err);
     if (status == QDOT_END)
         return qdot_fail(err, QDOT_NO_DEVICE, "device: there is no 'vulkan:%zu'", index);
     if (status != QDOT_OK)
@@ -307,30 +200,60 @@ static int vk_open(struct qdot_device *device, size_t index, struct qdot_error *
     return status;
 }
 
+static int vk_adopt(struct qdot_device *device, const void *host, struct qdot_error *err)
+{
+    VkPhysicalDevice physical;
+    uint32_t family;
+    size_t total;
+    int status = begin(device, err);
+    if (status == QDOT_OK)
+        status = vk_take_handles(device, host, err);
+    if (status != QDOT_OK)
+        return status;
+    struct vk_device *vkd = device->impl;
+    describe_physical(&vkd->vk, vkd->physical, vkd->version, &device->info);
+    for (size_t i = 0;
+         find(&vkd->vk, vkd->instance, i, &physical, &family, &total, NULL) == QDOT_OK; i++)
+        if (physical == vkd->physical)
+            snprintf(device->info.name, sizeof(device->info.name), "vulkan:%zu", i);
+    vk_query_limits(vkd);
+    return vk_pipelines_open(device, err);
+}
+
 static void vk_close(struct qdot_device *device)
 {
     struct vk_device *vkd = device->impl;
     if (!vkd)
         return;
     if (vkd->device) {
-        if (vkd->queue)
-            vkd->vk.vkQueueWaitIdle(vkd->queue);
+        if (vkd->queue.handle)
+            vk_finish(device, NULL);
         vk_staging_destroy(device);
         vk_pipelines_close(device);
-        vkd->vk.vkDestroyDevice(vkd->device, NULL);
+        vk_queue_close(device);
+        if (!vkd->adopted)
+            vkd->vk.vkDestroyDevice(vkd->device, NULL);
     }
-    if (vkd->instance)
+    if (vkd->instance && !vkd->adopted)
         vkd->vk.vkDestroyInstance(vkd->instance, NULL);
     pthread_mutex_destroy(&vkd->pipeline_lock);
     pthread_mutex_destroy(&vkd->staging_lock);
-    pthread_mutex_destroy(&vkd->queue_lock);
+    vk_queue_unlocks(&vkd->queue);
     qdot_release(device, vkd);
     device->impl = NULL;
 }
 
+/* Also of runs of other threads, which a submission of this one dropped. */
+static int vk_sync(struct qdot_device *device, struct qdot_error *err)
+{
+    const int status = vk_finish(device, err);
+    const int dropped = vk_take_failure(device, status == QDOT_OK ? err : NULL);
+    return status == QDOT_OK ? dropped : status;
+}
+
 /* ---- buffers --------------------------------------------------------------------------------- */
 
-struct owned_buffer {
+struct device_buffer {
     struct vk_memory memory;
     VkBuffer handle;
 };
@@ -339,14 +262,14 @@ static void buffer_destroy(struct qdot_buffer *buffer)
 {
     struct qdot_device *device = buffer->device;
     const struct vk_device *vkd = device->impl;
-    struct owned_buffer *owned = buffer->impl;
-    if (!owned)
+    struct device_buffer *held = buffer->impl;
+    if (!held)
         return;
-    vk_sync(device, NULL);
-    if (owned->handle)
-        vkd->vk.vkDestroyBuffer(vkd->device, owned->handle, NULL);
-    vk_memory_destroy(device, &owned->memory);
-    qdot_release(device, owned);
+    vk_finish(device, NULL);
+    if (held->handle && !buffer->wrapped)
+        vkd->vk.vkDestroyBuffer(vkd->device, held->handle, NULL);
+    vk_memory_destroy(device, &held->memory);
+    qdot_release(device, held);
     buffer->impl = NULL;
 }
 
@@ -361,34 +284,52 @@ static int buffer_create(struct qdot_buffer *buffer, void *host, struct qdot_err
     if (buffer->bytes > vkd->max_alloc)
         return qdot_fail(err, QDOT_NO_MEMORY, "bytes: %zu are more than the device's %llu",
                          buffer->bytes, (unsigned long long)vkd->max_alloc);
-    struct owned_buffer *owned = qdot_alloc(device, sizeof(*owned));
-    if (!owned)
+    struct device_buffer *held = qdot_alloc(device, sizeof(*held));
+    if (!held)
         return qdot_fail(err, QDOT_NO_MEMORY, "no memory for the buffer");
-    buffer->impl = owned;
-    int status = vk_buffer_create(device, buffer->bytes, &owned->handle, err);
+    buffer->impl = held;
+    int status = vk_buffer_create(device, buffer->bytes, &held->handle, err);
     if (status == QDOT_OK)
-        status = vk_memory_create(device, VK_KIND_DEVICE, &owned->handle, 1, &offset,
-                                  &owned->memory, err);
+        status =
+            vk_memory_create(device, VK_KIND_DEVICE, &held->handle, 1, &offset, &held->memory, err);
     if (status != QDOT_OK)
         buffer_destroy(buffer);
     return status;
 }
 
+static int buffer_wrap(struct qdot_buffer *buffer, void *handle, struct qdot_error *err)
+{
+    struct device_buffer *held = qdot_alloc(buffer->device, sizeof(*held));
+    if (!held)
+        return qdot_fail(err, QDOT_NO_MEMORY, "no memory for the buffer");
+    held->handle = *(VkBuffer *)handle;
+    buffer->impl = held;
+    return QDOT_OK;
+}
+
 VkBuffer vk_handle(const struct qdot_buffer *buffer)
 {
-    return ((const struct owned_buffer *)buffer->impl)->handle;
+    return ((const struct device_buffer *)buffer->impl)->handle;
 }
 
 static int buffer_write(struct qdot_buffer *buffer, size_t offset, const void *memory, size_t bytes,
                         struct qdot_error *err)
 {
-    return vk_upload(buffer->device, vk_handle(buffer), offset, memory, bytes, err);
+    return vk_upload(buffer->device, vk_handle(buffer), buffer->base + offset, memory, bytes, err);
 }
 
 static int buffer_read(struct qdot_buffer *buffer, size_t offset, void *memory, size_t bytes,
                        struct qdot_error *err)
 {
-    return vk_download(buffer->device, vk_handle(buffer), offset, memory, bytes, err);
+    return vk_download(buffer->device, vk_handle(buffer), buffer->base + offset, memory, bytes,
+                       err);
+}
+
+/* ---- events ---------------------------------------------------------------------------------- */
+
+static int event_wait(const struct qdot_event *event, uint64_t timeout_ns, struct qdot_error *err)
+{
+    return vk_wait(event->device, event->batch, timeout_ns, err);
 }
 
 /* ---- the backend ----------------------------------------------------------------------------- */
@@ -413,14 +354,18 @@ const struct qdot_backend qdot_vulkan_backend = {
     .measures = true,
     .describe = describe,
     .open = vk_open,
+    .adopt = vk_adopt,
     .close = vk_close,
     .sync = vk_sync,
+    .flush = vk_flush,
+    .event_wait = event_wait,
     .fits = vk_fits,
     .prepare = vk_prepare,
     .unprepare = vk_unprepare,
     .run = vk_run,
     .read_packed = vk_read_packed,
     .buffer_create = buffer_create,
+    .buffer_wrap = buffer_wrap,
     .buffer_write = buffer_write,
     .buffer_read = buffer_read,
     .buffer_destroy = buffer_destroy,

@@ -82,7 +82,7 @@ static void copy(const struct qdot_op *op, VkBuffer from, size_t from_at, VkBuff
     const struct vk_device *vkd = op->device->impl;
     const struct vk_op *impl = op->impl;
     const VkBufferCopy region = {from_at, to_at, bytes};
-    vkd->vk.vkCmdCopyBuffer(impl->commands.buffer, from, to, 1, &region);
+    vkd->vk.vkCmdCopyBuffer(impl->target.buffer, from, to, 1, &region);
 }
 
 /* Scales or zeros of the run into the terms. */
@@ -93,7 +93,7 @@ static void take_parameters(const struct qdot_op *op, const struct qdot_input *i
     if (!in->buffer)
         memcpy(vk_mapped(op, VK_ROWS_IN) + at, in->host, bytes);
     copy(op, in->buffer ? vk_handle(in->buffer) : impl->buffers[VK_ROWS_IN],
-         in->buffer ? in->offset_bytes : at, impl->buffers[VK_TERMS], at, bytes);
+         in->buffer ? in->buffer->base + in->offset_bytes : at, impl->buffers[VK_TERMS], at, bytes);
 }
 
 /* And those that it found, from there. */
@@ -103,7 +103,7 @@ static void give_parameters(const struct qdot_op *op, const struct qdot_output *
     const struct vk_op *impl = op->impl;
     copy(op, impl->buffers[VK_TERMS], at,
          out->buffer ? vk_handle(out->buffer) : impl->buffers[VK_ROWS_IN],
-         out->buffer ? out->offset_bytes : at, bytes);
+         out->buffer ? out->buffer->base + out->offset_bytes : at, bytes);
 }
 
 static void find_parameters(const struct qdot_op *op, const struct vk_place *x, size_t m)
@@ -165,53 +165,67 @@ static void update_sets(const struct qdot_op *op, const struct vk_place *x,
     const uint32_t count = is_dynamic(op) ? 3 : 1;
     for (size_t i = 0; i < count; i++)
         writes[i] = (VkWriteDescriptorSet){.sType = VK_STRUCTURE_TYPE_WRITE_DESCRIPTOR_SET,
-                                           .dstSet = impl->sets[sets[i]],
+                                           .dstSet = impl->target.sets[sets[i]],
                                            .descriptorCount = VK_BINDINGS,
                                            .descriptorType = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER,
                                            .pBufferInfo = windows[i]};
     vkd->vk.vkUpdateDescriptorSets(vkd->device, count, writes, 0, NULL);
 }
 
-static void record(const struct qdot_op *op, const struct qdot_run *run, const struct vk_place *x,
-                   const struct vk_place *dy, const struct vk_place *out)
+void vk_elements_record(const struct qdot_op *op, const struct qdot_run *run,
+                        const struct vk_operands *o)
 {
-    const struct vk_op *impl = op->impl;
     const struct qdot_elements *e = &op->p.elements;
     const size_t bytes = qdot_parameters(&op->p, run->m) * 4, zeros = e->parameters * 4;
+    update_sets(op, &o->a, &o->b, &o->out);
     if (e->scale_at_run)
         take_parameters(op, &run->scale, 0, bytes);
     if (e->zero_at_run)
         take_parameters(op, &run->zero, zeros, bytes);
     if (is_dynamic(op))
-        find_parameters(op, x, run->m);
+        find_parameters(op, &o->a, run->m);
     if (is_dynamic(op) || e->scale_at_run || e->zero_at_run)
         vk_op_barrier(op);
-    compute(op, x, dy, out, run->m * e->unit);
+    compute(op, &o->a, &o->b, &o->out, run->m * e->unit);
     if (is_dynamic(op)) {
+        vk_op_barrier(op); /* they may lie in the output's last word */
         give_parameters(op, &run->scale_out, 0, bytes);
         give_parameters(op, &run->zero_out, zeros, bytes);
     }
-    vk_barrier(op->device->impl, impl->commands.buffer, true);
 }
 
 /* ---- run ------------------------------------------------------------------------------------- */
 
-static bool waits(const struct qdot_op *op, const struct qdot_run *run)
+int vk_elements_operands(const struct qdot_op *op, const struct qdot_run *run,
+                         struct vk_operands *o, struct qdot_error *err)
+{
+    const struct vk_op *impl = op->impl;
+    const struct qdot_problem *p = &op->p;
+    const size_t count = run->m * p->elements.unit;
+    const size_t a_bytes = qdot_type_bytes(p->a_type, count);
+    const size_t out_bytes = qdot_type_bytes(p->out_type, count);
+    *o = (struct vk_operands){.out = {{impl->buffers[VK_OUT], 0, VK_WHOLE_SIZE}, 0, 0}};
+    int status =
+        vk_take_matrix(op, "a", &run->a, VK_A_IN, 1, a_bytes, a_bytes, a_bytes, &o->a, err);
+    o->b = o->a;
+    if (status == QDOT_OK && p->op == QDOT_FAKE_QUANTIZE_GRADIENT)
+        status =
+            vk_take_matrix(op, "b", &run->b, VK_B_IN, 1, a_bytes, a_bytes, a_bytes, &o->b, err);
+    if (status == QDOT_OK && run->out.buffer)
+        status = vk_find_place(op, "out", run->out.buffer, run->out.offset_bytes, 1, out_bytes,
+                               out_bytes, 1, &o->out, err);
+    return status;
+}
+
+bool vk_elements_to_host(const struct qdot_op *op, const struct qdot_run *run)
 {
     return !run->out.buffer || (is_dynamic(op) && !(run->scale_out.buffer && run->zero_out.buffer));
 }
 
-/* Host memory has its result when the run returns. */
-static int give_output(const struct qdot_op *op, const struct qdot_run *run, struct qdot_error *err)
+void vk_elements_output(const struct qdot_op *op, const struct qdot_run *run)
 {
-    struct vk_op *impl = op->impl;
     const struct qdot_elements *e = &op->p.elements;
     const size_t bytes = qdot_parameters(&op->p, run->m) * 4;
-    int status = vk_commands_wait(op->device, &impl->commands, err);
-    if (status == QDOT_OK)
-        status = vk_memory_invalidate(op->device, &impl->memory[1], err);
-    if (status != QDOT_OK)
-        return status;
     if (run->out.host)
         memcpy(run->out.host, vk_mapped(op, VK_OUT),
                qdot_type_bytes(op->p.out_type, run->m * e->unit));
@@ -219,35 +233,4 @@ static int give_output(const struct qdot_op *op, const struct qdot_run *run, str
         memcpy(run->scale_out.host, vk_mapped(op, VK_ROWS_IN), bytes);
     if (run->zero_out.host)
         memcpy(run->zero_out.host, vk_mapped(op, VK_ROWS_IN) + e->parameters * 4, bytes);
-    return QDOT_OK;
-}
-
-int vk_run_elements(struct qdot_op *op, const struct qdot_run *run, struct qdot_error *err)
-{
-    struct vk_op *impl = op->impl;
-    const struct qdot_problem *p = &op->p;
-    const size_t count = run->m * p->elements.unit;
-    const size_t a_bytes = qdot_type_bytes(p->a_type, count);
-    const size_t out_bytes = qdot_type_bytes(p->out_type, count);
-    struct vk_place x, dy, out = {{impl->buffers[VK_OUT], 0, VK_WHOLE_SIZE}, 0, 0};
-    /* The host's memory and the descriptors belong to the run before until it is done. */
-    int status = vk_commands_wait(op->device, &impl->commands, err);
-    if (status == QDOT_OK)
-        status = vk_take_matrix(op, "a", &run->a, VK_A_IN, 1, a_bytes, a_bytes, a_bytes, &x, err);
-    dy = x;
-    if (status == QDOT_OK && p->op == QDOT_FAKE_QUANTIZE_GRADIENT)
-        status = vk_take_matrix(op, "b", &run->b, VK_B_IN, 1, a_bytes, a_bytes, a_bytes, &dy, err);
-    if (status == QDOT_OK && run->out.buffer)
-        status = vk_find_place(op, "out", run->out.buffer, run->out.offset_bytes, 1, out_bytes,
-                               out_bytes, 1, &out, err);
-    if (status == QDOT_OK)
-        status = vk_commands_begin(op->device, &impl->commands, err);
-    if (status != QDOT_OK)
-        return status; /* nothing fails from here to the end of recording */
-    update_sets(op, &x, &dy, &out);
-    record(op, run, &x, &dy, &out);
-    status = vk_memory_flush(op->device, &impl->memory[1], err);
-    if (status == QDOT_OK)
-        status = vk_commands_submit(op->device, &impl->commands, err);
-    return status == QDOT_OK && waits(op, run) ? give_output(op, run, err) : status;
 }

@@ -161,10 +161,8 @@ static int want_matrix(struct qdot_device *device, struct vk_wanted *wanted, str
 int vk_want(struct qdot_device *device, struct vk_wanted *wanted, struct qdot_error *err)
 {
     const struct vk_device *vkd = device->impl;
-    VkPhysicalDeviceProperties properties;
     uint32_t count = 0;
     *wanted = (struct vk_wanted){0};
-    vkd->vk.vkGetPhysicalDeviceProperties(vkd->physical, &properties);
     device->features |= on_cpu(vkd) ? VK_CPU : VK_GPU;
     int status =
         vk_check(vkd->vk.vkEnumerateDeviceExtensionProperties(vkd->physical, NULL, &count, NULL),
@@ -181,17 +179,103 @@ int vk_want(struct qdot_device *device, struct vk_wanted *wanted, struct qdot_er
     if (status == QDOT_OK && lists(list, count, VK_KHR_SHADER_INTEGER_DOT_PRODUCT_EXTENSION_NAME))
         device->features |= want_dot(vkd, wanted);
     const bool listed = lists(list, count, VK_KHR_SHADER_FLOAT_CONTROLS_EXTENSION_NAME);
-    if (status == QDOT_OK && (listed || properties.apiVersion >= VK_API_VERSION_1_2) &&
-        pins_floats(vkd)) {
+    if (status == QDOT_OK && (listed || vkd->version >= VK_API_VERSION_1_2) && pins_floats(vkd)) {
         device->features |= VK_FLOAT_CONTROLS;
         if (listed) /* before version 1.2 */
             wanted->names[wanted->name_count++] = VK_KHR_SHADER_FLOAT_CONTROLS_EXTENSION_NAME;
     }
     /* The memory model and bytes in shaders are of version 1.2. */
-    if (status == QDOT_OK && properties.apiVersion >= VK_API_VERSION_1_2 &&
+    if (status == QDOT_OK && vkd->version >= VK_API_VERSION_1_2 &&
         lists(list, count, VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME) &&
         lists(list, count, VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME))
         status = want_matrix(device, wanted, err);
     qdot_release(device, list);
     return status;
+}
+
+/* ---- what a host enabled --------------------------------------------------------------------- */
+
+static bool names(const struct vk_enabled *enabled, const char *name)
+{
+    for (uint32_t i = 0; i < enabled->name_count; i++)
+        if (enabled->names[i] && strcmp(enabled->names[i], name) == 0)
+            return true;
+    return false;
+}
+
+/* Of the chain: structures of one extension each, and those that have all of a version. */
+struct features {
+    bool dot, matrix, size_control, full_subgroups, memory_model, int8;
+};
+
+static struct features find_enabled(const void *chain)
+{
+    struct features found = {0};
+    for (const VkBaseInStructure *at = chain; at; at = at->pNext) {
+        const void *s = at;
+        switch ((int)at->sType) {
+        case VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_INTEGER_DOT_PRODUCT_FEATURES_KHR: {
+            const VkPhysicalDeviceShaderIntegerDotProductFeaturesKHR *f = s;
+            found.dot |= f->shaderIntegerDotProduct;
+            break;
+        }
+        case VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_FEATURES_KHR: {
+            const VkPhysicalDeviceCooperativeMatrixFeaturesKHR *f = s;
+            found.matrix |= f->cooperativeMatrix;
+            break;
+        }
+        case VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_FEATURES_EXT: {
+            const VkPhysicalDeviceSubgroupSizeControlFeaturesEXT *f = s;
+            found.size_control |= f->subgroupSizeControl;
+            found.full_subgroups |= f->computeFullSubgroups;
+            break;
+        }
+        case VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_MEMORY_MODEL_FEATURES: {
+            const VkPhysicalDeviceVulkanMemoryModelFeatures *f = s;
+            found.memory_model |= f->vulkanMemoryModel;
+            break;
+        }
+        case VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_FLOAT16_INT8_FEATURES: {
+            const VkPhysicalDeviceShaderFloat16Int8Features *f = s;
+            found.int8 |= f->shaderInt8;
+            break;
+        }
+        case VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES: {
+            const VkPhysicalDeviceVulkan12Features *f = s;
+            found.memory_model |= f->vulkanMemoryModel;
+            found.int8 |= f->shaderInt8;
+            break;
+        }
+        case VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_3_FEATURES: {
+            const VkPhysicalDeviceVulkan13Features *f = s;
+            found.dot |= f->shaderIntegerDotProduct;
+            found.size_control |= f->subgroupSizeControl;
+            found.full_subgroups |= f->computeFullSubgroups;
+            break;
+        }
+        default:
+            break;
+        }
+    }
+    return found;
+}
+
+void vk_grant(struct qdot_device *device, const struct vk_enabled *enabled)
+{
+    struct vk_device *vkd = device->impl;
+    const struct features f = find_enabled(enabled->features);
+    const bool is_1_3 = vkd->version >= VK_API_VERSION_1_3;
+    if (!f.dot || !(is_1_3 || names(enabled, VK_KHR_SHADER_INTEGER_DOT_PRODUCT_EXTENSION_NAME)))
+        device->features &=
+            ~(uint32_t)(VK_INT_DOT | VK_SIGNED_DOT | VK_UNSIGNED_DOT | VK_MIXED_DOT);
+    if (vkd->version < VK_API_VERSION_1_2 &&
+        !names(enabled, VK_KHR_SHADER_FLOAT_CONTROLS_EXTENSION_NAME))
+        device->features &= ~(uint32_t)VK_FLOAT_CONTROLS;
+    if (!f.matrix || !f.full_subgroups || !f.memory_model || !f.int8 ||
+        (vkd->coop.asks && !f.size_control) ||
+        !names(enabled, VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME) ||
+        !(is_1_3 || names(enabled, VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME))) {
+        device->features &= ~(uint32_t)VK_COOP;
+        vkd->coop = (struct vk_coop){0};
+    }
 }

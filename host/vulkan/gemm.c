@@ -85,11 +85,11 @@ static void take_rows(const struct qdot_op *op, const struct qdot_input *in, siz
     VkBuffer from = impl->buffers[VK_ROWS_IN];
     if (in->buffer) {
         from = vk_handle(in->buffer);
-        region.srcOffset = in->offset_bytes;
+        region.srcOffset = in->buffer->base + in->offset_bytes;
     } else {
         memcpy(vk_mapped(op, VK_ROWS_IN) + staged, in->host, m * 4);
     }
-    vkd->vk.vkCmdCopyBuffer(impl->commands.buffer, from, impl->buffers[VK_TERMS], 1, &region);
+    vkd->vk.vkCmdCopyBuffer(impl->target.buffer, from, impl->buffers[VK_TERMS], 1, &region);
 }
 
 static void pack_a(const struct qdot_op *op, const struct vk_place *a, size_t m)

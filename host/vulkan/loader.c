@@ -4,44 +4,57 @@
 #include <string.h>
 #include "vk.h"
 
-bool vk_load(struct vk_api *api, VkInstance *instance, char *reason, size_t reason_bytes)
+bool vk_find_loader(struct vk_api *api, char *reason, size_t reason_bytes)
 {
     void *library = dlopen("libvulkan.so.1", RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
     void *symbol = library ? dlsym(library, "vkGetInstanceProcAddr") : NULL;
     memset(api, 0, sizeof(*api));
-    *instance = VK_NULL_HANDLE;
     if (!symbol) {
         snprintf(reason, reason_bytes, "no libvulkan.so.1: install libvulkan1");
         return false;
     }
     memcpy(&api->vkGetInstanceProcAddr, &symbol, sizeof(symbol)); /* C has no such conversion */
+    return true;
+}
+
+bool vk_load_instance(struct vk_api *api, VkInstance instance, const char **missing)
+{
+    *missing = NULL;
+#define X(name)                                                          \
+    api->name = (PFN_##name)api->vkGetInstanceProcAddr(instance, #name); \
+    *missing = api->name || *missing ? *missing : #name;
+    VK_INSTANCE_FUNCTIONS(X)
+#undef X
+    return !*missing;
+}
+
+bool vk_load(struct vk_api *api, VkInstance *instance, char *reason, size_t reason_bytes)
+{
+    *instance = VK_NULL_HANDLE;
+    if (!vk_find_loader(api, reason, reason_bytes))
+        return false;
     PFN_vkCreateInstance create =
         (PFN_vkCreateInstance)api->vkGetInstanceProcAddr(NULL, "vkCreateInstance");
     if (!create) {
         snprintf(reason, reason_bytes, "libvulkan.so.1 has no vkCreateInstance");
         return false;
     }
-    /* 1.2 lets newer devices name their driver; those of 1.1 are served all the same. */
+    /* Newer devices name their driver; those of 1.1 are served all the same. */
     const VkApplicationInfo application = {.sType = VK_STRUCTURE_TYPE_APPLICATION_INFO,
                                            .pApplicationName = "qdot",
                                            .pEngineName = "qdot",
-                                           .apiVersion = VK_API_VERSION_1_2};
+                                           .apiVersion = VK_INSTANCE_VERSION};
     const VkInstanceCreateInfo info = {.sType = VK_STRUCTURE_TYPE_INSTANCE_CREATE_INFO,
                                        .pApplicationInfo = &application};
     struct qdot_error err;
     VkInstance made;
+    const char *missing;
     if (vk_check(create(&info, NULL, &made), "vkCreateInstance", &err) != QDOT_OK) {
         snprintf(reason, reason_bytes,
                  "no Vulkan driver of version 1.1 (%.60s): install mesa-vulkan-drivers", err.text);
         return false;
     }
-    const char *missing = NULL;
-#define X(name)                                                      \
-    api->name = (PFN_##name)api->vkGetInstanceProcAddr(made, #name); \
-    missing = api->name || missing ? missing : #name;
-    VK_INSTANCE_FUNCTIONS(X)
-#undef X
-    if (missing) {
+    if (!vk_load_instance(api, made, &missing)) {
         snprintf(reason, reason_bytes, "libvulkan.so.1 has no %s", missing);
         if (api->vkDestroyInstance)
             api->vkDestroyInstance(made, NULL);

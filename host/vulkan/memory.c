@@ -141,7 +141,7 @@ static int staging_create(struct qdot_device *device, struct qdot_error *err)
     struct vk_staging *s = &vkd->staging;
     size_t offset;
     int status = QDOT_OK;
-    if (!s->commands.fence)
+    if (!s->commands.buffers[0])
         status = vk_commands_create(device, &s->commands, err);
     if (status == QDOT_OK && !s->buffer)
         status = vk_buffer_create(device, STAGING_BYTES, &s->buffer, err);
@@ -170,10 +170,13 @@ static int copy_part(struct qdot_device *device, VkBuffer from, VkBuffer to, VkB
     int status = vk_commands_begin(device, commands, err);
     if (status != QDOT_OK)
         return status;
-    vkd->vk.vkCmdCopyBuffer(commands->buffer, from, to, 1, &region);
-    vk_barrier(vkd, commands->buffer, true);
-    status = vk_commands_submit(device, commands, err);
-    return status == QDOT_OK ? vk_commands_wait(device, commands, err) : status;
+    vkd->vk.vkCmdCopyBuffer(vk_buffer_of(commands), from, to, 1, &region);
+    vk_barrier(vkd, vk_buffer_of(commands), true);
+    status = vk_commands_submit(device, commands, 0, true, NULL, err);
+    if (status == QDOT_OK)
+        status = vk_wait(device, vk_batch_of(commands), UINT64_MAX, err);
+    const int dropped = vk_take_failure(device, status == QDOT_OK ? err : NULL);
+    return status == QDOT_OK ? dropped : status;
 }
 
 int vk_upload(struct qdot_device *device, VkBuffer buffer, size_t offset, const void *memory,

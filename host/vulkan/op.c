@@ -1,6 +1,8 @@
 /*
  * Ops: prepare and run. One command buffer a run, recorded again each time, because operands may
- * lie anywhere: A is brought into the kernels' form on the device, then multiplied.
+ * lie anywhere: A is brought into the kernels' form on the device, then multiplied. Runs of an op
+ * share its workspace on the device, in order; command buffers and descriptors it has for VK_SLOTS of
+ * them, host buffers for one.
  */
 #include <string.h>
 #include "vk.h"
@@ -31,30 +33,32 @@ static int make_pipelines(struct qdot_op *op, struct qdot_error *err)
     return status;
 }
 
-static int make_sets(struct qdot_op *op, struct qdot_error *err)
+int vk_sets_create(struct qdot_device *device, size_t count, VkDescriptorPool *pool,
+                   VkDescriptorSet (*sets)[VK_SETS], struct qdot_error *err)
 {
-    const struct vk_device *vkd = device_of(op);
-    struct vk_op *impl = op->impl;
-    const VkDescriptorPoolSize size = {VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, VK_SETS * VK_BINDINGS};
+    const struct vk_device *vkd = device->impl;
+    const uint32_t all = (uint32_t)count * VK_SETS;
+    const VkDescriptorPoolSize size = {VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, all * VK_BINDINGS};
     const VkDescriptorPoolCreateInfo pool_info = {.sType =
                                                       VK_STRUCTURE_TYPE_DESCRIPTOR_POOL_CREATE_INFO,
-                                                  .maxSets = VK_SETS,
+                                                  .maxSets = all,
                                                   .poolSizeCount = 1,
                                                   .pPoolSizes = &size};
-    VkDescriptorPool pool;
-    int status = vk_check(vkd->vk.vkCreateDescriptorPool(vkd->device, &pool_info, NULL, &pool),
+    VkDescriptorSetLayout layouts[VK_SLOTS * VK_SETS];
+    VkDescriptorPool made;
+    int status = vk_check(vkd->vk.vkCreateDescriptorPool(vkd->device, &pool_info, NULL, &made),
                           "vkCreateDescriptorPool", err);
     if (status != QDOT_OK)
         return status;
-    impl->pool = pool;
-    const VkDescriptorSetLayout layouts[VK_SETS] = {vkd->set_layout, vkd->set_layout,
-                                                    vkd->set_layout, vkd->set_layout};
+    *pool = made;
+    for (size_t i = 0; i < all; i++)
+        layouts[i] = vkd->set_layout;
     const VkDescriptorSetAllocateInfo info = {.sType =
                                                   VK_STRUCTURE_TYPE_DESCRIPTOR_SET_ALLOCATE_INFO,
-                                              .descriptorPool = pool,
-                                              .descriptorSetCount = VK_SETS,
+                                              .descriptorPool = made,
+                                              .descriptorSetCount = all,
                                               .pSetLayouts = layouts};
-    return vk_check(vkd->vk.vkAllocateDescriptorSets(vkd->device, &info, impl->sets),
+    return vk_check(vkd->vk.vkAllocateDescriptorSets(vkd->device, &info, sets[0]),
                     "vkAllocateDescriptorSets", err);
 }
 
@@ -112,7 +116,7 @@ int vk_prepare(struct qdot_op *op, struct qdot_error *err)
         return qdot_fail(err, QDOT_UNSUPPORTED, "%s: %s", op->name, reason);
     int status = make_pipelines(op, err);
     if (status == QDOT_OK)
-        status = make_sets(op, err);
+        status = vk_sets_create(op->device, VK_SLOTS, &impl->pool, impl->sets, err);
     if (status == QDOT_OK)
         status = vk_commands_create(op->device, &impl->commands, err);
     if (status == QDOT_OK)
@@ -167,9 +171,9 @@ int vk_find_place(const struct qdot_op *op, const char *name, const struct qdot_
 {
     const VkPhysicalDeviceLimits *limits = &device_of(op)->limits;
     const size_t least = (size_t)limits->minStorageBufferOffsetAlignment;
-    const size_t alignment = least > 4 ? least : 4;
-    *place = (struct vk_place){
-        {vk_handle(buffer), offset / alignment * alignment, 0}, offset % alignment, ld};
+    const size_t alignment = least > 4 ? least : 4, at = buffer->base + offset;
+    *place =
+        (struct vk_place){{vk_handle(buffer), at / alignment * alignment, 0}, at % alignment, ld};
     const size_t end = place->offset + ((rows - 1) * ld + columns) * bytes;
     place->window.range = (end + 3) / 4 * 4;
     if (place->window.range > limits->maxStorageBufferRange)
@@ -221,7 +225,7 @@ static void update_sets(const struct qdot_op *op, const struct vk_place *a,
             continue;
         writes[count++] =
             (VkWriteDescriptorSet){.sType = VK_STRUCTURE_TYPE_WRITE_DESCRIPTOR_SET,
-                                   .dstSet = impl->sets[i],
+                                   .dstSet = impl->target.sets[i],
                                    .descriptorCount = VK_BINDINGS,
                                    .descriptorType = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER,
                                    .pBufferInfo = windows[i]};
@@ -239,11 +243,11 @@ void vk_dispatch(const struct qdot_op *op, enum vk_step step, enum vk_set set,
 {
     const struct vk_device *vkd = device_of(op);
     const struct vk_op *impl = op->impl;
-    const VkCommandBuffer buffer = impl->commands.buffer;
+    const VkCommandBuffer buffer = impl->target.buffer;
     const uint32_t *limits = vkd->limits.maxComputeWorkGroupCount;
     vkd->vk.vkCmdBindPipeline(buffer, VK_PIPELINE_BIND_POINT_COMPUTE, impl->pipelines[step]);
     vkd->vk.vkCmdBindDescriptorSets(buffer, VK_PIPELINE_BIND_POINT_COMPUTE, vkd->layout, 0, 1,
-                                    &impl->sets[set], 0, NULL);
+                                    &impl->target.sets[set], 0, NULL);
     vkd->vk.vkCmdPushConstants(buffer, vkd->layout, VK_SHADER_STAGE_COMPUTE_BIT, 0, (uint32_t)bytes,
                                arguments);
     vkd->vk.vkCmdDispatch(buffer, at_most(x, limits[0]), at_most(y, limits[1]),
@@ -253,7 +257,7 @@ void vk_dispatch(const struct qdot_op *op, enum vk_step step, enum vk_set set,
 void vk_op_barrier(const struct qdot_op *op)
 {
     const struct vk_op *impl = op->impl;
-    vk_barrier(device_of(op), impl->commands.buffer, false);
+    vk_barrier(device_of(op), impl->target.buffer, false);
 }
 
 void vk_multiply(const struct qdot_op *op, void *arguments, size_t bytes, uint32_t *first_tile,
@@ -292,11 +296,15 @@ static int give_output(const struct qdot_op *op, const struct qdot_run *run, str
 {
     struct vk_op *impl = op->impl;
     const size_t rows = run->m * op->p.unit_rows, row_bytes = op->p.n * op->p.out_bytes;
-    int status = vk_commands_wait(op->device, &impl->commands, err);
+    int status = vk_wait(op->device, impl->host_batch, UINT64_MAX, err);
     if (status == QDOT_OK)
         status = vk_memory_invalidate(op->device, &impl->memory[1], err);
     if (status != QDOT_OK)
         return status;
+    if (op->row->op == QDOT_QUANTIZE) {
+        vk_elements_output(op, run);
+        return QDOT_OK;
+    }
     const uint8_t *from = vk_mapped(op, VK_OUT);
     if (run->ldo == op->p.n && impl->plan.out_ld == op->p.n) {
         memcpy(run->out.host, from, rows * row_bytes);
@@ -308,42 +316,80 @@ static int give_output(const struct qdot_op *op, const struct qdot_run *run, str
     return QDOT_OK;
 }
 
-int vk_run(struct qdot_op *op, const struct qdot_run *run, struct qdot_error *err)
+int vk_find_operands(const struct qdot_op *op, const struct qdot_run *run, struct vk_operands *o,
+                     struct qdot_error *err)
 {
-    if (op->row->op == QDOT_QUANTIZE)
-        return vk_run_elements(op, run, err);
-    struct vk_op *impl = op->impl;
+    const struct vk_op *impl = op->impl;
     const struct qdot_problem *p = &op->p;
     const struct qdot_geometry *g = &p->conv;
     const struct vk_plan *plan = &impl->plan;
     const bool conv = p->op == QDOT_CONV;
-    struct vk_place a, b = {0}, out = {whole(impl, VK_OUT), 0, plan->out_ld};
-    /* The host's memory and the descriptors belong to the run before until it is done. */
-    int status = vk_commands_wait(op->device, &impl->commands, err);
-    if (status == QDOT_OK)
-        status = vk_take_matrix(op, "a", &run->a, VK_A_IN, conv ? run->m * g->h * g->w : run->m,
-                                conv ? g->c : p->k, run->lda, plan->a_ld, &a, err);
+    if (op->row->op == QDOT_QUANTIZE)
+        return vk_elements_operands(op, run, o, err);
+    *o = (struct vk_operands){.out = {whole(impl, VK_OUT), 0, plan->out_ld}};
+    int status = vk_take_matrix(op, "a", &run->a, VK_A_IN, conv ? run->m * g->h * g->w : run->m,
+                                conv ? g->c : p->k, run->lda, plan->a_ld, &o->a, err);
     if (status == QDOT_OK && p->b_at_run)
         status = vk_take_matrix(op, "b", &run->b, VK_B_IN, p->b_transposed ? p->n : p->k,
-                                p->b_transposed ? p->k : p->n, p->ldb, plan->b_ld, &b, err);
+                                p->b_transposed ? p->k : p->n, p->ldb, plan->b_ld, &o->b, err);
     if (status == QDOT_OK && run->out.buffer)
         status = vk_find_place(op, "out", run->out.buffer, run->out.offset_bytes,
-                               run->m * p->unit_rows, p->n, run->ldo, p->out_bytes, &out, err);
+                               run->m * p->unit_rows, p->n, run->ldo, p->out_bytes, &o->out, err);
+    return status;
+}
+
+void vk_record(const struct qdot_op *op, const struct qdot_run *run, const struct vk_operands *o)
+{
+    if (op->row->op == QDOT_QUANTIZE) {
+        vk_elements_record(op, run, o);
+        return;
+    }
+    update_sets(op, &o->a, &o->b, &o->out);
+    if (op->p.op == QDOT_CONV)
+        vk_conv_record(op, run, &o->a, &o->out);
+    else
+        vk_gemm_record(op, run, &o->a, &o->b, &o->out);
+}
+
+int vk_run_with(struct qdot_op *op, const struct qdot_run *run, const struct vk_points *points,
+                struct qdot_error *err)
+{
+    struct vk_op *impl = op->impl;
+    struct vk_operands operands;
+    const bool elements = op->row->op == QDOT_QUANTIZE;
+    const bool to_host = elements ? vk_elements_to_host(op, run) : run->out.host != NULL;
+    const bool on_host = to_host || run->a.host || run->b.host || run->a_zero.host ||
+                         run->row_scale.host || run->scale.host || run->zero.host;
+    const double work = (double)(run->m * op->p.unit_rows) * (double)op->p.n * (double)op->p.k;
+    int status = QDOT_OK;
+    if (on_host)
+        status = vk_wait(op->device, impl->host_batch, UINT64_MAX, err);
+    if (status == QDOT_OK)
+        status = vk_find_operands(op, run, &operands, err);
     if (status == QDOT_OK)
         status = vk_commands_begin(op->device, &impl->commands, err);
     if (status != QDOT_OK)
         return status; /* nothing fails from here to the end of recording */
-    update_sets(op, &a, &b, &out);
-    if (conv)
-        vk_conv_record(op, run, &a, &out);
-    else
-        vk_gemm_record(op, run, &a, &b, &out);
-    if (!run->out.buffer)
-        vk_barrier(device_of(op), impl->commands.buffer, true);
-    status = vk_memory_flush(op->device, &impl->memory[1], err);
+    impl->target.buffer = vk_buffer_of(&impl->commands);
+    memcpy(impl->target.sets, impl->sets[impl->commands.at], sizeof(impl->target.sets));
+    vk_record(op, run, &operands);
+    if (to_host)
+        vk_barrier(device_of(op), impl->target.buffer, true);
+    if (on_host)
+        status = vk_memory_flush(op->device, &impl->memory[1], err);
     if (status == QDOT_OK)
-        status = vk_commands_submit(op->device, &impl->commands, err);
-    if (status == QDOT_OK && !run->out.buffer)
+        status = vk_commands_submit(op->device, &impl->commands, work, to_host || run->event,
+                                    points, err);
+    if (on_host)
+        impl->host_batch = vk_batch_of(&impl->commands);
+    if (status == QDOT_OK && run->event)
+        run->event->batch = vk_batch_of(&impl->commands);
+    if (status == QDOT_OK && to_host)
         status = give_output(op, run, err);
     return status;
+}
+
+int vk_run(struct qdot_op *op, const struct qdot_run *run, struct qdot_error *err)
+{
+    return vk_run_with(op, run, NULL, err);
 }

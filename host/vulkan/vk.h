@@ -4,6 +4,7 @@
  *   loader.c    libvulkan, opened at run time; names of result codes
  *   device.c    enumeration, open and close, buffers; the backend's table of hooks
  *   features.c  extensions and features that rows use
+ *   queue.c     submission: command buffers, batches, waits
  *   memory.c    buffers and their memory; copies between host and device
  *   pipeline.c  shader modules to pipelines, their cache
  *   plan.c      rows; sizes of one op, limits of a device
@@ -11,6 +12,7 @@
  *   gemm.c      what a run of a GEMM records
  *   conv.c      what a run of a convolution records
  *   elements.c  quantize and its kin
+ *   interop.c   qdot_vulkan.h: a host's device, queue, buffers, command buffers and semaphores
  */
 #ifndef QDOT_VULKAN_INTERNAL_H
 #define QDOT_VULKAN_INTERNAL_H
@@ -78,6 +80,7 @@ typedef VkResult(VKAPI_PTR *PFN_vkGetPhysicalDeviceCooperativeMatrixPropertiesKH
     X(vkCreateFence)                  \
     X(vkDestroyFence)                 \
     X(vkResetFences)                  \
+    X(vkGetFenceStatus)               \
     X(vkWaitForFences)                \
     X(vkCreateCommandPool)            \
     X(vkDestroyCommandPool)           \
@@ -117,10 +120,96 @@ struct vk_api {
 /* An instance and the functions of it; false and a reason when there is none. The library stays
  * loaded: drivers leave threads and thread-local data behind. */
 bool vk_load(struct vk_api *api, VkInstance *instance, char *reason, size_t reason_bytes);
-/* The functions of a device, false and the name of one that is missing. */
+#define VK_INSTANCE_VERSION VK_API_VERSION_1_2 /* of our own */
+/* Its parts: the loader's first function; the functions of an instance, false and the name of one
+ * that is missing. */
+bool vk_find_loader(struct vk_api *api, char *reason, size_t reason_bytes);
+bool vk_load_instance(struct vk_api *api, VkInstance instance, const char **missing);
+/* The functions of a device, likewise. */
 bool vk_load_device(struct vk_api *api, VkDevice device, const char **missing);
 /* QDOT_OK for VK_SUCCESS; else err names the call and its code. */
 int vk_check(VkResult code, const char *call, struct qdot_error *err);
+
+struct vk_device;
+
+/* ---- queue.c --------------------------------------------------------------------------------- */
+
+enum {
+    VK_BATCHES = 8, /* submitted at a time */
+    VK_GATHER = 32, /* command buffers of a batch */
+    VK_SLOTS = 4,   /* command buffers of an owner, used in turn: it waits for the fourth before */
+    VK_POINTS = 16, /* semaphores to wait for, or to signal */
+};
+
+/* Command buffers of one owner, and the batch that each was submitted with last; 0: none. */
+struct vk_commands {
+    VkCommandPool pool;
+    VkCommandBuffer buffers[VK_SLOTS];
+    uint64_t batches[VK_SLOTS];
+    uint32_t at; /* the one that is recorded */
+};
+
+struct vk_batch {
+    VkFence fence;
+    uint64_t number;
+    uint32_t waiters;
+    bool pending; /* submitted and not waited for */
+};
+
+struct vk_queue {
+    VkQueue handle;
+    void *lock_ctx; /* of the host that the queue is from; NULL functions: none */
+    void (*lock_queue)(void *ctx), (*unlock_queue)(void *ctx);
+    pthread_mutex_t lock; /* what follows */
+    pthread_cond_t left;  /* the last waiter of some batch did */
+    struct vk_batch batches[VK_BATCHES];
+    uint64_t open; /* the number of the batch that is gathered */
+    VkCommandBuffer gathered[VK_GATHER];
+    uint32_t count;
+    double work;               /* multiply-adds */
+    struct qdot_error failure; /* of a batch with runs whose callers do not know of it */
+};
+
+/* Semaphores of a submission. */
+struct vk_points {
+    VkSemaphore waits[VK_POINTS], signals[VK_POINTS];
+    uint64_t wait_values[VK_POINTS], signal_values[VK_POINTS];
+    VkPipelineStageFlags wait_stages[VK_POINTS];
+    uint32_t wait_count, signal_count;
+};
+
+bool vk_queue_locks(struct vk_queue *q);
+void vk_queue_unlocks(struct vk_queue *q);
+int vk_queue_open(struct qdot_device *device, VkQueue handle, struct qdot_error *err);
+void vk_queue_close(struct qdot_device *device); /* but for the locks */
+
+int vk_commands_create(struct qdot_device *device, struct vk_commands *commands,
+                       struct qdot_error *err);
+void vk_commands_destroy(struct qdot_device *device, struct vk_commands *commands);
+/* Takes the next command buffer, begins recording after everything that the queue has. */
+int vk_commands_begin(struct qdot_device *device, struct vk_commands *commands,
+                      struct qdot_error *err);
+/* Into the open batch, which goes out 'now' or later; with 'points' into one of its own, at once. */
+int vk_commands_submit(struct qdot_device *device, struct vk_commands *commands, double work,
+                       bool now, const struct vk_points *points, struct qdot_error *err);
+static inline VkCommandBuffer vk_buffer_of(const struct vk_commands *commands)
+{
+    return commands->buffers[commands->at];
+}
+static inline uint64_t vk_batch_of(const struct vk_commands *commands)
+{
+    return commands->batches[commands->at];
+}
+/* Everything written before is seen by everything after, the host included if 'host'. */
+void vk_barrier(const struct vk_device *vkd, VkCommandBuffer buffer, bool host);
+
+/* A batch is done, or QDOT_TIMEOUT; that of number 0 is. */
+int vk_wait(struct qdot_device *device, uint64_t batch, uint64_t timeout_ns,
+            struct qdot_error *err);
+int vk_flush(struct qdot_device *device, struct qdot_error *err);
+int vk_finish(struct qdot_device *device, struct qdot_error *err); /* all batches */
+/* What the caller does not know yet of runs that were dropped. */
+int vk_take_failure(struct qdot_device *device, struct qdot_error *err);
 
 /* ---- device.c -------------------------------------------------------------------------------- */
 
@@ -135,14 +224,6 @@ enum {
     /* Floats are rounded to nearest, infinities and zeros' signs kept. */
     VK_FLOAT_CONTROLS = 128,
     VK_COOP = 64 /* matrix units multiply s8 by s8, in a shape that rows are made for */
-};
-
-/* A command buffer, its pool and the fence of its submission. */
-struct vk_commands {
-    VkCommandPool pool;
-    VkCommandBuffer buffer;
-    VkFence fence;
-    bool pending; /* submitted and not waited for */
 };
 
 struct vk_memory {
@@ -172,9 +253,10 @@ struct vk_device {
     VkInstance instance;
     VkPhysicalDevice physical;
     VkDevice device;
+    bool adopted;     /* instance and device are a host's */
+    uint32_t version; /* that instance and device both have */
     uint32_t family;
-    VkQueue queue;
-    pthread_mutex_t queue_lock;
+    struct vk_queue queue;
     VkPhysicalDeviceLimits limits;
     VkPhysicalDeviceMemoryProperties memories;
     uint64_t max_alloc;
@@ -190,18 +272,6 @@ struct vk_device {
 };
 
 void vk_query_limits(struct vk_device *vkd); /* of 'physical' */
-int vk_commands_create(struct qdot_device *device, struct vk_commands *commands,
-                       struct qdot_error *err);
-void vk_commands_destroy(struct qdot_device *device, struct vk_commands *commands);
-/* Waits for the last submission, begins recording after everything that the queue has. */
-int vk_commands_begin(struct qdot_device *device, struct vk_commands *commands,
-                      struct qdot_error *err);
-int vk_commands_submit(struct qdot_device *device, struct vk_commands *commands,
-                       struct qdot_error *err);
-int vk_commands_wait(struct qdot_device *device, struct vk_commands *commands,
-                     struct qdot_error *err);
-/* Everything written before is seen by everything after, the host included if 'host'. */
-void vk_barrier(const struct vk_device *vkd, VkCommandBuffer buffer, bool host);
 VkBuffer vk_handle(const struct qdot_buffer *buffer);
 
 /* ---- features.c ------------------------------------------------------------------------------ */
@@ -220,6 +290,15 @@ struct vk_wanted {
 
 /* What the device has of what rows use; sets device->features and vk_device.coop. */
 int vk_want(struct qdot_device *device, struct vk_wanted *wanted, struct qdot_error *err);
+
+/* What a host created its device with: extensions and the pNext chain. */
+struct vk_enabled {
+    const char *const *names;
+    uint32_t name_count;
+    const void *features;
+};
+/* After vk_want: less what is not enabled. */
+void vk_grant(struct qdot_device *device, const struct vk_enabled *enabled);
 
 /* ---- memory.c -------------------------------------------------------------------------------- */
 
@@ -391,6 +470,12 @@ enum vk_step {
 };
 enum vk_set { VK_SET_A, VK_SET_B, VK_SET_MULTIPLY, VK_SET_REDUCE, VK_SETS };
 
+/* What a run is recorded into, and the descriptors that it takes. */
+struct vk_target {
+    VkCommandBuffer buffer;
+    VkDescriptorSet sets[VK_SETS];
+};
+
 struct vk_op {
     struct vk_plan plan;
     VkBuffer buffers[VK_BUFFERS];
@@ -398,8 +483,10 @@ struct vk_op {
     struct vk_memory memory[2]; /* under device and host buffers */
     VkPipeline pipelines[VK_STEPS];
     VkDescriptorPool pool;
-    VkDescriptorSet sets[VK_SETS];
+    VkDescriptorSet sets[VK_SLOTS][VK_SETS];
     struct vk_commands commands;
+    uint64_t host_batch;               /* the last one with operands in host buffers */
+    struct vk_target target;           /* of the run that is recorded */
     uint32_t group_quads, group_tiles; /* columns in fours and tiles of mr rows that a work-group
                                           of VK_MULTIPLY computes */
 };
@@ -418,6 +505,10 @@ struct vk_place {
     size_t ld;     /* elements */
 };
 
+struct vk_operands {
+    struct vk_place a, b, out;
+};
+
 static inline size_t vk_divide_up(size_t a, size_t b)
 {
     return (a + b - 1) / b;
@@ -426,6 +517,8 @@ static inline size_t vk_divide_up(size_t a, size_t b)
 int vk_prepare(struct qdot_op *op, struct qdot_error *err);
 void vk_unprepare(struct qdot_op *op);
 int vk_run(struct qdot_op *op, const struct qdot_run *run, struct qdot_error *err);
+int vk_run_with(struct qdot_op *op, const struct qdot_run *run, const struct vk_points *points,
+                struct qdot_error *err);
 int vk_read_packed(struct qdot_op *op, void *panels, struct qdot_error *err);
 
 /* Operands of a run: in the caller's buffer, or host memory copied into the op's. */
@@ -436,7 +529,15 @@ int vk_take_matrix(const struct qdot_op *op, const char *name, const struct qdot
                    enum vk_buffer buffer, size_t rows, size_t columns, size_t ld, size_t own_ld,
                    struct vk_place *place, struct qdot_error *err);
 
-/* Recording. Nothing here fails. */
+/* Descriptors of so many targets, at most VK_SLOTS. On failure the pool may be there. */
+int vk_sets_create(struct qdot_device *device, size_t count, VkDescriptorPool *pool,
+                   VkDescriptorSet (*sets)[VK_SETS], struct qdot_error *err);
+/* Where operands are; those in host memory are copied to host buffers. */
+int vk_find_operands(const struct qdot_op *op, const struct qdot_run *run, struct vk_operands *o,
+                     struct qdot_error *err);
+
+/* Recording, into the op's target. Nothing here fails. */
+void vk_record(const struct qdot_op *op, const struct qdot_run *run, const struct vk_operands *o);
 struct vk_output_arguments vk_output_arguments(const struct qdot_op *op);
 uint8_t *vk_mapped(const struct qdot_op *op, enum vk_buffer buffer);
 void vk_op_barrier(const struct qdot_op *op);
@@ -463,6 +564,17 @@ void vk_conv_record(const struct qdot_op *op, const struct qdot_run *run, const 
 void vk_elements_plan(const struct qdot_problem *p, struct vk_plan *plan);
 void vk_elements_steps(struct qdot_op *op, struct vk_step_pipeline *steps);
 int vk_elements_upload(struct qdot_op *op, struct qdot_error *err);
-int vk_run_elements(struct qdot_op *op, const struct qdot_run *run, struct qdot_error *err);
+int vk_elements_operands(const struct qdot_op *op, const struct qdot_run *run,
+                         struct vk_operands *o, struct qdot_error *err);
+void vk_elements_record(const struct qdot_op *op, const struct qdot_run *run,
+                        const struct vk_operands *o);
+/* Does the run end in host memory? Then that is filled from the op's. */
+bool vk_elements_to_host(const struct qdot_op *op, const struct qdot_run *run);
+void vk_elements_output(const struct qdot_op *op, const struct qdot_run *run);
+
+/* ---- interop.c ------------------------------------------------------------------------------- */
+
+/* Of a struct qdot_vulkan_desc; functions, features and queue of the device. */
+int vk_take_handles(struct qdot_device *device, const void *given, struct qdot_error *err);
 
 #endif

@@ -38,16 +38,19 @@ else()
         host/vulkan/loader.c
         host/vulkan/device.c
         host/vulkan/features.c
+        host/vulkan/queue.c
         host/vulkan/memory.c
         host/vulkan/pipeline.c
         host/vulkan/plan.c
         host/vulkan/op.c
         host/vulkan/gemm.c
         host/vulkan/conv.c
-        host/vulkan/elements.c)
+        host/vulkan/elements.c
+        host/vulkan/interop.c)
     target_include_directories(qdot SYSTEM PRIVATE ${VULKAN_HEADERS})
     target_compile_definitions(qdot PRIVATE QDOT_HAVE_VULKAN)
     set(QDOT_HAVE_SHADERS ON)
+    install(FILES include/qdot_vulkan.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT dev)
     qdot_shader(qdot qdot_vk_gemm gemm.comp)
     qdot_shader(qdot qdot_vk_gemm_int_dot gemm.comp -DINT_DOT)
     qdot_shader(qdot qdot_vk_gemm_float gemm_float.comp)

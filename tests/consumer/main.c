@@ -1,6 +1,15 @@
 /* An example of a program that uses an installed qdot: a product of two small matrices. */
 #include <qdot.h>
 #include <stdio.h>
+#ifdef __has_include /* of backends that were built */
+#if __has_include(<qdot_opencl.h>)
+#define CL_TARGET_OPENCL_VERSION 120
+#include <qdot_opencl.h>
+#endif
+#if __has_include(<qdot_vulkan.h>)
+#include <qdot_vulkan.h>
+#endif
+#endif
 
 int main(void)
 {
