@@ -37,6 +37,38 @@ struct lines {
     size_t tiles; /* of each such dimension */
 };
 
+typedef uint8_t bytes16 __attribute__((vector_size(16), aligned(1)));
+
+/* 16 lines of 16 values, which lie 'step' apart in x: interleaved four times, each with that 8 behind. */
+static inline void turn_16(const uint8_t *x, size_t step, uint8_t *y, size_t count)
+{
+    bytes16 v[16], t[16];
+    for (size_t i = 0; i < 16; i++)
+        memcpy(&v[i], x + i * step, 16);
+    for (int pass = 0; pass < 4; pass++) {
+        for (size_t i = 0; i < 8; i++) {
+            t[2 * i] = __builtin_shufflevector(v[i], v[i + 8], 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5,
+                                               21, 6, 22, 7, 23);
+            t[2 * i + 1] = __builtin_shufflevector(v[i], v[i + 8], 8, 24, 9, 25, 10, 26, 11, 27, 12,
+                                                   28, 13, 29, 14, 30, 15, 31);
+        }
+        memcpy(v, t, sizeof(v));
+    }
+    for (size_t i = 0; i < 16; i++)
+        memcpy(y + i * count, &v[i], 16);
+}
+
+static void turn(const uint8_t *x, size_t step, uint8_t *y, size_t lines, size_t count)
+{
+    const size_t whole_lines = lines & ~(size_t)15, whole = count & ~(size_t)15;
+    for (size_t j = 0; j < whole; j += 16)
+        for (size_t i = 0; i < whole_lines; i += 16)
+            turn_16(x + j * step + i, step, y + i * count + j, count);
+    for (size_t j = 0; j < count; j++)
+        for (size_t i = j < whole ? whole_lines : 0; i < lines; i++)
+            y[i * count + j] = x[j * step + i];
+}
+
 /* Lines of the output along its last dimension, whose values lie 'step' apart in X; the lines begin
  * 'next' apart there. Where that is less, X is read in its own order. */
 static void copy_lines(const uint8_t *x, size_t step, size_t next, uint8_t *y, size_t lines,
@@ -46,9 +78,7 @@ static void copy_lines(const uint8_t *x, size_t step, size_t next, uint8_t *y, s
         for (size_t i = 0; i < lines; i++)
             memcpy(y + i * count, x + i * next, count);
     else if (next == 1)
-        for (size_t j = 0; j < count; j++)
-            for (size_t i = 0; i < lines; i++)
-                y[i * count + j] = x[j * step + i];
+        turn(x, step, y, lines, count);
     else
         for (size_t i = 0; i < lines; i++)
             for (size_t j = 0; j < count; j++)
@@ -96,7 +126,7 @@ static void join(struct lines *l)
         rank = 2;
     }
     l->rank = rank;
-    l->edge = 4096 / l->dims[rank - 1] + 16;
+    l->edge = (4096 / l->dims[rank - 1] + 16) & ~(size_t)15;
     l->tiles = (l->dims[rank - 2] + l->edge - 1) / l->edge;
 }
 
