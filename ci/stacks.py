@@ -9,6 +9,7 @@ import collections
 import datetime
 import json
 import os
+import re
 import sys
 
 KEPT = "## Findings"
@@ -86,25 +87,35 @@ def summary(stacks):
                   "crash, timeout", "s"], rows)
 
 
+def kind_of(kernel):
+    name = kernel.split("/")[-1]
+    if kernel.startswith("device/"):
+        return "device"
+    return "gemm" if name.startswith("gem") else "quantize" if name.startswith("quantize") else "conv"
+
+
+def plain(reason):
+    """Without the row, which others share the reason with, and how to run it again."""
+    reason = re.sub(r"; replay: .*", "", reason)
+    return re.sub(r"^qdot_op_create: |kernel: \S+ on \S+: ", "", reason)
+
+
 def groups(stacks):
     """Of each group and stack: rows that pass; what did not is named."""
     names = []
     found = collections.defaultdict(collections.Counter)
-    reasons = collections.defaultdict(set)
+    reasons = collections.defaultdict(collections.Counter)
     for number, s in enumerate(stacks):
         for r in s.results:
             if r["group"] == "all":
                 continue # a row that did not run at all
-            kind = "gemm" if r["kernel"].split("/")[-1].startswith("gem") else "conv"
-            key = (kind, r["group"])
-            if r["kernel"].split("/")[-1].startswith("#"):
-                key = ("row", r["group"])
+            key = (kind_of(r["kernel"]), r["group"])
             if key not in names:
                 names.append(key)
             found[key, number][r["status"]] += 1
             if r["status"] in IDLE:
-                reasons[key, r["reason"]].add(number + 1)
-    names.sort(key=lambda key: key[0] != "gemm")
+                reasons[plain(r["reason"])][number + 1] += 1
+    names.sort(key=lambda key: ("gemm", "conv", "quantize", "device").index(key[0]))
     rows = []
     for key in names:
         row = ["%s %s" % key]
@@ -118,9 +129,10 @@ def groups(stacks):
         rows.append(row)
     lines = table(["group"] + [str(i + 1) for i in range(len(stacks))], rows)
     if reasons:
-        lines += ["Groups not run, of rows that ran:", ""]
-        for (key, reason), numbers in reasons.items():
-            lines.append("- %s %s on %s: %s" % (key[0], key[1], ", ".join(map(str, sorted(numbers))), cell(reason)))
+        lines += ["Groups not run, or cases of them, of rows that ran:", ""]
+        for reason, numbers in reasons.items():
+            where = ", ".join("%d of stack %d" % (count, number) for number, count in sorted(numbers.items()))
+            lines.append("- %s: %s" % (where, cell(reason)))
         lines.append("")
     return lines
 
@@ -136,17 +148,21 @@ def refused(stacks):
 
 
 def failures(stacks):
-    rows = []
+    found = collections.OrderedDict()
     for s in stacks:
         for r in s.results:
-            if r["status"] not in WRONG and not r.get("required"):
+            if r["status"] not in WRONG and not (r.get("required") and r["status"] in IDLE):
                 continue
             first = r.get("mismatch")
-            what = r["status"] + ": " + r["reason"]
+            what = r["status"] + ": " + plain(r["reason"])
             if first:
                 what += " at %(index)s: got %(got)s, expected %(expected)s" % first
-            rows.append([s.name, r["kernel"], r["group"], what])
-    return table(["stack", "row", "group", "what"], rows) if rows else ["None.", ""]
+            rows, names = found.setdefault((s.name, what), (set(), set()))
+            rows.add(r["kernel"])
+            names.add(r["group"])
+    some = [[name, what, ", ".join(sorted(rows)[:2]) + (" and %d others" % (len(rows) - 2) if len(rows) > 2 else ""),
+             ", ".join(sorted(names))] for (name, what), (rows, names) in found.items()]
+    return table(["stack", "what", "rows", "groups"], some) if some else ["None.", ""]
 
 
 def settings(stacks):
