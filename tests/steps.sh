@@ -55,26 +55,27 @@ reports() {
 
 # TAP from every API test of a build: api_in BUILD DEVICE
 api_in() {
-    : >"$1/tap"
+    tap=$1/tap.${2%:*} # other devices are beside
+    : >"$tap"
     failed=0
     for name in api_rules api_conv api_conv_memory api_elements api_memory api_packed api_threads api_event \
         api_select api_tuning api_weights "interop_$2"; do
         case $name in interop_*) [ -x "$1/$name" ] || continue ;; esac
-        QDOT_TEST_DEVICE=$2 CMOCKA_MESSAGE_OUTPUT=TAP "$1/$name" >"$1/tap.one" 2>&1
+        QDOT_TEST_DEVICE=$2 CMOCKA_MESSAGE_OUTPUT=TAP "$1/$name" >"$tap.one" 2>&1
         status=$?
-        cat "$1/tap.one"
-        cat "$1/tap.one" >>"$1/tap"
-        if [ "$status" -ne 0 ] && ! grep -q '^not ok [^#]*$' "$1/tap.one"; then
+        cat "$tap.one"
+        cat "$tap.one" >>"$tap"
+        if [ "$status" -ne 0 ] && ! grep -q '^not ok [^#]*$' "$tap.one"; then
             echo "not ok - $name left with exit status $status"
             failed=$((failed + 1))
         fi
     done
     if [ -x "$1/header_cpp" ] && [ "$1" = "$build" ]; then # made without sanitizers
-        if "$1/header_cpp"; then echo 'ok - header_cpp'; else echo 'not ok - header_cpp'; fi >>"$1/tap"
+        if "$1/header_cpp"; then echo 'ok - header_cpp'; else echo 'not ok - header_cpp'; fi >>"$tap"
     fi
-    skipped=$(grep -c '^not ok.*# SKIP' "$1/tap")
-    failed=$((failed + $(grep -c '^not ok' "$1/tap") - skipped))
-    echo "$(grep -c '^ok' "$1/tap") passed, $failed failed, $skipped skipped"
+    skipped=$(grep -c '^not ok.*# SKIP' "$tap")
+    failed=$((failed + $(grep -c '^not ok' "$tap") - skipped))
+    echo "$(grep -c '^ok' "$tap") passed, $failed failed, $skipped skipped"
     [ "$failed" -eq 0 ]
 }
 
