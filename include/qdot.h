@@ -19,7 +19,7 @@
  * Beside products there is the way to and from them: quantize, dequantize, dynamic quantize, fake
  * quantize and its gradient (struct qdot_quantize), with the same bits everywhere as well.
  *
- * What qdot does not do: it does not choose scales, does not sparsify, has no tensors and no graph,
+ * What qdot does not do: it chooses no scales but dynamic ones, does not sparsify, has no tensors and no graph,
  * never prints, never aborts, keeps no global state, and never substitutes another kernel for one
  * that was asked for by name.
  *
