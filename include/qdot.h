@@ -19,9 +19,9 @@
  * Beside products there is the way to and from them: quantize, dequantize, dynamic quantize, fake
  * quantize and its gradient (struct qdot_quantize), with the same bits everywhere as well.
  *
- * What qdot does not do: it chooses no scales but dynamic ones, does not sparsify, has no tensors and no graph,
- * never prints, never aborts, keeps no global state, and never substitutes another kernel for one
- * that was asked for by name.
+ * What qdot does not do: it chooses no scales but dynamic ones, does not sparsify, has no tensors
+ * and no graph, never prints, never aborts, keeps no global state, and never substitutes another
+ * kernel for one that was asked for by name.
  *
  * Conventions. Every function that can fail returns an enum qdot_status and writes one line about a
  * failure into 'err' (caller-owned, may be NULL). Descriptors begin with 'size', set to sizeof the
