@@ -115,7 +115,7 @@ beside threads 900 thread_sanitizer
 beside small-device 60 small_device
 beside validation 600 validation
 beside faults 600 driver_faults
-beside consumer 120 consumer
+beside consumer 400 consumer
 beside packages 120 packages
-beside bench 120 bench_smoke
+beside bench 300 bench_smoke
 finish
