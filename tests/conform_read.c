@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "conform_read.h"
+#include "../host/json_line.h"
 
 void seen_free(struct seen *seen)
 {
@@ -26,39 +27,12 @@ struct file {
     size_t wrong_bytes;
 };
 
-/* The line on which the index-th item of the list under this key of the root begins. The text is
- * JSON already. */
-static size_t line_of(const struct file *f, const char *list, size_t index)
-{
-    const size_t length = strlen(list);
-    size_t line = 1, depth = 0, item = 0;
-    bool inside = false; /* the list */
-    for (size_t i = 0; i < f->bytes; i++) {
-        const char c = f->text[i];
-        line += c == '\n';
-        if (inside && depth == 2 && item == index && !strchr(" \t\r\n", c))
-            break;
-        if (c == '"') {
-            const size_t begin = ++i;
-            for (; i < f->bytes && f->text[i] != '"'; i++)
-                i += f->text[i] == '\\';
-            if (depth == 1)
-                inside = i - begin == length && memcmp(f->text + begin, list, length) == 0;
-        } else if (c == '{' || c == '[') {
-            depth++;
-        } else if (c == '}' || c == ']') {
-            depth--;
-        }
-        item += inside && depth == 2 && c == ',';
-    }
-    return line;
-}
-
 static bool wrong_at(const struct file *f, const char *list, size_t index, const char *field,
                      const char *expected)
 {
     snprintf(f->wrong, f->wrong_bytes, "%s: line %zu: %s[%zu]%s%s: expected %s", f->name,
-             line_of(f, list, index), list, index, *field ? "." : "", field, expected);
+             json_line_of(f->text, f->bytes, list, index), list, index, *field ? "." : "", field,
+             expected);
     return false;
 }
 

@@ -1,7 +1,7 @@
 /*
  * The fuzz targets, each a function of bytes that must return whatever they are:
  *
- *   fuzz_op.c       a descriptor, its op and a run, against the reference
+ *   fuzz_op.c       a descriptor, its op and a run, against the reference (fuzz_ops.h)
  *   fuzz_elements.c the same of quantize and its kin
  *   fuzz_packed.c   packed weights as they may come from a file
  *   fuzz_npy.c      .npy files

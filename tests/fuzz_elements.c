@@ -1,23 +1,5 @@
-/*
- * Quantize and its kin: descriptor to op to run, against the reference. As fuzz_op.c.
- */
-#include "fuzz.h"
-#include <stdbool.h>
-#include "qdot.h"
-#include "ref.h"
-
-enum { OWNED = 16, TASKS_MAX = 64 };
-
-static struct qdot_device *device;
-
-/* Any order will do: the last first. */
-static void backwards(void *ctx, void (*task)(void *arg, size_t i), void *arg, size_t count)
-{
-    (void)ctx;
-    EXPECT(count <= TASKS_MAX);
-    while (count > 0)
-        task(arg, --count);
-}
+/* Quantize and its kin: fuzz_ops.h says what is tried. */
+#include "fuzz_ops.h"
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
@@ -27,28 +9,6 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     (void)argv;
     EXPECT(qdot_open(&desc, &device, NULL) == QDOT_OK);
     return 0;
-}
-
-struct input {
-    struct bytes from;
-    uint32_t state; /* of the operands' contents */
-    struct qdot_op_desc d;
-    void *owned[OWNED];
-    size_t owned_count;
-};
-
-static void *keep(struct input *in, size_t bytes)
-{
-    EXPECT(in->owned_count < OWNED);
-    void *memory = malloc(bytes ? bytes : 1);
-    EXPECT(memory);
-    return in->owned[in->owned_count++] = memory;
-}
-
-static uint32_t next(struct input *in)
-{
-    in->state = in->state * 1664525u + 1013904223u;
-    return in->state >> 8;
 }
 
 /* Half of them ordinary, half any bits. */
@@ -184,22 +144,4 @@ static void run(struct input *in, struct qdot_op *op)
     EXPECT(memcmp(out, want, out_bytes) == 0);
     EXPECT(!dynamic || memcmp(scales, want_scales, parameters * 4) == 0);
     EXPECT(!dynamic || memcmp(zeros, want_zeros, parameters * 4) == 0);
-}
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
-{
-    struct input in = {.from = {data, size}};
-    struct qdot_error err = {0};
-    struct qdot_op *op;
-    take_desc(&in);
-    const int status = qdot_op_create(device, &in.d, &op, &err);
-    if (status == QDOT_OK)
-        run(&in, op);
-    else
-        EXPECT(!op && err.status == status && err.text[0] && !strchr(err.text, '\n') &&
-               (status == QDOT_INVALID || status == QDOT_UNSUPPORTED || status == QDOT_NO_MEMORY));
-    qdot_op_destroy(op);
-    for (size_t i = 0; i < in.owned_count; i++)
-        free(in.owned[i]);
-    return 0;
 }

@@ -1,26 +1,10 @@
-/*
- * Descriptor to op to run, against the reference. Right descriptors and wrong ones; every operand in
- * memory of its exact size, so that the address sanitizer sees what is read or written beyond.
- */
-#include "fuzz.h"
-#include <stdbool.h>
-#include "qdot.h"
-#include "ref.h"
+/* Products and convolutions: fuzz_ops.h says what is tried. */
+#include "fuzz_ops.h"
 
-enum { ROWS_MAX = 64, TASKS_MAX = 64 };
+enum { ROWS_MAX = 64 };
 
-static struct qdot_device *device;
 static char names[ROWS_MAX][64]; /* of rows */
 static size_t name_count;
-
-/* Any order will do: the last first. */
-static void backwards(void *ctx, void (*task)(void *arg, size_t i), void *arg, size_t count)
-{
-    (void)ctx;
-    EXPECT(count <= TASKS_MAX);
-    while (count > 0)
-        task(arg, --count);
-}
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
@@ -40,28 +24,6 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 }
 
 /* ---- the descriptor -------------------------------------------------------------------------- */
-
-struct input {
-    struct bytes from;
-    uint32_t state; /* of the operands' contents */
-    struct qdot_op_desc d;
-    void *owned[16];
-    size_t owned_count;
-};
-
-static void *keep(struct input *in, size_t bytes)
-{
-    EXPECT(in->owned_count < 16);
-    void *memory = malloc(bytes ? bytes : 1);
-    EXPECT(memory);
-    return in->owned[in->owned_count++] = memory;
-}
-
-static uint32_t next(struct input *in)
-{
-    in->state = in->state * 1664525u + 1013904223u;
-    return in->state >> 8;
-}
 
 static void *contents(struct input *in, size_t bytes)
 {
@@ -312,22 +274,4 @@ static void run(struct input *in, struct qdot_op *op)
     EXPECT(qdot_op_run(op, &r, NULL) == QDOT_OK);
     EXPECT(ref_run(&p, want, ldo) == 0);
     EXPECT(memcmp(out, want, out_bytes) == 0);
-}
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
-{
-    struct input in = {.from = {data, size}};
-    struct qdot_error err = {0};
-    struct qdot_op *op;
-    take_desc(&in);
-    const int status = qdot_op_create(device, &in.d, &op, &err);
-    if (status == QDOT_OK)
-        run(&in, op);
-    else
-        EXPECT(!op && err.status == status && err.text[0] && !strchr(err.text, '\n') &&
-               (status == QDOT_INVALID || status == QDOT_UNSUPPORTED || status == QDOT_NO_MEMORY));
-    qdot_op_destroy(op);
-    for (size_t i = 0; i < in.owned_count; i++)
-        free(in.owned[i]);
-    return 0;
 }
