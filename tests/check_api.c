@@ -503,8 +503,7 @@ static enum verdict run(void *state, size_t index, struct outcome *outcome)
     return s->checks[index].run(s, outcome);
 }
 
-static struct state *open_checks(const struct check *checks, const struct check_target *target,
-                                 char *reason, size_t reason_bytes)
+static void *open_checks(const struct check_target *target, char *reason, size_t reason_bytes)
 {
     struct state *s = calloc(1, sizeof(*s));
     if (!s) {
@@ -515,25 +514,16 @@ static struct state *open_checks(const struct check *checks, const struct check_
     s->seed = target->seed;
     s->small = target->small;
     s->tasks = target->tasks;
-    s->checks = checks;
+    s->checks = target->cases;
     return s;
 }
 
-#define OPEN(list)                                                                                 \
-    static void *open_##list(const struct check_target *target, char *reason, size_t reason_bytes) \
-    {                                                                                              \
-        return open_checks(list, target, reason, reason_bytes);                                    \
-    }
-OPEN(builds)
-OPEN(limits)
-OPEN(concurrency)
-
 const struct check_set check_api[] = {
     {"device/cache", "build", "programs from the cache are those from source", "cpu opencl vulkan",
-     open_builds, name_of, run, free},
+     open_checks, name_of, run, free, builds},
     {"device/memory", "limits", "memory past every limit is refused", "cpu opencl vulkan",
-     open_limits, name_of, run, free},
+     open_checks, name_of, run, free, limits},
     {"device/concurrency", "concurrency", "threads, handles, runs in flight, shared buffers",
-     "cpu opencl vulkan", open_concurrency, name_of, run, free},
+     "cpu opencl vulkan", open_checks, name_of, run, free, concurrency},
     {.name = NULL},
 };

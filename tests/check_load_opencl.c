@@ -137,6 +137,6 @@ static void close_device(void *state)
 
 const struct check_set check_load_opencl[] = {
     {"device/load", "primitive", "vectors from memory at every alignment", "opencl", open_device,
-     name_of, run, close_device},
+     name_of, run, close_device, NULL},
     {.name = NULL},
 };

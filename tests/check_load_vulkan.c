@@ -112,6 +112,6 @@ static void close_device(void *state)
 
 const struct check_set check_load_vulkan[] = {
     {"device/load", "primitive", "words, vectors and bytes from memory, at offsets", "vulkan",
-     open_device, name_of, run, close_device},
+     open_device, name_of, run, close_device, NULL},
     {.name = NULL},
 };

@@ -684,15 +684,14 @@ static enum verdict run(void *state, size_t index, struct outcome *outcome)
     return s->checks[index].run(&s->cl, &s->checks[index], outcome);
 }
 
-static struct state *open_checks(const struct check *checks, size_t index, char *reason,
-                                 size_t reason_bytes)
+static void *open_checks(const struct check_target *target, char *reason, size_t reason_bytes)
 {
     struct state *s = calloc(1, sizeof(*s));
-    if (!s || !probe_cl_open(&s->cl, index, reason, reason_bytes)) {
+    if (!s || !probe_cl_open(&s->cl, target->index, reason, reason_bytes)) {
         free(s);
         return NULL;
     }
-    s->checks = checks;
+    s->checks = target->cases;
     return s;
 }
 
@@ -703,21 +702,12 @@ static void close_checks(void *state)
     free(s);
 }
 
-#define OPEN(list)                                                                                 \
-    static void *open_##list(const struct check_target *target, char *reason, size_t reason_bytes) \
-    {                                                                                              \
-        return open_checks(list, target->index, reason, reason_bytes);                             \
-    }
-OPEN(advertised)
-OPEN(limits)
-OPEN(builds)
-
 const struct check_set check_opencl[] = {
     {"device/advertised", "advertised", "what is claimed, tried; what works and is not claimed",
-     "opencl", open_advertised, name_of, run, close_checks},
+     "opencl", open_checks, name_of, run, close_checks, advertised},
     {"device/limits", "limits", "at each limit it runs, past it it is refused", "opencl",
-     open_limits, name_of, run, close_checks},
+     open_checks, name_of, run, close_checks, limits},
     {"device/build", "build", "errors are told, two builds and a binary are the same", "opencl",
-     open_builds, name_of, run, close_checks},
+     open_checks, name_of, run, close_checks, builds},
     {.name = NULL},
 };

@@ -406,15 +406,14 @@ static enum verdict run(void *state, size_t index, struct outcome *outcome)
     return s->checks[index].run(s, outcome);
 }
 
-static struct state *open_checks(const struct check *checks, const struct check_target *target,
-                                 char *reason, size_t reason_bytes)
+static void *open_checks(const struct check_target *target, char *reason, size_t reason_bytes)
 {
     struct state *s = calloc(1, sizeof(*s));
     if (!s || !probe_vk_open(&s->vk, target->index, reason, reason_bytes)) {
         free(s);
         return NULL;
     }
-    s->checks = checks;
+    s->checks = target->cases;
     snprintf(s->device, sizeof(s->device), "%s", target->device);
     return s;
 }
@@ -426,21 +425,12 @@ static void close_checks(void *state)
     free(s);
 }
 
-#define OPEN(list)                                                                                 \
-    static void *open_##list(const struct check_target *target, char *reason, size_t reason_bytes) \
-    {                                                                                              \
-        return open_checks(list, target, reason, reason_bytes);                                    \
-    }
-OPEN(advertised)
-OPEN(limits)
-OPEN(builds)
-
 const struct check_set check_vulkan[] = {
     {"device/advertised", "advertised", "what is claimed, tried; what works and is not claimed",
-     "vulkan", open_advertised, name_of, run, close_checks},
+     "vulkan", open_checks, name_of, run, close_checks, advertised},
     {"device/limits", "limits", "what every device has, and at each limit it runs", "vulkan",
-     open_limits, name_of, run, close_checks},
-    {"device/build", "build", "two pipelines of a module are the same", "vulkan", open_builds,
-     name_of, run, close_checks},
+     open_checks, name_of, run, close_checks, limits},
+    {"device/build", "build", "two pipelines of a module are the same", "vulkan", open_checks,
+     name_of, run, close_checks, builds},
     {.name = NULL},
 };

@@ -212,6 +212,7 @@ int checks_child(const struct options *o, int fd)
         .small = o->small,
         .alone = o->alone,
         .tasks = o->tasks,
+        .cases = set->cases,
     };
     void *state = set->open(&target, reason, sizeof(reason));
     if (state) {

@@ -20,6 +20,7 @@ struct check_target {
     uint64_t seed;
     bool small, alone; /* alone: each case compiled for itself */
     bool tasks;        /* of struct options */
+    const void *cases; /* of the set, as 'open' understands them */
 };
 
 struct check_set {
@@ -31,6 +32,7 @@ struct check_set {
     const char *(*name_of)(void *state, size_t index); /* of a case; NULL past the last */
     enum verdict (*run)(void *state, size_t index, struct outcome *outcome);
     void (*close)(void *state);
+    const void *cases; /* given to 'open' */
 };
 
 extern const struct check_set check_primitive_opencl[], check_primitive_vulkan[];

@@ -527,15 +527,14 @@ static enum verdict run(void *state, size_t index, struct outcome *outcome)
     return verdict;
 }
 
-static void *open_list(const struct check_target *target, const struct primitive *list,
-                       char *reason, size_t reason_bytes)
+static void *open_list(const struct check_target *target, char *reason, size_t reason_bytes)
 {
     struct arithmetic *s = calloc(1, sizeof(*s));
     if (!s) {
         snprintf(reason, reason_bytes, "out of memory");
         return NULL;
     }
-    s->list = list;
+    s->list = target->cases;
     s->target = *target;
     if (probe_cl_open(&s->cl, target->index, reason, reason_bytes))
         return s;
@@ -557,19 +556,9 @@ static const char *name_of(void *state, size_t index)
     return s->list[index].text;
 }
 
-#define OPEN(list)                                                                                 \
-    static void *open_##list(const struct check_target *target, char *reason, size_t reason_bytes) \
-    {                                                                                              \
-        return open_list(target, list, reason, reason_bytes);                                      \
-    }
-OPEN(dots)
-OPEN(integers)
-OPEN(saturating)
-OPEN(floats)
-
-#define SET(name, about, list)                                                              \
-    {                                                                                       \
-        "device/" name, "primitive", about, "opencl", open_##list, name_of, run, close_list \
+#define SET(name, about, list)                                                                  \
+    {                                                                                           \
+        "device/" name, "primitive", about, "opencl", open_list, name_of, run, close_list, list \
     }
 
 const struct check_set check_primitive_opencl[] = {

@@ -224,9 +224,9 @@ static void *open_floats(const struct check_target *target, char *reason, size_t
     return s;
 }
 
-#define SET(name, about, list)                                                              \
-    {                                                                                       \
-        "device/" name, "primitive", about, "vulkan", open_##list, name_of, run, close_list \
+#define SET(name, about, list)                                                                    \
+    {                                                                                             \
+        "device/" name, "primitive", about, "vulkan", open_##list, name_of, run, close_list, NULL \
     }
 
 const struct check_set check_primitive_vulkan[] = {
