@@ -447,6 +447,29 @@ def global_average(rng):
     return linear_unary(rng, "QLinearGlobalAveragePool", shape)
 
 
+def normalisation(rng):
+    """Its scale and bias dequantised, as ONNX Runtime's quantiser makes them, or floats."""
+    g = Graph()
+    a = INT8[rng.integers(2)]
+    shape = picture(rng)
+    x = Quantised(rng, g, a)
+    inputs = [x.wide(g.input(values(rng, a, shape), batch_dims(rng, shape)))]
+    parameters = rng.normal(0, 3, (2, shape[1])).astype(np.float32)
+    sort = rng.integers(3)
+    for p, dtype in zip(parameters, (np.int8, np.int32)):
+        if sort == 0:
+            inputs.append(g.constant(p))
+            continue
+        dtype = dtype if sort == 1 else np.uint8
+        q = Quantised(rng, g, dtype, np.abs(p).max() / 100 + 1e-6, 0 if dtype == np.int32 else None)
+        inputs.append(q.wide(g.constant(np.round(p / q.scale + q.zero).clip(-128, 127).astype(dtype))))
+    inputs += [g.constant(p) for p in rng.gamma(1, 9, (2, shape[1])).astype(np.float32)]
+    y = g.node("BatchNormalization", inputs, epsilon=float(rng.choice([1e-5, 0.1])))
+    if rng.integers(2):
+        return g, Quantised(rng, g, a).narrow(y)
+    return g, Quantised(rng, g, a, None, np.iinfo(a).min).narrow(g.node("Relu", [y]))
+
+
 def pair(rng, op):
     """Of one shape, or with one operand that is repeated along the first and the last dimensions."""
     g = Graph()
@@ -540,6 +563,7 @@ OPS = {
     "Conv": qdq_conv,
     "MatMul": qdq_matmul,
     "Gemm": qdq_gemm,
+    "BatchNormalization": normalisation,
     "Add": lambda rng: pair(rng, "Add"),
     "Mul": lambda rng: pair(rng, "Mul"),
     "Div": divide,

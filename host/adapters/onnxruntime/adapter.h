@@ -73,6 +73,10 @@ enum slot {
     FACTOR = SLOTS, /* of a product's sums as floats, along the last dimension */
     FACTOR_ONE,     /* of that factor: one value */
     ADDEND,
+    OFFSET =
+        SLOTS, /* of a normalisation: the term after the factor, W; with a scale and a zero point */
+    MEAN = SLOTS + 3,
+    VARIANCE,
     MAX_SLOTS = SLOTS + 3 * MAX_PARTS,
 };
 
@@ -190,7 +194,7 @@ struct kind {
 extern const struct kind matrix_kind, conv_kind, quantize_kind, dequantize_kind, dynamic_kind;
 extern const struct kind conv_integer_kind, pair_kind, pool_kind, average_kind, global_kind,
     table_kind;
-extern const struct kind transpose_kind, concat_kind;
+extern const struct kind transpose_kind, concat_kind, normal_kind;
 
 enum { PRODUCT, PRODUCT_GEMM, PRODUCT_SCALED }; /* variants of matrix_kind */
 enum { PAIR_ADD, PAIR_MUL };                    /* of pair_kind */

@@ -18,6 +18,7 @@ else()
         host/adapters/onnxruntime/match.c
         host/adapters/onnxruntime/matrix.c
         host/adapters/onnxruntime/move.c
+        host/adapters/onnxruntime/normal.c
         host/adapters/onnxruntime/pool.c
         host/adapters/onnxruntime/product.c
         host/adapters/onnxruntime/provider.c

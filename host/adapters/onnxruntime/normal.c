@@ -1,0 +1,168 @@
+/*
+ * BatchNormalization of quantised tensors, its parameters constants of the model. The runtime dequantises, computes floats
+ * and quantises, each operation rounded:
+ *   factor = (1 / sqrt(variance + epsilon)) * scale      term = bias - mean * factor
+ *   y = sat(rne(((x - x_zero) * x_scale * factor + term) / y_scale) + y_zero)
+ */
+#include <math.h>
+#include <stdlib.h>
+#include "round.h"
+#include "table.h"
+
+#define GRAIN 16384
+
+struct normal {
+    size_t channels;
+    float *factor, *term; /* by channel, in one piece */
+};
+
+/* ---- what is claimed --------------------------------------------------------------------------- */
+
+#define REAL ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT
+
+static bool is_by_channel(const struct value *v, int64_t channels)
+{
+    return v->constant && v->rank == 1 && v->dims[0] == channels;
+}
+
+/* Floats, or integers with one scale and zero point. */
+static bool is_parameter(const struct value *v, int64_t channels)
+{
+    const bool quantised = is_int8(v->type) || v->type == ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32;
+    const bool linear =
+        quantised && v[1].constant && v[1].type == REAL && value_may_be_one(&v[1]) &&
+        (!v[2].info || (v[2].constant && v[2].type == v->type && value_may_be_one(&v[2])));
+    return is_by_channel(v, channels) && (linear || (v->type == REAL && !v[1].info));
+}
+
+static OrtStatus *claims(const struct group *g, bool *yes)
+{
+    const struct value *v = g->values, *x = &v[X];
+    const int64_t channels = v[MEAN].dims[0];
+    int64_t training = 0, spatial = 1;
+    size_t outputs = 1;
+    TRY(group_int(g, "training_mode", &training));
+    TRY(group_int(g, "spatial", &spatial));
+    if (g->core)
+        TRY(g->ort->Node_GetNumOutputs(g->core, &outputs));
+    *yes = !training && spatial == 1 && outputs == 1 && linear_fits(g) && v[X_SCALE].info &&
+           x->rank >= 2 && v[MEAN].type == REAL && v[VARIANCE].type == REAL && channels > 0 &&
+           is_by_channel(&v[MEAN], channels) && is_by_channel(&v[VARIANCE], channels) &&
+           is_parameter(&v[W], channels) && is_parameter(&v[OFFSET], channels);
+    const int64_t given = *yes ? x->dims[g->channels_last ? x->rank - 1 : 1] : 0;
+    *yes = *yes && (given == channels || given < 0);
+    return NULL;
+}
+
+/* ---- parameters -------------------------------------------------------------------------------- */
+
+static float parameter(const struct source *in, size_t i)
+{
+    if (in[0].tensor.type == REAL)
+        return ((const float *)in[0].tensor.data)[i];
+    const struct tensor *zero = &in[2].tensor;
+    const uint32_t less = zero->type ? (uint32_t)tensor_int(zero, 0) : 0;
+    const int32_t value = (int32_t)((uint32_t)tensor_int(&in[0].tensor, i) - less);
+    return (float)value * *(const float *)in[1].tensor.data;
+}
+
+static OrtStatus *compile(struct step *s, const struct group *g)
+{
+    struct normal *p = s->impl = calloc(1, sizeof(*p));
+    const struct source *in = s->in;
+    float epsilon = 1e-5f;
+    if (!p)
+        return fail(g->ort, "no memory for a step");
+    p->channels = in[MEAN].tensor.count;
+    p->factor = calloc(2 * p->channels, sizeof(*p->factor));
+    if (!p->factor)
+        return fail(g->ort, "no memory for %zu channels", p->channels);
+    p->term = p->factor + p->channels;
+    TRY(group_float(g, "epsilon", &epsilon));
+    for (size_t i = 0; i < p->channels; i++) {
+        const float mean = ((const float *)in[MEAN].tensor.data)[i];
+        const float variance = ((const float *)in[VARIANCE].tensor.data)[i];
+        p->factor[i] = 1 / sqrtf(variance + epsilon) * parameter(&in[W], i);
+        p->term[i] = parameter(&in[OFFSET], i) - mean * p->factor[i];
+    }
+    return NULL;
+}
+
+static void release(struct step *s)
+{
+    struct normal *p = s->impl;
+    if (p)
+        free(p->factor);
+    free(p);
+}
+
+/* ---- a call ------------------------------------------------------------------------------------ */
+
+struct job {
+    const struct normal *normal;
+    const uint8_t *x;
+    uint8_t *y;
+    size_t inner; /* neighbours of one channel; 1: channels are last */
+    struct linear linear;
+    void (*line)(const struct job *j, size_t at, size_t channel, size_t count, size_t step);
+};
+
+/* 'count' values from 'at' on, the first of this channel, each next one's 'step' further. */
+#define LINE(name, type)                                                                     \
+    WIDE static void name(const struct job *j, size_t at, size_t channel, size_t count,      \
+                          size_t step)                                                       \
+    {                                                                                        \
+        const struct linear l = j->linear;                                                   \
+        const int32_t least = least_of(l.y_type);                                            \
+        const float low = (float)(least - l.y_zero), high = (float)(least + 255 - l.y_zero); \
+        const type *const x = (const type *)j->x + at;                                       \
+        const float *const factor = j->normal->factor + channel;                             \
+        const float *const term = j->normal->term + channel;                                 \
+        uint8_t *const y = j->y + at;                                                        \
+        if (step)                                                                            \
+            for (size_t i = 0; i < count; i++)                                               \
+                y[i] = VALUE(factor[i], term[i]);                                            \
+        else                                                                                 \
+            for (size_t i = 0; i < count; i++)                                               \
+                y[i] = VALUE(factor[0], term[0]);                                            \
+    }
+#define VALUE(factor, term)                                                                      \
+    (uint8_t)(                                                                                   \
+        round_even(bound(((float)(x[i] - l.x_zero) * l.x_scale * (factor) + (term)) / l.y_scale, \
+                         low, high)) +                                                           \
+        l.y_zero)
+LINE(line_u8, uint8_t)
+LINE(line_s8, int8_t)
+
+static void do_part(void *arg, size_t begin, size_t end)
+{
+    const struct job *j = arg;
+    const size_t channels = j->normal->channels, step = j->inner == 1;
+    const size_t length = step ? channels : j->inner;
+    while (begin < end) {
+        const size_t within = begin % length, left = length - within;
+        const size_t count = left < end - begin ? left : end - begin;
+        j->line(j, begin, step ? within : begin / length % channels, count, step);
+        begin += count;
+    }
+}
+
+static OrtStatus *compute(struct step *s, struct call *c)
+{
+    const struct normal *p = s->impl;
+    const struct tensor *x = &c->in[X];
+    const size_t channel = s->channels_last ? x->rank - 1 : 1;
+    struct job job = {.normal = p, .x = x->data, .inner = 1};
+    void *y;
+    TRY(linear_of(c, s, &job.linear));
+    if (x->rank < 2 || (size_t)x->dims[channel] != p->channels)
+        return fail(c->ort, "%s: expected X of %zu channels", s->op->name, p->channels);
+    for (size_t i = channel + 1; i < x->rank; i++)
+        job.inner *= (size_t)x->dims[i];
+    TRY(call_output(c, 0, x->dims, x->rank, &y));
+    job.y = y;
+    job.line = job.linear.x_type == ONNX_TENSOR_ELEMENT_DATA_TYPE_INT8 ? line_s8 : line_u8;
+    return x->count ? call_share(c, x->count, GRAIN, do_part, &job) : NULL;
+}
+
+const struct kind normal_kind = {claims, compile, compute, release, true};
