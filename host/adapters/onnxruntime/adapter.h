@@ -21,6 +21,7 @@
 
 #include <onnxruntime_c_api.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -142,6 +143,7 @@ struct provider {
     struct qdot_device *device;
     size_t threads;
     struct contexts contexts;
+    _Atomic(OrtAllocator *) arena; /* of scratch memory; NULL until a call wanted some */
 };
 
 /* An input of a step: a constant of the model, or the index of an input of the fused node. */
@@ -170,12 +172,12 @@ struct step {
 
 struct call {
     const OrtApi *ort;
-    const struct provider *provider;
+    struct provider *provider;
     OrtKernelContext *context;
     struct tensor *in;            /* as step->in */
     const size_t *outputs;        /* step->outputs */
     uint32_t unused[MAX_OUTPUTS]; /* of those that are single values and nobody takes */
-    OrtAllocator *allocator;      /* of scratch memory; NULL before the first piece */
+    OrtAllocator *allocator; /* of scratch memory, the provider's; NULL before the first piece */
     void *scratch[MAX_OUTPUTS + 2];
     size_t scratch_count;
 };

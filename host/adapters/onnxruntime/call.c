@@ -15,14 +15,22 @@ OrtStatus *call_output(struct call *c, size_t index, const int64_t *dims, size_t
     return c->ort->GetTensorMutableData(value, data);
 }
 
+/* The arena of the session, asked for once: that costs as much as a small step. */
 static OrtStatus *find_allocator(struct call *c)
 {
+    struct provider *const p = c->provider;
     OrtMemoryInfo *info = NULL;
+    OrtAllocator *none = NULL;
+    c->allocator = atomic_load(&p->arena);
     if (c->allocator)
         return NULL;
     TRY(c->ort->CreateCpuMemoryInfo(OrtArenaAllocator, OrtMemTypeDefault, &info));
     OrtStatus *const status = c->ort->KernelContext_GetAllocator(c->context, info, &c->allocator);
     c->ort->ReleaseMemoryInfo(info);
+    if (!status && !atomic_compare_exchange_strong(&p->arena, &none, c->allocator)) {
+        c->ort->ReleaseAllocator(c->allocator); /* another call was quicker */
+        c->allocator = none;
+    }
     return status;
 }
 
@@ -45,8 +53,6 @@ void call_end(struct call *c)
 {
     while (c->scratch_count > 0)
         c->allocator->Free(c->allocator, c->scratch[--c->scratch_count]);
-    if (c->allocator)
-        c->ort->ReleaseAllocator(c->allocator);
 }
 
 /* ---- threads ----------------------------------------------------------------------------------- */

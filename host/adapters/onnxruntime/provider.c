@@ -530,6 +530,8 @@ void provider_release(struct provider *p)
 {
     if (!p)
         return;
+    if (p->arena)
+        p->ort->ReleaseAllocator(p->arena);
     qdot_close(p->device);
     context_release(&p->contexts);
     free(p);
