@@ -36,7 +36,7 @@ static const struct opt options[] = {
      "Of s8 and u8 outputs: " ROUNDING_NAMES ".\n"
      "'qdot help gemm' says which is whose. Default: rne, which is also what peers are for."},
     {"--threads", "N[,N]", OPT_TEXT, AT(threads), 0, 0,
-     "Threads of the CPU backend, 1 to 4096. Default: one a processor. Other devices use what\n"
+     "Threads of the CPU backend, 1 to 1024. Default: one a processor. Other devices use what\n"
      "their drivers take."},
     {"--cache-percent", "P[,P]", OPT_TEXT, AT(caches), 0, 0,
      "Work of the CPU backend is cut for caches of so many percent of those found, 1 to 1000;\n"
@@ -110,9 +110,10 @@ static const struct opt_page page = {
     "in registers, OpenCL's and Vulkan's with loops of products without memory, the fastest of\n"
     "several kinds. Where the best product observed is faster, it is that product, and says so.\n"
     "JSON: {context, benchmarks: [{name, real_time, time_unit, items_per_second, device, kernel,\n"
-    "shape, types, out, threads, verified, peak_fraction, create_ms, peer, ...}], networks}.",
-    "0  every result was right\n"
-    "1  a result was wrong, a device failed, or nothing was measured\n"
+    "shape, types, out, threads, verified, peak_fraction, create_ms, peer, ...}], networks, "
+    "classes}.",
+    "0  every result of qdot's was right; a peer's may be WRONG\n"
+    "1  one of qdot's was wrong, a device failed, or nothing was measured\n"
     "2  bad usage; one line on stderr names the argument and what was expected",
     "qdot bench --suite resnet50 --peer all\n"
     "qdot bench --suite mobilenet_v2 --out u8 --threads 1 --peer onednn\n"

@@ -60,6 +60,7 @@ static void print_help(void)
         "    1  something is wrong in the result, or a device failed\n"
         "    2  bad usage or bad input; one line on stderr names the argument and what was "
         "expected\n"
+        "    3  conform: nothing failed, but not all that should have run did\n"
         "\n"
         "EXAMPLES\n"
         "    qdot devices\n"

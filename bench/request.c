@@ -143,8 +143,8 @@ int request_threads(struct request *r, const char *list)
     cpu_set_t set;
     while (request_item(&list, item, sizeof(item))) {
         int64_t value;
-        if (!opt_integer(item, 1, 4096, &value))
-            return opt_error(r->verb, "--threads %s: expected a number from 1 to 4096", item);
+        if (!opt_integer(item, 1, 1024, &value))
+            return opt_error(r->verb, "--threads %s: expected a number from 1 to 1024", item);
         if (r->thread_count == MAX_THREADS)
             return opt_error(r->verb, "--threads: more than %d numbers", MAX_THREADS);
         r->threads[r->thread_count++] = (size_t)value;

@@ -44,11 +44,12 @@ struct qdot_vulkan_desc {
     const void *features;          /* its pNext chain; NULL: no features */
     uint32_t queue_family;         /* of 'queue'; computes */
     VkQueue queue;
-    void *lock_ctx; /* Called around each use of the queue, which qdot does within any call but */
-    void (*lock_queue)(
-        void *ctx); /* qdot_vulkan_record; NULL where the host keeps its own uses of */
-    void (*unlock_queue)(
-        void *ctx); /* the queue apart from those calls. Not held when one is made */
+    /* Called around each use of the queue, which any call but qdot_vulkan_record may make; the host
+     * does not hold its lock when it calls qdot. NULL: the host itself keeps its uses of the queue
+     * apart from qdot's calls. */
+    void *lock_ctx;
+    void (*lock_queue)(void *ctx);
+    void (*unlock_queue)(void *ctx);
 };
 
 /* What to create a device with. Nothing is required beyond version 1.1 and a queue that computes;
