@@ -423,8 +423,10 @@ int qdot_sync(struct qdot_device *device, struct qdot_error *err)
     if (!device)
         return qdot_fail(err, QDOT_INVALID, "device: expected an open device, got NULL");
     int status = QDOT_OK;
-    for (size_t i = 0; i < device->child_count && status == QDOT_OK; i++)
-        status = qdot_sync(device->children[i], err);
+    for (size_t i = 0; i < device->child_count; i++) { /* also those behind one that failed */
+        const int synced = qdot_sync(device->children[i], status == QDOT_OK ? err : NULL);
+        status = status == QDOT_OK ? synced : status;
+    }
     return device->backend ? device->backend->sync(device, err) : status;
 }
 
@@ -487,9 +489,9 @@ int qdot_buffer_create(struct qdot_device *device, size_t bytes, void *host,
     return status;
 }
 
-int qdot_buffer_wrap(struct qdot_device *device, const struct qdot_backend *backend, void *handle,
-                     size_t offset, size_t bytes, struct qdot_buffer **buffer,
-                     struct qdot_error *err)
+int qdot_buffer_wrap(struct qdot_device *device, const struct qdot_backend *backend,
+                     const char *name, void *handle, size_t offset, size_t bytes,
+                     struct qdot_buffer **buffer, struct qdot_error *err)
 {
     struct qdot_buffer *made;
     int status = buffer_new(device, bytes, buffer, err);
@@ -503,7 +505,7 @@ int qdot_buffer_wrap(struct qdot_device *device, const struct qdot_backend *back
         status = qdot_fail(err, QDOT_INVALID, "device: expected one of %s, got %s", backend->name,
                            device->info.name);
     else if (!handle)
-        status = qdot_fail(err, QDOT_INVALID, "memory: expected a handle, got NULL");
+        status = qdot_fail(err, QDOT_INVALID, "%s: expected a handle, got NULL", name);
     else if (offset > SIZE_MAX / 2)
         status =
             qdot_fail(err, QDOT_INVALID, "offset_bytes: expected less than 2^63, got %zu", offset);

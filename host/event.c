@@ -63,7 +63,9 @@ int qdot_flush(struct qdot_device *device, struct qdot_error *err)
     if (!device)
         return qdot_fail(err, QDOT_INVALID, "device: expected an open device, got NULL");
     int status = QDOT_OK;
-    for (size_t i = 0; i < device->child_count && status == QDOT_OK; i++)
-        status = qdot_flush(device->children[i], err);
+    for (size_t i = 0; i < device->child_count; i++) {
+        const int flushed = qdot_flush(device->children[i], status == QDOT_OK ? err : NULL);
+        status = status == QDOT_OK ? flushed : status;
+    }
     return device->backend && device->backend->flush ? device->backend->flush(device, err) : status;
 }

@@ -331,9 +331,9 @@ void qdot_release(const struct qdot_device *device, void *memory);
 int qdot_adopt(const struct qdot_backend *backend, const void *host,
                const struct qdot_device_desc *desc, struct qdot_device **device,
                struct qdot_error *err);
-int qdot_buffer_wrap(struct qdot_device *device, const struct qdot_backend *backend, void *handle,
-                     size_t offset, size_t bytes, struct qdot_buffer **buffer,
-                     struct qdot_error *err);
+int qdot_buffer_wrap(struct qdot_device *device, const struct qdot_backend *backend,
+                     const char *name, void *handle, size_t offset, size_t bytes,
+                     struct qdot_buffer **buffer, struct qdot_error *err);
 
 /* ---- threads.c ------------------------------------------------------------------------------- */
 
@@ -452,6 +452,8 @@ const struct qdot_row *qdot_row_named(const struct qdot_device *device, const ch
 int qdot_packed_make(struct qdot_op *op, const struct qdot_op_desc *desc, bool cache,
                      struct qdot_error *err);
 void qdot_packed_drop(const struct qdot_device *device, struct qdot_packed *packed);
+/* The caller's packed B, which may go after create, becomes the op's own. */
+int qdot_packed_own(struct qdot_op *op, struct qdot_error *err);
 
 /* ---- pack.c ---------------------------------------------------------------------------------- */
 
@@ -528,6 +530,9 @@ bool qdot_cache_write(const struct qdot_device *device, const char *key, const v
 int qdot_file_read(const struct qdot_device *device, const char *path, size_t most, void **data,
                    size_t *bytes, struct qdot_error *err);
 bool qdot_file_write(const char *path, const void *data, size_t bytes);
+/* One process at a time between the two, where the directory is there and can be written; beside it. */
+int qdot_file_lock(const char *path);
+void qdot_file_unlock(int lock);
 
 /* ---- tune.c, tune_json.c --------------------------------------------------------------------- */
 

@@ -569,6 +569,13 @@ static int check_access(const struct qdot_run *run, struct qdot_error *err)
     return QDOT_OK;
 }
 
+static bool has_buffers(const struct qdot_run *run)
+{
+    return run->a.buffer || run->b.buffer || run->out.buffer || run->a_zero.buffer ||
+           run->row_scale.buffer || run->scale.buffer || run->zero.buffer ||
+           run->scale_out.buffer || run->zero_out.buffer;
+}
+
 int qdot_check_run(struct qdot_op *op, const struct qdot_run *run, struct qdot_run *full,
                    struct qdot_error *err)
 {
@@ -585,7 +592,7 @@ int qdot_check_run(struct qdot_op *op, const struct qdot_run *run, struct qdot_r
                                               : check_product_run(op, full, err);
     if (status == QDOT_OK && (op->workspace_at_run || run->workspace || run->workspace_bytes))
         status = check_workspace(op, run, err);
-    if (status == QDOT_OK && run->out.buffer)
+    if (status == QDOT_OK && has_buffers(run))
         status = check_access(run, err);
     if (status == QDOT_OK && (run->wait_count || run->event))
         status = qdot_check_events(op->device, run, err);

@@ -394,7 +394,7 @@ static struct header make_header(const struct qdot_row *row, const struct qdot_p
                                  const struct qdot_packed *packed)
 {
     struct header h = {
-        .version = 3, .nr = row->nr, .kr = row->kr, .tight = row->tight, .b_form = row->b_form};
+        .version = 4, .nr = row->nr, .kr = row->kr, .tight = row->tight, .b_form = row->b_form};
     const uint64_t geometry[] = {packed->parts, packed->runs, row->depthwise,
                                  p->conv.kh,    p->conv.kw,   p->conv.transposed};
     memcpy(h.magic, magic, sizeof(magic));

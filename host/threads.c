@@ -1,5 +1,6 @@
 /* The threads of a device: the caller's parallel_for, or a pthreadpool of the device's own. */
 #include <sched.h>
+#include <unistd.h>
 #include "internal.h"
 #ifdef QDOT_HAVE_PTHREADPOOL
 #include <pthreadpool.h>
@@ -7,11 +8,10 @@
 
 size_t qdot_usable_processors(void)
 {
-    cpu_set_t set;
-    if (sched_getaffinity(0, sizeof(set), &set) != 0)
-        return 1;
-    int count = CPU_COUNT(&set);
-    return count < 1 ? 1 : (size_t)count;
+    cpu_set_t set; /* of 1024: machines with more refuse it */
+    const long count = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set)
+                                                                    : sysconf(_SC_NPROCESSORS_ONLN);
+    return count < 1 ? 1 : count > 1024 ? 1024 : (size_t)count;
 }
 
 static void serial_for(void *ctx, void (*task)(void *arg, size_t i), void *arg, size_t count)

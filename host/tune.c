@@ -93,7 +93,8 @@ bool tune_put(const struct qdot_device *device, struct qdot_tuning *t,
         const size_t slot = find_slot(t, key, hash);
         if (t->index[slot]) {
             struct tune_time *time = &t->times[t->index[slot] - 1];
-            time->ns = least && time->ns < entry->ns ? time->ns : entry->ns;
+            if (!least || time->ns == 0 || entry->ns < time->ns) /* 0: forgotten */
+                time->ns = entry->ns;
             return true;
         }
     }
@@ -460,13 +461,13 @@ static void read_cache(const struct qdot_device *root, struct qdot_tuning *t)
     qdot_release(root, text);
 }
 
-/* What of 'from' is not in 't'; false without memory. */
+/* What of 'from' is not in 't', as far as there is room; false without memory. */
 static bool add_missing(const struct qdot_device *root, struct qdot_tuning *t,
                         const struct qdot_tuning *from)
 {
     char key[TUNE_KEY];
     bool good = true;
-    for (size_t i = 0; good && i < from->count; i++) {
+    for (size_t i = 0; good && i < from->count && t->count < TUNE_TIMES; i++) {
         const struct tune_entry entry = tune_entry_at(from, i, key);
         if (!find(t, &entry))
             good = tune_put(root, t, &entry, false);
@@ -484,12 +485,14 @@ bool qdot_tuning_save(struct qdot_device *device)
     size_t bytes;
     if (!cache_path(root, path, sizeof(path)))
         return false;
+    const int lock = qdot_file_lock(path);
     read_cache(root, &disk);
     pthread_mutex_lock(&root->lock);
     bool good = add_missing(root, root->measured, &disk) &&
                 tune_print(root, root->measured, &text, &bytes, NULL) == QDOT_OK;
     pthread_mutex_unlock(&root->lock);
     good = good && qdot_file_write(path, text, bytes);
+    qdot_file_unlock(lock);
     qdot_release(root, text);
     tune_clear(root, &disk);
     return good;
@@ -569,7 +572,7 @@ int qdot_tuning_add(struct qdot_device *device, const struct qdot_op_desc *desc,
     if (status != QDOT_OK)
         return status;
     const struct qdot_row *found = qdot_row_named(device, row);
-    if (!found || found->op != p.op)
+    if (!found || found->op != qdot_served_by(p.op))
         return qdot_fail(err, QDOT_INVALID, "row: '%s' is no row of device %s for this op", row,
                          device->info.name);
     struct qdot_device *root = top(device);

@@ -63,12 +63,14 @@ static int get_basis(const struct file *f, size_t index, json_t *object, enum qd
 {
     const char *kind;
     const int status = get_text(f, "times", index, object, "kind", false, 16, &kind);
+    if (status != QDOT_OK)
+        return status;
     *basis = strcmp(kind, "class") == 0    ? QDOT_BY_CLASS
              : strcmp(kind, "copies") == 0 ? QDOT_BY_COPIES
                                            : QDOT_BY_TIME;
-    if (status == QDOT_OK && *basis == QDOT_BY_TIME && *kind)
+    if (*basis == QDOT_BY_TIME && *kind)
         return wrong(f, "times", index, "kind", "\"class\", \"copies\" or none");
-    return status;
+    return QDOT_OK;
 }
 
 static int read_time(const struct qdot_device *device, struct qdot_tuning *t, const struct file *f,

@@ -93,6 +93,21 @@ static int keep(struct qdot_op *op, const void *blob, enum qdot_blob_owner owner
     return QDOT_OK;
 }
 
+int qdot_packed_own(struct qdot_op *op, struct qdot_error *err)
+{
+    const void *const blob = op->packed.blob;
+    if (op->packed.owner != QDOT_BLOB_CALLERS)
+        return QDOT_OK;
+    const int status = make_room(op, &op->packed, err);
+    if (status != QDOT_OK) {
+        op->packed.blob = (void *)(uintptr_t)blob;
+        return status;
+    }
+    memcpy(op->packed.blob, blob, op->packed.blob_bytes);
+    op->packed.owner = QDOT_BLOB_OURS;
+    return QDOT_OK;
+}
+
 static void sum_columns(struct qdot_op *op)
 {
     qdot_sum_pieces(op->row, &op->packed, qdot_packed_panels(&op->packed), 1, op->terms.col_sum);

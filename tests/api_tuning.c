@@ -277,6 +277,8 @@ static void test_wrong_files(void **state)
         {TIME("\"ns\": 1e999"), "2"},
         {TIME("\"ns\": 1, \"threads\": 1025"), "2"},
         {TIME("\"ns\": 1, \"kind\": \"x\""), "2"},
+        {TIME("\"ns\": 1, \"kind\": 5"), "2"},
+        {TIME("\"ns\": 1, \"kind\": null"), "2"},
         {TIME("\"ns\": 1, \"row\": \"r\""), "2"},
         {TIME("\"ns\": 1, \"driver\": null"), "2"},
         {TIME("\"ns\": 1}, {\"x\": \"],[{\\\"\"},\n {\"ns\": 1"), "2"},
@@ -500,6 +502,35 @@ static void test_class(void **state)
     qdot_close(device);
 }
 
+/* Of every sort of op; and a time that was forgotten comes back with a file. */
+static void test_elements(void **state)
+{
+    static const enum qdot_op_kind kinds[] = {QDOT_QUANTIZE, QDOT_DEQUANTIZE, QDOT_DYNAMIC_QUANTIZE,
+                                              QDOT_FAKE_QUANTIZE, QDOT_FAKE_QUANTIZE_GRADIENT};
+    struct fixture *f = *state;
+    struct qdot_error err = {0};
+    struct qdot_row_info row = {.size = sizeof(row)};
+    for (size_t i = 0; row.kind != QDOT_QUANTIZE; i++)
+        assert_int_equal(qdot_device_row(f->device, i, &row, &err), QDOT_OK);
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
+        const struct qdot_op_desc desc = {
+            .size = sizeof(desc), .kind = kinds[i], .quantize = {.axis = 1024}};
+        if (qdot_tuning_add(f->device, &desc, row.name, 1234, &err))
+            fail_msg("%s", err.text);
+        if (!f->has_files)
+            continue;
+        char *text = text_of(f->device);
+        write_file(f->file, text);
+        free(text);
+        assert_int_equal(qdot_tuning_add(f->device, &desc, row.name, 0, &err), QDOT_OK);
+        assert_int_equal(qdot_tuning_read(f->device, f->file, &err), QDOT_OK);
+        text = text_of(f->device);
+        assert_non_null(strstr(text, "1234"));
+        free(text);
+        assert_int_equal(qdot_tuning_add(f->device, &desc, row.name, 0, &err), QDOT_OK);
+    }
+}
+
 static void test_problem_text(void **state)
 {
     struct qdot_op_desc desc = op_desc(NULL);
@@ -543,6 +574,7 @@ int main(void)
         TEST(test_many_times),
         TEST(test_cache),
         TEST(test_class),
+        TEST(test_elements),
         TEST(test_problem_text),
     };
     return cmocka_run_group_tests_name("tuning", tests, setup_group, NULL);

@@ -225,7 +225,7 @@ static void test_no_copy(void **state)
 
 /* ---- the cache ------------------------------------------------------------------------------- */
 
-enum { ENTRIES = 8 };
+enum { ENTRIES = 128 };
 
 struct cache {
     struct entry {
@@ -425,6 +425,23 @@ static void test_keys(void **state)
     same.b_type = QDOT_U8;
     qdot_op_destroy(create(device, &same));
     expect_counts(&c, 2, 5, 5);
+    /* Changes of two bits, of which the second would undo what a weak hash made of the first. */
+    same = desc;
+    same.n = 64;
+    same.k = 16;
+    qdot_op_destroy(create(device, &same));
+    for (size_t bit = 0; bit < 64; bit++) {
+        uint8_t changed[32 * 32];
+        memcpy(changed, b, sizeof(changed));
+        changed[7] ^= 0x80;
+        changed[32 + bit / 8] ^= (uint8_t)(1 << bit % 8);
+        same = desc;
+        same.n = 64; /* both in one row of B */
+        same.k = 16;
+        same.b = changed;
+        qdot_op_destroy(create(device, &same));
+    }
+    expect_counts(&c, 2, 70, 70);
     qdot_close(device);
     forget(&c);
 }

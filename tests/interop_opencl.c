@@ -475,6 +475,18 @@ static void test_wrong_handles(void **state)
     s.run.out.buffer = buffer;
     api_expect("to read only", qdot_op_run(s.op, &s.run, &err), QDOT_INVALID, &err, "out");
     qdot_buffer_destroy(buffer);
+    /* Also where the output goes to the host. */
+    static uint8_t host[INTEROP_OUT];
+    struct qdot_run out_of_write_only = s.run;
+    cl_mem sink = clCreateBuffer(h.context, CL_MEM_WRITE_ONLY, INTEROP_OUT, NULL, &code);
+    check(code, "clCreateBuffer");
+    interop_must(qdot_opencl_buffer(device, sink, 0, INTEROP_OUT, &buffer, &err), &err, "");
+    CHECK(clReleaseMemObject(sink));
+    out_of_write_only.a.buffer = buffer;
+    out_of_write_only.out = (struct qdot_output){.host = host};
+    api_expect("to write only", qdot_op_run(s.op, &out_of_write_only, &err), QDOT_INVALID, &err,
+               "a");
+    qdot_buffer_destroy(buffer);
     /* Sums are aligned in the whole memory. */
     interop_must(qdot_opencl_buffer(device, h.out, 2, p.out_bytes, &buffer, &err), &err, "");
     s.run.out.buffer = buffer;

@@ -651,7 +651,7 @@ static void test_wrong_handles(void **state)
     device = adopt(&h);
     struct scene *s = scene_open(device, &h, 0);
     api_expect("NULL", qdot_vulkan_buffer(device, VK_NULL_HANDLE, 0, 4, &buffer, &err),
-               QDOT_INVALID, &err, "memory");
+               QDOT_INVALID, &err, "handle");
     api_expect("nothing", qdot_vulkan_buffer(device, h.buffers[A], 0, 0, &buffer, &err),
                QDOT_INVALID, &err, "bytes");
     VkCommandBuffer commands = begin_commands(&h);

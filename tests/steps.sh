@@ -59,7 +59,7 @@ api_in() {
     : >"$tap"
     failed=0
     for name in api_rules api_conv api_conv_memory api_elements api_memory api_packed api_threads api_event \
-        api_select api_tuning api_weights "interop_$2"; do
+        api_select api_tuning api_weights "interop_$2" "interop_$2_queue"; do
         case $name in interop_*) [ -x "$1/$name" ] || continue ;; esac
         QDOT_TEST_DEVICE=$2 CMOCKA_MESSAGE_OUTPUT=TAP "$1/$name" >"$tap.one" 2>&1
         status=$?

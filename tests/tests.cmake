@@ -159,6 +159,11 @@ if(QDOT_TESTS AND VULKAN_HEADERS AND VULKAN_LIBRARY AND (HAZARD_GLSLC OR HAZARD_
         target_link_libraries(interop_vulkan PRIVATE qdot Threads::Threads m ${CMOCKA_LIBRARY}
             ${VULKAN_LIBRARY})
         add_test(NAME interop_vulkan COMMAND interop_vulkan)
+        add_executable(interop_vulkan_queue tests/interop_vulkan_queue.c)
+        target_include_directories(interop_vulkan_queue SYSTEM PRIVATE ${CMOCKA_INCLUDE} ${VULKAN_HEADERS})
+        target_link_libraries(interop_vulkan_queue PRIVATE qdot Threads::Threads ${CMOCKA_LIBRARY}
+            ${VULKAN_LIBRARY})
+        add_test(NAME interop_vulkan_queue COMMAND interop_vulkan_queue)
     endif()
 endif()
 

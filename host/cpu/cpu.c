@@ -271,6 +271,12 @@ static unsigned float_state_enter(void)
     if ((state & ~FLOAT_FLAGS) != FLOAT_MODE)
         _mm_setcsr(FLOAT_MODE);
     return state;
+#elif defined(__aarch64__)
+    uint64_t state; /* 0: as IEEE 754 has it */
+    __asm__ volatile("mrs %0, fpcr" : "=r"(state));
+    if (state != 0)
+        __asm__ volatile("msr fpcr, xzr");
+    return (unsigned)state;
 #else
     return 0;
 #endif
@@ -281,6 +287,9 @@ static void float_state_leave(unsigned state)
 #if defined(__x86_64__)
     if ((state & ~FLOAT_FLAGS) != FLOAT_MODE)
         _mm_setcsr(state);
+#elif defined(__aarch64__)
+    if (state != 0)
+        __asm__ volatile("msr fpcr, %0" : : "r"((uint64_t)state));
 #else
     (void)state;
 #endif

@@ -155,7 +155,8 @@ int ocl_buffer_wrap(struct qdot_buffer *buffer, void *handle, struct qdot_error 
 int qdot_opencl_buffer(struct qdot_device *device, cl_mem memory, size_t offset_bytes, size_t bytes,
                        struct qdot_buffer **buffer, struct qdot_error *err)
 {
-    return qdot_buffer_wrap(device, &qdot_opencl_backend, memory, offset_bytes, bytes, buffer, err);
+    return qdot_buffer_wrap(device, &qdot_opencl_backend, "memory", memory, offset_bytes, bytes,
+                            buffer, err);
 }
 
 /* ---- runs ------------------------------------------------------------------------------------ */

@@ -119,6 +119,8 @@ static int upload_b(struct qdot_op *op, struct qdot_error *err)
     const enum ocl_memory to = is_float(op) ? OCL_B_IN : OCL_B;
     int status = QDOT_OK;
     if (is_float(op))
+        status = qdot_packed_own(op, err);
+    if (status == QDOT_OK && is_float(op))
         status = make_memory(op, OCL_B_IN, op->packed.panels_bytes, err);
     if (status != QDOT_OK)
         return status;

@@ -243,12 +243,16 @@ static void vk_close(struct qdot_device *device)
     device->impl = NULL;
 }
 
-/* Also of runs of other threads, which a submission of this one dropped. */
-static int vk_sync(struct qdot_device *device, struct qdot_error *err)
+/* With what befell runs that were dropped, by any thread, and of which nobody knows. */
+static int with_dropped(struct qdot_device *device, int status, struct qdot_error *err)
 {
-    const int status = vk_finish(device, err);
     const int dropped = vk_take_failure(device, status == QDOT_OK ? err : NULL);
     return status == QDOT_OK ? dropped : status;
+}
+
+static int vk_sync(struct qdot_device *device, struct qdot_error *err)
+{
+    return with_dropped(device, vk_finish(device, err), err);
 }
 
 /* ---- buffers --------------------------------------------------------------------------------- */
@@ -315,14 +319,17 @@ VkBuffer vk_handle(const struct qdot_buffer *buffer)
 static int buffer_write(struct qdot_buffer *buffer, size_t offset, const void *memory, size_t bytes,
                         struct qdot_error *err)
 {
-    return vk_upload(buffer->device, vk_handle(buffer), buffer->base + offset, memory, bytes, err);
+    const int status =
+        vk_upload(buffer->device, vk_handle(buffer), buffer->base + offset, memory, bytes, err);
+    return with_dropped(buffer->device, status, err);
 }
 
 static int buffer_read(struct qdot_buffer *buffer, size_t offset, void *memory, size_t bytes,
                        struct qdot_error *err)
 {
-    return vk_download(buffer->device, vk_handle(buffer), buffer->base + offset, memory, bytes,
-                       err);
+    const int status =
+        vk_download(buffer->device, vk_handle(buffer), buffer->base + offset, memory, bytes, err);
+    return with_dropped(buffer->device, status, err);
 }
 
 /* ---- events ---------------------------------------------------------------------------------- */

@@ -139,8 +139,8 @@ int qdot_vulkan_adopt(const struct qdot_vulkan_desc *host, const struct qdot_dev
 int qdot_vulkan_buffer(struct qdot_device *device, VkBuffer handle, size_t offset_bytes,
                        size_t bytes, struct qdot_buffer **buffer, struct qdot_error *err)
 {
-    return qdot_buffer_wrap(device, &qdot_vulkan_backend, handle ? &handle : NULL, offset_bytes,
-                            bytes, buffer, err);
+    return qdot_buffer_wrap(device, &qdot_vulkan_backend, "handle", handle ? &handle : NULL,
+                            offset_bytes, bytes, buffer, err);
 }
 
 VkBuffer qdot_vulkan_handle(const struct qdot_buffer *buffer)
@@ -197,10 +197,10 @@ int qdot_vulkan_record(struct qdot_op *op, const struct qdot_run *run, VkCommand
     if (!commands)
         return qdot_fail(err, QDOT_INVALID, "commands: expected a command buffer, got NULL");
     int status = check_op(op, err);
+    if (status == QDOT_OK && run)
+        status = check_recorded(run, err);
     if (status == QDOT_OK)
         status = qdot_check_run(op, run, &full, err);
-    if (status == QDOT_OK)
-        status = check_recorded(&full, err);
     if (status == QDOT_OK)
         status = vk_find_operands(op, &full, &operands, err);
     if (status != QDOT_OK)

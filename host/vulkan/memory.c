@@ -145,9 +145,13 @@ static int staging_create(struct qdot_device *device, struct qdot_error *err)
         status = vk_commands_create(device, &s->commands, err);
     if (status == QDOT_OK && !s->buffer)
         status = vk_buffer_create(device, STAGING_BYTES, &s->buffer, err);
-    if (status == QDOT_OK && !s->memory.mapped) {
+    if (status != QDOT_OK || s->memory.mapped)
+        return status;
+    status = vk_memory_create(device, VK_KIND_HOST, &s->buffer, 1, &offset, &s->memory, err);
+    if (status != QDOT_OK) { /* a buffer is bound once */
+        vkd->vk.vkDestroyBuffer(vkd->device, s->buffer, NULL);
+        s->buffer = VK_NULL_HANDLE;
         vk_memory_destroy(device, &s->memory);
-        status = vk_memory_create(device, VK_KIND_HOST, &s->buffer, 1, &offset, &s->memory, err);
     }
     return status;
 }
@@ -175,8 +179,7 @@ static int copy_part(struct qdot_device *device, VkBuffer from, VkBuffer to, VkB
     status = vk_commands_submit(device, commands, 0, true, NULL, err);
     if (status == QDOT_OK)
         status = vk_wait(device, vk_batch_of(commands), UINT64_MAX, err);
-    const int dropped = vk_take_failure(device, status == QDOT_OK ? err : NULL);
-    return status == QDOT_OK ? dropped : status;
+    return status;
 }
 
 int vk_upload(struct qdot_device *device, VkBuffer buffer, size_t offset, const void *memory,

@@ -351,6 +351,9 @@ void vk_record(const struct qdot_op *op, const struct qdot_run *run, const struc
         vk_gemm_record(op, run, &o->a, &o->b, &o->out);
 }
 
+/* Multiply-adds. */
+#define PRODUCTS_AN_ELEMENT 64.0
+
 int vk_run_with(struct qdot_op *op, const struct qdot_run *run, const struct vk_points *points,
                 struct qdot_error *err)
 {
@@ -360,10 +363,12 @@ int vk_run_with(struct qdot_op *op, const struct qdot_run *run, const struct vk_
     const bool to_host = elements ? vk_elements_to_host(op, run) : run->out.host != NULL;
     const bool on_host = to_host || run->a.host || run->b.host || run->a_zero.host ||
                          run->row_scale.host || run->scale.host || run->zero.host;
-    const double work = (double)(run->m * op->p.unit_rows) * (double)op->p.n * (double)op->p.k;
+    /* What passes through memory alone takes a GPU as long as some products. */
+    const double each = elements ? PRODUCTS_AN_ELEMENT : (double)op->p.k;
+    const double work = (double)(run->m * op->p.unit_rows) * (double)op->p.n * each;
     int status = QDOT_OK;
     if (on_host)
-        status = vk_wait(op->device, impl->host_batch, UINT64_MAX, err);
+        status = vk_settle(op->device, impl->host_batch, err);
     if (status == QDOT_OK)
         status = vk_find_operands(op, run, &operands, err);
     if (status == QDOT_OK)
@@ -377,7 +382,9 @@ int vk_run_with(struct qdot_op *op, const struct qdot_run *run, const struct vk_
         vk_barrier(device_of(op), impl->target.buffer, true);
     if (on_host)
         status = vk_memory_flush(op->device, &impl->memory[1], err);
-    if (status == QDOT_OK)
+    if (status != QDOT_OK)
+        vk_commands_cancel(op->device, &impl->commands);
+    else
         status = vk_commands_submit(op->device, &impl->commands, work, to_host || run->event,
                                     points, err);
     if (on_host)

@@ -4,7 +4,9 @@
  * full or has enough work, and when someone waits, asks for an event, or reads.
  *
  * Batches are numbered. Each has a slot with its fence, which the batch VK_BATCHES later takes over
- * once nobody waits for it any more: of a number that its slot no longer has, the batch is done.
+ * once nobody waits for it any more: of a number that its slot no longer has, the batch is done, or is
+ * among the failures. Those are remembered, as whoever has runs in a batch may ask long after another
+ * thread has dropped it.
  */
 #include <string.h>
 #include "vk.h"
@@ -31,15 +33,32 @@ static void unlock_host(const struct vk_queue *q)
         q->unlock_queue(q->lock_ctx);
 }
 
-/* Lets the lock go while it waits. */
-static int await(struct qdot_device *device, uint64_t batch, uint64_t timeout_ns,
-                 struct qdot_error *err)
+static void remember(struct vk_queue *q, uint64_t batch, VkResult code, const char *call)
+{
+    q->failures[q->failure_count++ % VK_FAILURES] = (struct vk_failure){batch, call, code};
+}
+
+/* What became of a batch that is not pending. Of one that is older than all failures that are still
+ * known, none of it is known: where there were more of them it counts as failed. */
+static int outcome(const struct vk_queue *q, uint64_t batch, struct qdot_error *err)
+{
+    const struct vk_failure *oldest = &q->failures[q->failure_count % VK_FAILURES];
+    for (size_t i = 0; i < VK_FAILURES; i++)
+        if (q->failures[i].batch == batch)
+            return vk_check(q->failures[i].code, q->failures[i].call, err);
+    return batch < oldest->batch ? vk_check(oldest->code, oldest->call, err) : QDOT_OK;
+}
+
+static const char waiting[] = "vkWaitForFences";
+
+/* What the fence says, or that nobody need wait. Lets the lock go meanwhile. */
+static VkResult await(struct qdot_device *device, uint64_t batch, uint64_t timeout_ns)
 {
     struct vk_device *vkd = device->impl;
     struct vk_queue *q = &vkd->queue;
     struct vk_batch *b = slot_of(q, batch);
     if (!b->pending || b->number != batch)
-        return QDOT_OK;
+        return VK_SUCCESS;
     b->waiters++;
     pthread_mutex_unlock(&q->lock);
     const VkResult code = vkd->vk.vkWaitForFences(vkd->device, 1, &b->fence, VK_TRUE, timeout_ns);
@@ -47,32 +66,34 @@ static int await(struct qdot_device *device, uint64_t batch, uint64_t timeout_ns
     if (--b->waiters == 0)
         pthread_cond_broadcast(&q->left);
     if (code == VK_TIMEOUT)
-        return qdot_fail(err, QDOT_TIMEOUT, "not done in %llu ns", (unsigned long long)timeout_ns);
+        return code;
     /* What the caller frees on a failure must not be in use; a lost device uses nothing. */
     if (code != VK_SUCCESS) {
         lock_host(q);
         vkd->vk.vkQueueWaitIdle(q->handle);
         unlock_host(q);
     }
+    if (code != VK_SUCCESS && b->pending)
+        remember(q, batch, code, waiting);
     b->pending = false;
-    return vk_check(code, "vkWaitForFences", err);
+    return code;
 }
 
 /* The slot of the open batch is free. Lets the lock go: the batch may be another one afterwards. */
-static int claim(struct qdot_device *device, struct qdot_error *err)
+static VkResult claim(struct qdot_device *device)
 {
     struct vk_queue *q = &((struct vk_device *)device->impl)->queue;
     for (struct vk_batch *b = slot_of(q, q->open); b->pending || b->waiters;
          b = slot_of(q, q->open)) {
-        int status = QDOT_OK;
+        VkResult code = VK_SUCCESS;
         if (b->pending)
-            status = await(device, b->number, UINT64_MAX, err);
+            code = await(device, b->number, UINT64_MAX);
         else
             pthread_cond_wait(&q->left, &q->lock);
-        if (status != QDOT_OK)
-            return status;
+        if (code != VK_SUCCESS)
+            return code;
     }
-    return QDOT_OK;
+    return VK_SUCCESS;
 }
 
 static VkResult call_submit(struct vk_device *vkd, const struct vk_batch *b,
@@ -108,12 +129,13 @@ static VkResult call_submit(struct vk_device *vkd, const struct vk_batch *b,
 }
 
 /* The open batch is given up. The caller answers for the last 'mine' of it; who ran the others hears
- * of the failure when they wait: vk_take_failure. */
-static void drop(struct qdot_device *device, uint32_t mine, const struct qdot_error *failure)
+ * of the failure when they wait, for that batch or for all: vk_take_failure. */
+static void drop(struct qdot_device *device, uint32_t mine, VkResult code, const char *call)
 {
     struct vk_queue *q = &((struct vk_device *)device->impl)->queue;
+    remember(q, q->open, code, call);
     if (q->count > mine)
-        q->failure = *failure;
+        q->untold = (struct vk_failure){q->open, call, code};
     q->open++;
     q->count = 0;
     q->work = 0;
@@ -126,13 +148,11 @@ static int submit(struct qdot_device *device, const struct vk_points *points, ui
     struct vk_device *vkd = device->impl;
     struct vk_queue *q = &vkd->queue;
     struct vk_batch *b = slot_of(q, q->open);
-    struct qdot_error failure;
     const char *call;
     const VkResult code = call_submit(vkd, b, points, &call);
-    const int status = vk_check(code, call, &failure);
-    if (status != QDOT_OK) {
-        drop(device, mine, &failure);
-        return qdot_fail(err, status, "%s", failure.text);
+    if (code != VK_SUCCESS) {
+        drop(device, mine, code, call);
+        return vk_check(code, call, err);
     }
     b->number = q->open++;
     b->pending = true;
@@ -144,19 +164,21 @@ static int submit(struct qdot_device *device, const struct vk_points *points, ui
 static int flush(struct qdot_device *device, uint32_t mine, struct qdot_error *err)
 {
     const struct vk_queue *q = &((struct vk_device *)device->impl)->queue;
-    struct qdot_error failure;
     if (q->count == 0)
         return QDOT_OK;
-    if (claim(device, &failure) != QDOT_OK) {
-        drop(device, mine, &failure);
-        return qdot_fail(err, failure.status, "%s", failure.text);
-    }
-    return q->count > 0 ? submit(device, NULL, mine, err) : QDOT_OK;
+    const VkResult code = claim(device);
+    if (q->count == 0) /* another thread was quicker */
+        return QDOT_OK;
+    if (code == VK_SUCCESS)
+        return submit(device, NULL, mine, err);
+    drop(device, mine, code, waiting);
+    return vk_check(code, waiting, err);
 }
 
 /* ---- waiting --------------------------------------------------------------------------------- */
 
-int vk_wait(struct qdot_device *device, uint64_t batch, uint64_t timeout_ns, struct qdot_error *err)
+static int wait_for(struct qdot_device *device, uint64_t batch, bool became, uint64_t timeout_ns,
+                    struct qdot_error *err)
 {
     struct vk_queue *q = &((struct vk_device *)device->impl)->queue;
     int status = QDOT_OK;
@@ -165,10 +187,26 @@ int vk_wait(struct qdot_device *device, uint64_t batch, uint64_t timeout_ns, str
     pthread_mutex_lock(&q->lock);
     if (batch == q->open)
         status = flush(device, 0, err);
-    if (status == QDOT_OK)
-        status = await(device, batch, timeout_ns, err);
+    const VkResult code = status == QDOT_OK ? await(device, batch, timeout_ns) : VK_SUCCESS;
+    if (code == VK_TIMEOUT)
+        status =
+            qdot_fail(err, QDOT_TIMEOUT, "not done in %llu ns", (unsigned long long)timeout_ns);
+    else if (code != VK_SUCCESS)
+        status = vk_check(code, waiting, err);
+    else if (status == QDOT_OK && became)
+        status = outcome(q, batch, err);
     pthread_mutex_unlock(&q->lock);
     return status;
+}
+
+int vk_wait(struct qdot_device *device, uint64_t batch, uint64_t timeout_ns, struct qdot_error *err)
+{
+    return wait_for(device, batch, true, timeout_ns, err);
+}
+
+int vk_settle(struct qdot_device *device, uint64_t batch, struct qdot_error *err)
+{
+    return wait_for(device, batch, false, UINT64_MAX, err);
 }
 
 int vk_flush(struct qdot_device *device, struct qdot_error *err)
@@ -190,8 +228,9 @@ int vk_finish(struct qdot_device *device, struct qdot_error *err)
     const uint64_t end = q->open;
     for (uint64_t i = end > VK_BATCHES ? end - VK_BATCHES : 1; i < end; i++) {
         asked = asked || slot_of(q, i)->pending;
-        const int waited = await(device, i, UINT64_MAX, status == QDOT_OK ? err : NULL);
-        status = status == QDOT_OK ? waited : status;
+        const VkResult code = await(device, i, UINT64_MAX);
+        if (code != VK_SUCCESS && status == QDOT_OK)
+            status = vk_check(code, waiting, err);
     }
     /* A device that is lost says so even where there is nothing to wait for. */
     if (!asked && status == QDOT_OK) {
@@ -207,10 +246,11 @@ int vk_take_failure(struct qdot_device *device, struct qdot_error *err)
 {
     struct vk_queue *q = &((struct vk_device *)device->impl)->queue;
     pthread_mutex_lock(&q->lock);
-    const struct qdot_error failure = q->failure;
-    q->failure = (struct qdot_error){0};
+    const struct vk_failure untold = q->untold;
+    q->untold = (struct vk_failure){0};
     pthread_mutex_unlock(&q->lock);
-    if (failure.status == QDOT_OK)
+    struct qdot_error failure;
+    if (untold.batch == 0 || vk_check(untold.code, untold.call, &failure) == QDOT_OK)
         return QDOT_OK;
     return qdot_fail(err, failure.status, "runs before were dropped: %.400s", failure.text);
 }
@@ -249,7 +289,7 @@ void vk_commands_destroy(struct qdot_device *device, struct vk_commands *command
 {
     const struct vk_device *vkd = device->impl;
     for (size_t i = 0; i < VK_SLOTS; i++)
-        vk_wait(device, commands->batches[i], UINT64_MAX, NULL);
+        vk_settle(device, commands->batches[i], NULL);
     if (commands->pool)
         vkd->vk.vkDestroyCommandPool(vkd->device, commands->pool, NULL); /* and its buffers */
     *commands = (struct vk_commands){0};
@@ -276,7 +316,7 @@ int vk_commands_begin(struct qdot_device *device, struct vk_commands *commands,
     const VkCommandBufferBeginInfo info = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO,
                                            .flags = VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT};
     commands->at = (commands->at + 1) % VK_SLOTS;
-    int status = vk_wait(device, commands->batches[commands->at], UINT64_MAX, err);
+    int status = vk_settle(device, commands->batches[commands->at], err);
     if (status != QDOT_OK)
         return status;
     commands->batches[commands->at] = 0;
@@ -285,6 +325,12 @@ int vk_commands_begin(struct qdot_device *device, struct vk_commands *commands,
     if (status == QDOT_OK)
         vk_barrier(vkd, buffer, false);
     return status;
+}
+
+void vk_commands_cancel(struct qdot_device *device, struct vk_commands *commands)
+{
+    const struct vk_device *vkd = device->impl;
+    vkd->vk.vkEndCommandBuffer(vk_buffer_of(commands)); /* one that records cannot begin */
 }
 
 /* With the lock held. The batch becomes full, or has room for one more. */
@@ -304,7 +350,7 @@ static int submit_alone(struct qdot_device *device, struct vk_commands *commands
     do {
         status = flush(device, 0, err);
         if (status == QDOT_OK)
-            status = claim(device, err);
+            status = vk_check(claim(device), waiting, err);
     } while (status == QDOT_OK && q->count > 0); /* others came while it waited */
     if (status != QDOT_OK)
         return status;

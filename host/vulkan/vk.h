@@ -139,6 +139,7 @@ enum {
     VK_GATHER = 32, /* command buffers of a batch */
     VK_SLOTS = 4,   /* command buffers of an owner, used in turn: it waits for the fourth before */
     VK_POINTS = 16, /* semaphores to wait for, or to signal */
+    VK_FAILURES = 32, /* that are remembered */
 };
 
 /* Command buffers of one owner, and the batch that each was submitted with last; 0: none. */
@@ -156,6 +157,13 @@ struct vk_batch {
     bool pending; /* submitted and not waited for */
 };
 
+/* A batch that was dropped, or of which nothing is known but that its device was lost. */
+struct vk_failure {
+    uint64_t batch; /* 0: none */
+    const char *call;
+    VkResult code;
+};
+
 struct vk_queue {
     VkQueue handle;
     void *lock_ctx; /* of the host that the queue is from; NULL functions: none */
@@ -166,8 +174,10 @@ struct vk_queue {
     uint64_t open; /* the number of the batch that is gathered */
     VkCommandBuffer gathered[VK_GATHER];
     uint32_t count;
-    double work;               /* multiply-adds */
-    struct qdot_error failure; /* of a batch with runs whose callers do not know of it */
+    double work;                             /* multiply-adds */
+    struct vk_failure failures[VK_FAILURES]; /* the latest, in turns */
+    uint64_t failure_count;
+    struct vk_failure untold; /* of a batch with runs whose callers do not know of it */
 };
 
 /* Semaphores of a submission. */
@@ -192,6 +202,8 @@ int vk_commands_begin(struct qdot_device *device, struct vk_commands *commands,
 /* Into the open batch, which goes out 'now' or later; with 'points' into one of its own, at once. */
 int vk_commands_submit(struct qdot_device *device, struct vk_commands *commands, double work,
                        bool now, const struct vk_points *points, struct qdot_error *err);
+/* In place of submit. */
+void vk_commands_cancel(struct qdot_device *device, struct vk_commands *commands);
 static inline VkCommandBuffer vk_buffer_of(const struct vk_commands *commands)
 {
     return commands->buffers[commands->at];
@@ -203,9 +215,11 @@ static inline uint64_t vk_batch_of(const struct vk_commands *commands)
 /* Everything written before is seen by everything after, the host included if 'host'. */
 void vk_barrier(const struct vk_device *vkd, VkCommandBuffer buffer, bool host);
 
-/* A batch is done, or QDOT_TIMEOUT; that of number 0 is. */
+/* A batch is done, or QDOT_TIMEOUT, or what became of it; that of number 0 is done. */
 int vk_wait(struct qdot_device *device, uint64_t batch, uint64_t timeout_ns,
             struct qdot_error *err);
+/* The device does not use what the batch uses: it is done, or was dropped. */
+int vk_settle(struct qdot_device *device, uint64_t batch, struct qdot_error *err);
 int vk_flush(struct qdot_device *device, struct qdot_error *err);
 int vk_finish(struct qdot_device *device, struct qdot_error *err); /* all batches */
 /* What the caller does not know yet of runs that were dropped. */
