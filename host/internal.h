@@ -7,6 +7,7 @@
  *   event.c    events: created once, left behind by runs, waited for
  *   conv.c     the geometry of a convolution, and its weights put in one order
  *   quantize.c descriptor and run of the ops on elements: quantize and its kin
+ *   map.c      descriptor and run of maps and max pools: ops on bytes
  *   select.c   which row (and, on "auto", which device): admission, self-test, tune.c, measure.c
  *   weights.c  where packed B comes from: packed here, or the caller's; its saved form
  *   pack.c     the only file that knows the packed layout of B and the folding of zero points
@@ -125,12 +126,26 @@ struct qdot_elements {
     bool reciprocal, scale_at_run, zero_at_run, zeros; /* zeros: there are some, here or at a run */
 };
 
+/* Dimensions of a map by falling stride of the output, those of 1 left out and neighbours made one where
+ * all strides allow it. dims[counted] is what a run counts: a run of m has m * per there. */
+enum { QDOT_MAP_A, QDOT_MAP_B, QDOT_MAP_OUT, QDOT_MAP_TENSORS };
+struct qdot_mapping {
+    size_t rank, counted, per;
+    size_t dims[QDOT_MAP_RANK];
+    size_t stride[QDOT_MAP_TENSORS][QDOT_MAP_RANK];
+    int operands;
+};
+
 struct qdot_problem {
     enum qdot_op_kind
         op; /* of the ops on elements only elements, units, types, bounds have a meaning;
-                             a_bytes and out_bytes: of a unit, unit_rows and n 1 */
+                             a_bytes and out_bytes: of a unit, unit_rows and n 1. Of a map map and
+                             units, a_bytes and out_bytes as if it had no gaps. Of a max pool conv and
+                             all sizes as those of a convolution */
     struct qdot_geometry conv;
     struct qdot_elements elements;
+    struct qdot_mapping map;
+    size_t table;            /* entries; 0: none */
     size_t m, n, k;          /* of a convolution: batch * oh * ow, o, kh * kw * cg */
     size_t units, unit_rows; /* what a run counts, and rows of A in each: m and 1, or images */
     size_t a_bytes;          /* of A, one unit with the default leading dimension */
@@ -198,6 +213,7 @@ struct qdot_op {
     struct qdot_terms terms;
     float *scale; /* of elements: parameters, in one allocation; NULL: given with each run */
     int32_t *zero;
+    uint8_t *table;              /* of a map or pool: p.table entries, or NULL */
     struct qdot_threads threads; /* the device's, its ctx that of the run */
     size_t workspace_bytes;      /* set by the backend's prepare, as is: */
     size_t run_bytes;            /* of them, what comes with each run where workspace_at_run */
@@ -392,8 +408,27 @@ void qdot_order_weights(const struct qdot_geometry *g, const uint8_t *weights, u
 /* Rows of QDOT_QUANTIZE serve all ops on elements. */
 static inline enum qdot_op_kind qdot_served_by(enum qdot_op_kind kind)
 {
-    return kind > QDOT_QUANTIZE ? QDOT_QUANTIZE : kind;
+    return kind > QDOT_QUANTIZE && kind < QDOT_MAP ? QDOT_QUANTIZE : kind;
 }
+static inline bool qdot_is_product(enum qdot_op_kind kind)
+{
+    return kind <= QDOT_CONV;
+}
+/* What only products have is 0. */
+int qdot_check_no_product(const struct qdot_op_desc *d, struct qdot_error *err);
+/* Outputs, the first so many, overlap nothing. */
+struct qdot_memory {
+    const char *name;
+    const void *host;
+    const struct qdot_buffer *buffer;
+    size_t offset, bytes; /* bytes 0: none */
+};
+int qdot_check_apart(const struct qdot_memory *memory, size_t outputs, size_t count,
+                     struct qdot_error *err);
+/* An operand of so many bytes where it is wanted, else none. */
+int qdot_check_input(const struct qdot_op *op, const char *name, bool wanted,
+                     const struct qdot_input *in, size_t bytes, size_t alignment,
+                     struct qdot_error *err);
 int qdot_check_elements(const struct qdot_op_desc *desc, struct qdot_problem *p,
                         struct qdot_error *err);
 int qdot_check_elements_run(const struct qdot_op *op, const struct qdot_run *run,
@@ -406,6 +441,23 @@ size_t qdot_parameters(const struct qdot_problem *p, size_t m);
 size_t qdot_type_bytes(enum qdot_type type, size_t count);
 /* What dynamic quantize makes of the range of x: the most of max(0, x), and of max(0, -x). */
 void qdot_dynamic_parameters(float most, float least, float *scale, int32_t *zero);
+
+/* ---- map.c ----------------------------------------------------------------------------------- */
+
+int qdot_check_map(const struct qdot_op_desc *desc, struct qdot_problem *p, struct qdot_error *err);
+int qdot_check_pool(const struct qdot_op_desc *desc, struct qdot_problem *p,
+                    struct qdot_error *err);
+int qdot_check_map_run(const struct qdot_op *op, const struct qdot_run *run,
+                       struct qdot_error *err);
+/* Of a pool's run, which is otherwise checked as that of a convolution. */
+int qdot_check_pool_apart(const struct qdot_op *op, const struct qdot_run *run,
+                          struct qdot_error *err);
+int qdot_take_table(struct qdot_op *op, const struct qdot_op_desc *desc, struct qdot_error *err);
+/* The map of a run of m; bytes of a tensor of it from the first element to the last, 0 without. */
+struct qdot_mapping qdot_map_of_run(const struct qdot_problem *p, size_t m);
+size_t qdot_map_bytes(const struct qdot_mapping *map, int tensor);
+/* The dimensions that out needs alone. */
+struct qdot_mapping qdot_map_output(const struct qdot_mapping *map);
 
 /* ---- measure.c ------------------------------------------------------------------------------- */
 
@@ -441,6 +493,8 @@ int qdot_selftest(struct qdot_device *device, const struct qdot_row *row, char *
                   size_t reason_bytes);
 int qdot_selftest_elements(struct qdot_device *device, const struct qdot_row *row, char *reason,
                            size_t reason_bytes);
+int qdot_selftest_map(struct qdot_device *device, const struct qdot_row *row, char *reason,
+                      size_t reason_bytes);
 int qdot_selftest_conv(struct qdot_device *device, const struct qdot_row *row, char *reason,
                        size_t reason_bytes);
 /* "gemm_..." or "cpu/gemm_..."; NULL: none */

@@ -50,20 +50,25 @@ bool qdot_trial_make(struct qdot_device *device, bool resident, const struct qdo
                      struct qdot_trial *t)
 {
     const size_t out_bytes = p->unit_rows * p->n * p->out_bytes;
+    const bool map = p->op == QDOT_MAP;
     memset(t, 0, sizeof(*t));
     t->resident = resident ? device : NULL;
     /* a_bytes and out_bytes are below 2^63 each: no overflow */
     t->m = TRIAL_BYTES / (p->a_bytes + out_bytes + 8);
     t->m = t->m < trial_least(p) ? trial_least(p) : t->m;
     t->m = t->m > p->units ? p->units : t->m;
+    const struct qdot_mapping run = qdot_map_of_run(p, t->m);
     const size_t by_row = qdot_served_by(p->op) == QDOT_QUANTIZE ? qdot_parameters(p, t->m) : t->m;
     const size_t b_bytes = p->op == QDOT_FAKE_QUANTIZE_GRADIENT ? t->m * p->a_bytes
+                           : map                                ? qdot_map_bytes(&run, QDOT_MAP_B)
                            : p->b_at_run ? p->ldb * (p->b_transposed ? p->n : p->k)
                                          : 0;
+    const size_t a_all = map ? qdot_map_bytes(&run, QDOT_MAP_A) : t->m * p->a_bytes;
+    const size_t out_all = map ? qdot_map_bytes(&run, QDOT_MAP_OUT) : t->m * out_bytes;
     t->a_zero = qdot_alloc(device, by_row * 4);
     t->row_scale = qdot_alloc(device, by_row * 4);
-    return t->a_zero && t->row_scale && operand(device, t, 0, t->m * p->a_bytes, &t->a) &&
-           operand(device, t, 1, t->m * out_bytes, &t->out) &&
+    return t->a_zero && t->row_scale && operand(device, t, 0, a_all, &t->a) &&
+           operand(device, t, 1, out_all, &t->out) &&
            (!b_bytes || operand(device, t, 2, b_bytes, &t->b));
 }
 

@@ -210,12 +210,14 @@ int qdot_check_desc(const struct qdot_op_desc *desc, struct qdot_problem *p, str
     if (desc->size != 0 && desc->size != sizeof(*desc))
         return qdot_fail(err, QDOT_INVALID, "size: expected %zu, got %zu", sizeof(*desc),
                          desc->size);
-    if ((int)desc->kind < QDOT_GEMM || desc->kind > QDOT_FAKE_QUANTIZE_GRADIENT)
+    if ((int)desc->kind < QDOT_GEMM || desc->kind > QDOT_MAX_POOL)
         return qdot_fail(err, QDOT_INVALID, "kind: expected an enum qdot_op_kind, got %d",
                          (int)desc->kind);
     p->op = desc->kind;
     if (qdot_served_by(p->op) == QDOT_QUANTIZE)
         return qdot_check_elements(desc, p, err);
+    if (p->op == QDOT_MAP || p->op == QDOT_MAX_POOL)
+        return p->op == QDOT_MAP ? qdot_check_map(desc, p, err) : qdot_check_pool(desc, p, err);
     int status = p->op == QDOT_CONV ? check_conv(desc, p, err) : check_gemm(desc, p, err);
     if (status == QDOT_OK)
         status = check_types(desc, p, err);
@@ -341,8 +343,9 @@ static int build(struct qdot_device *device, const struct qdot_row *row,
     op->threads = device->threads;
     op->workspace_at_run = desc->workspace_at_run != 0;
     snprintf(op->name, sizeof(op->name), "%s/%s", device->backend->name, row->name);
-    int status = row->op == QDOT_QUANTIZE ? qdot_take_parameters(op, desc, err)
-                                          : make_product(op, desc, cache, err);
+    int status = row->op == QDOT_QUANTIZE   ? qdot_take_parameters(op, desc, err)
+                 : qdot_is_product(row->op) ? make_product(op, desc, cache, err)
+                                            : qdot_take_table(op, desc, err);
     if (status == QDOT_OK)
         status = device->backend->prepare(op, err);
     if (status != QDOT_OK) {
@@ -388,6 +391,7 @@ void qdot_op_destroy(struct qdot_op *op)
     qdot_release(device, op->terms.bias);
     qdot_release(device, op->scale);
     qdot_release(device, op->zero);
+    qdot_release(device, op->table);
     qdot_packed_drop(device, &op->packed);
     qdot_release(device, op);
 }
@@ -505,6 +509,7 @@ static int check_gemm_run(const struct qdot_op *op, struct qdot_run *run, struct
     return status;
 }
 
+/* Of a max pool too, which is checked as a convolution. */
 static int check_product_run(const struct qdot_op *op, struct qdot_run *run, struct qdot_error *err)
 {
     const struct qdot_problem *p = &op->p;
@@ -514,8 +519,9 @@ static int check_product_run(const struct qdot_op *op, struct qdot_run *run, str
                         : run->zero_out.host || run->zero_out.buffer   ? "zero_out"
                                                                        : NULL;
     if (other)
-        return qdot_fail(err, QDOT_INVALID, "%s: expected none: the op is a product", other);
-    int status = p->op == QDOT_CONV ? check_conv_run(op, run, err) : check_gemm_run(op, run, err);
+        return qdot_fail(err, QDOT_INVALID, "%s: expected none: the op %s", other,
+                         qdot_is_product(p->op) ? "is a product" : "has no use for it");
+    int status = p->op == QDOT_GEMM ? check_gemm_run(op, run, err) : check_conv_run(op, run, err);
     if (status == QDOT_OK)
         status =
             check_input(op, "a_zero", p->a_zero_per_row, &run->a_zero, 1, run->m, run->m, 4, err);
@@ -589,7 +595,10 @@ int qdot_check_run(struct qdot_op *op, const struct qdot_run *run, struct qdot_r
     if (full->m > p->units)
         return qdot_fail(err, QDOT_INVALID, "m: expected at most %zu, got %zu", p->units, full->m);
     int status = op->row->op == QDOT_QUANTIZE ? qdot_check_elements_run(op, full, err)
+                 : p->op == QDOT_MAP          ? qdot_check_map_run(op, full, err)
                                               : check_product_run(op, full, err);
+    if (status == QDOT_OK && p->op == QDOT_MAX_POOL)
+        status = qdot_check_pool_apart(op, full, err);
     if (status == QDOT_OK && (op->workspace_at_run || run->workspace || run->workspace_bytes))
         status = check_workspace(op, run, err);
     if (status == QDOT_OK && has_buffers(run))

@@ -58,21 +58,27 @@ static size_t alignment_of(enum qdot_type type)
 
 /* ---- the descriptor -------------------------------------------------------------------------- */
 
-static int check_unused(const struct qdot_op_desc *d, const struct qdot_quantize *q,
-                        struct qdot_error *err)
+struct unused {
+    const char *name;
+    bool given;
+};
+
+static int check_fields(const struct unused *fields, size_t count, struct qdot_error *err)
 {
-    const bool whole = d->kind == QDOT_DEQUANTIZE || d->kind == QDOT_DYNAMIC_QUANTIZE;
-    const bool dynamic = d->kind == QDOT_DYNAMIC_QUANTIZE;
-    const struct {
-        const char *name;
-        bool given;
-    } fields[] = {
+    for (size_t i = 0; i < count; i++)
+        if (fields[i].given)
+            return qdot_fail(err, QDOT_INVALID, "%s: expected 0 with this kind of op",
+                             fields[i].name);
+    return QDOT_OK;
+}
+
+int qdot_check_no_product(const struct qdot_op_desc *d, struct qdot_error *err)
+{
+    const struct unused fields[] = {
         {"m", d->m != 0},
         {"n", d->n != 0},
         {"k", d->k != 0},
-        {"a_type", d->a_type != QDOT_TYPE_DEFAULT},
         {"b_type", d->b_type != QDOT_TYPE_DEFAULT},
-        {"out_type", d->out_type != QDOT_TYPE_DEFAULT},
         {"b", d->b != NULL},
         {"ldb", d->ldb != 0},
         {"b_transposed", d->b_transposed != 0},
@@ -86,17 +92,27 @@ static int check_unused(const struct qdot_op_desc *d, const struct qdot_quantize
         {"bias_f", d->bias_f != NULL},
         {"out_zero", d->out_zero != 0},
         {"rounding", d->rounding != QDOT_ROUND_RNE},
+    };
+    return check_fields(fields, sizeof(fields) / sizeof(fields[0]), err);
+}
+
+static int check_unused(const struct qdot_op_desc *d, const struct qdot_quantize *q,
+                        struct qdot_error *err)
+{
+    const bool whole = d->kind == QDOT_DEQUANTIZE || d->kind == QDOT_DYNAMIC_QUANTIZE;
+    const bool dynamic = d->kind == QDOT_DYNAMIC_QUANTIZE;
+    const struct unused fields[] = {
+        {"a_type", d->a_type != QDOT_TYPE_DEFAULT},
+        {"out_type", d->out_type != QDOT_TYPE_DEFAULT},
         {"clamp_lo, clamp_hi", whole && (d->clamp_lo || d->clamp_hi)},
         {"quantize.scale", dynamic && q->scale},
         {"quantize.zero", dynamic && (q->zero || q->zero_count)},
         {"quantize.reciprocal", whole && q->reciprocal},
         {"quantize.group", dynamic && q->group},
     };
-    for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
-        if (fields[i].given)
-            return qdot_fail(err, QDOT_INVALID, "%s: expected 0 with this kind of op",
-                             fields[i].name);
-    return QDOT_OK;
+    const int status = qdot_check_no_product(d, err);
+    return status == QDOT_OK ? check_fields(fields, sizeof(fields) / sizeof(fields[0]), err)
+                             : status;
 }
 
 static size_t or_one(size_t value)
@@ -300,9 +316,9 @@ void qdot_dynamic_parameters(float most, float least, float *scale, int32_t *zer
 
 /* ---- the run --------------------------------------------------------------------------------- */
 
-static int check_in(const struct qdot_op *op, const char *name, bool wanted,
-                    const struct qdot_input *in, size_t bytes, size_t alignment,
-                    struct qdot_error *err)
+int qdot_check_input(const struct qdot_op *op, const char *name, bool wanted,
+                     const struct qdot_input *in, size_t bytes, size_t alignment,
+                     struct qdot_error *err)
 {
     if (wanted)
         return qdot_check_memory(op, name, in->host, in->buffer, in->offset_bytes, bytes, alignment,
@@ -318,17 +334,10 @@ static int check_out(const struct qdot_op *op, const char *name, bool wanted,
                      struct qdot_error *err)
 {
     const struct qdot_input in = {out->host, out->buffer, out->offset_bytes};
-    return check_in(op, name, wanted, &in, bytes, alignment, err);
+    return qdot_check_input(op, name, wanted, &in, bytes, alignment, err);
 }
 
-struct memory {
-    const char *name;
-    const void *host;
-    const struct qdot_buffer *buffer;
-    size_t offset, bytes; /* bytes 0: none */
-};
-
-static bool overlap(const struct memory *a, const struct memory *b)
+static bool overlap(const struct qdot_memory *a, const struct qdot_memory *b)
 {
     if (!a->bytes || !b->bytes || a->buffer != b->buffer)
         return false;
@@ -336,14 +345,24 @@ static bool overlap(const struct memory *a, const struct memory *b)
     return x < y + b->bytes && y < x + a->bytes;
 }
 
-/* Outputs overlap nothing. */
+int qdot_check_apart(const struct qdot_memory *memory, size_t outputs, size_t count,
+                     struct qdot_error *err)
+{
+    for (size_t i = 0; i < outputs; i++)
+        for (size_t j = i + 1; j < count; j++)
+            if (overlap(&memory[i], &memory[j]))
+                return qdot_fail(err, QDOT_INVALID, "%s: expected memory apart from that of %s",
+                                 memory[i].name, memory[j].name);
+    return QDOT_OK;
+}
+
 static int check_apart(const struct qdot_op *op, const struct qdot_run *r, size_t a_bytes,
                        size_t out_bytes, size_t parameter_bytes, struct qdot_error *err)
 {
     const struct qdot_problem *p = &op->p;
     const struct qdot_elements *e = &p->elements;
     const size_t found = p->op == QDOT_DYNAMIC_QUANTIZE ? parameter_bytes : 0;
-    const struct memory memory[] = {
+    const struct qdot_memory memory[] = {
         {"out", r->out.host, r->out.buffer, r->out.offset_bytes, out_bytes},
         {"scale_out", r->scale_out.host, r->scale_out.buffer, r->scale_out.offset_bytes, found},
         {"zero_out", r->zero_out.host, r->zero_out.buffer, r->zero_out.offset_bytes, found},
@@ -355,12 +374,7 @@ static int check_apart(const struct qdot_op *op, const struct qdot_run *r, size_
         {"zero", r->zero.host, r->zero.buffer, r->zero.offset_bytes,
          e->zero_at_run ? parameter_bytes : 0},
     };
-    for (size_t i = 0; i < 3; i++)
-        for (size_t j = i + 1; j < sizeof(memory) / sizeof(memory[0]); j++)
-            if (overlap(&memory[i], &memory[j]))
-                return qdot_fail(err, QDOT_INVALID, "%s: expected memory apart from that of %s",
-                                 memory[i].name, memory[j].name);
-    return QDOT_OK;
+    return qdot_check_apart(memory, 3, sizeof(memory) / sizeof(memory[0]), err);
 }
 
 int qdot_check_elements_run(const struct qdot_op *op, const struct qdot_run *run,
@@ -375,22 +389,23 @@ int qdot_check_elements_run(const struct qdot_op *op, const struct qdot_run *run
     if (run->lda || run->ldo)
         return qdot_fail(err, QDOT_INVALID, "%s: expected 0: elements have no gaps",
                          run->lda ? "lda" : "ldo");
-    int status = check_in(op, "a", true, &run->a, a_bytes, alignment_of(p->a_type), err);
+    int status = qdot_check_input(op, "a", true, &run->a, a_bytes, alignment_of(p->a_type), err);
     if (status == QDOT_OK)
         status = check_out(op, "out", true, &run->out, out_bytes, alignment_of(p->out_type), err);
     if (status == QDOT_OK)
-        status = check_in(op, "b", p->op == QDOT_FAKE_QUANTIZE_GRADIENT, &run->b, a_bytes, 4, err);
+        status = qdot_check_input(op, "b", p->op == QDOT_FAKE_QUANTIZE_GRADIENT, &run->b, a_bytes,
+                                  4, err);
     if (status == QDOT_OK)
-        status = check_in(op, "scale", e->scale_at_run, &run->scale, parameters, 4, err);
+        status = qdot_check_input(op, "scale", e->scale_at_run, &run->scale, parameters, 4, err);
     if (status == QDOT_OK)
-        status = check_in(op, "zero", e->zero_at_run, &run->zero, parameters, 4, err);
+        status = qdot_check_input(op, "zero", e->zero_at_run, &run->zero, parameters, 4, err);
     if (status == QDOT_OK)
         status = check_out(op, "scale_out", dynamic, &run->scale_out, parameters, 4, err);
     if (status == QDOT_OK)
         status = check_out(op, "zero_out", dynamic, &run->zero_out, parameters, 4, err);
     if (status == QDOT_OK)
-        status = check_in(op, "a_zero", false, &run->a_zero, 0, 4, err);
+        status = qdot_check_input(op, "a_zero", false, &run->a_zero, 0, 4, err);
     if (status == QDOT_OK)
-        status = check_in(op, "row_scale", false, &run->row_scale, 0, 4, err);
+        status = qdot_check_input(op, "row_scale", false, &run->row_scale, 0, 4, err);
     return status == QDOT_OK ? check_apart(op, run, a_bytes, out_bytes, parameters, err) : status;
 }

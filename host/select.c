@@ -69,7 +69,9 @@ int qdot_admit(struct qdot_device *device, const struct qdot_row *row, char *rea
                      ? qdot_selftest_conv(device, row, state->reason, sizeof(state->reason))
                  : row->op == QDOT_QUANTIZE
                      ? qdot_selftest_elements(device, row, state->reason, sizeof(state->reason))
-                     : qdot_selftest(device, row, state->reason, sizeof(state->reason));
+                 : row->op == QDOT_GEMM
+                     ? qdot_selftest(device, row, state->reason, sizeof(state->reason))
+                     : qdot_selftest_map(device, row, state->reason, sizeof(state->reason));
         /* a lack of memory may pass, and once what the driver failed at: another row may be none */
         const bool may_pass =
             status == QDOT_NO_MEMORY || (status == QDOT_DEVICE_FAILED && !state->failed);
@@ -480,6 +482,8 @@ static int nobody(const struct request *r, struct qdot_error *err)
             return qdot_fail(err, QDOT_UNSUPPORTED, "kernel: '%s' is a row for %s", desc->kernel,
                              other->op == QDOT_CONV       ? "convolutions"
                              : other->op == QDOT_QUANTIZE ? "quantize and its kin"
+                             : other->op == QDOT_MAP      ? "maps"
+                             : other->op == QDOT_MAX_POOL ? "max pools"
                                                           : "matrix products");
     if (desc->kernel)
         return qdot_fail(err, QDOT_INVALID, "kernel: '%s' is no row of device %s", desc->kernel,

@@ -259,6 +259,59 @@ static void elements_name(const struct qdot_problem *p, bool class, char text[QD
         append(text, bytes, "%s", e->each ? " each" : " axis");
 }
 
+/* Merged dimensions and their strides; where those are too long for a text, their hash. */
+static void map_name(const struct qdot_problem *p, char text[QDOT_PROBLEM_BYTES])
+{
+    static const char *const tensors[] = {" a", " b", " o"};
+    const struct qdot_mapping *s = &p->map;
+    char all[(QDOT_MAP_TENSORS + 1) * QDOT_MAP_RANK * 24] = "";
+    for (size_t d = 0; d < s->rank; d++)
+        append(all, sizeof(all), "%s%zu", d ? "x" : " ", s->dims[d]);
+    for (int t = 0; t < QDOT_MAP_TENSORS; t++)
+        for (size_t d = 0; d < s->rank && (t != QDOT_MAP_B || s->operands == 2); d++)
+            append(all, sizeof(all), "%s%zu", d ? "x" : tensors[t], s->stride[t][d]);
+    *text = '\0';
+    append(text, QDOT_PROBLEM_BYTES, "map");
+    if (strlen(all) + 16 < QDOT_PROBLEM_BYTES)
+        append(text, QDOT_PROBLEM_BYTES, "%s", all);
+    else
+        append(text, QDOT_PROBLEM_BYTES, " #%016llx",
+               (unsigned long long)qdot_hash(all, strlen(all), 0));
+    append(text, QDOT_PROBLEM_BYTES, "%s", p->table ? " table" : "");
+}
+
+static void map_class(const struct qdot_problem *p, char text[QDOT_PROBLEM_BYTES])
+{
+    const struct qdot_mapping *s = &p->map;
+    bool plain = s->rank == 1;
+    for (int t = 0; t < QDOT_MAP_TENSORS; t++)
+        plain = plain && (s->stride[t][0] == 1 || (t == QDOT_MAP_B && s->operands < 2));
+    *text = '\0';
+    append(text, QDOT_PROBLEM_BYTES, "map %zu %s%s%s", rounded(p->units * p->a_bytes),
+           s->operands == 2 ? "ab" : "a", plain ? "" : " strided", p->table ? " table" : "");
+}
+
+static void pool_name(const struct qdot_problem *p, char text[QDOT_PROBLEM_BYTES])
+{
+    const struct qdot_geometry *g = &p->conv;
+    const size_t bytes = QDOT_PROBLEM_BYTES;
+    *text = '\0';
+    append(text, bytes, "max_pool %zux%zux%zux%zu %zux%zu s%zux%zu p%tdx%td o%zux%zu", g->batch,
+           g->h, g->w, g->c, g->kh, g->kw, g->stride_h, g->stride_w, g->pad_top, g->pad_left, g->oh,
+           g->ow);
+    if (g->dilation_h != 1 || g->dilation_w != 1)
+        append(text, bytes, " d%zux%zu", g->dilation_h, g->dilation_w);
+    append(text, bytes, "%s %s%s", g->nchw ? " nchw" : "", type_name(p->a_type),
+           p->table ? " table" : "");
+}
+
+static void pool_class(const struct qdot_problem *p, char text[QDOT_PROBLEM_BYTES])
+{
+    *text = '\0';
+    append(text, QDOT_PROBLEM_BYTES, "max_pool %zux%zux%zu%s%s", rounded(p->m), rounded(p->n),
+           rounded(p->k), p->conv.nchw ? " nchw" : "", p->table ? " table" : "");
+}
+
 /* How B lies matters only where runs pack it. */
 void qdot_problem_name(const struct qdot_problem *p, char text[QDOT_PROBLEM_BYTES])
 {
@@ -266,6 +319,10 @@ void qdot_problem_name(const struct qdot_problem *p, char text[QDOT_PROBLEM_BYTE
     const size_t bytes = QDOT_PROBLEM_BYTES;
     if (qdot_served_by(p->op) == QDOT_QUANTIZE) {
         elements_name(p, false, text);
+        return;
+    }
+    if (!qdot_is_product(p->op)) {
+        p->op == QDOT_MAP ? map_name(p, text) : pool_name(p, text);
         return;
     }
     *text = '\0';
@@ -295,6 +352,10 @@ void qdot_problem_class(const struct qdot_problem *p, char text[QDOT_PROBLEM_BYT
     const struct qdot_geometry *g = &p->conv;
     if (qdot_served_by(p->op) == QDOT_QUANTIZE) {
         elements_name(p, true, text);
+        return;
+    }
+    if (!qdot_is_product(p->op)) {
+        p->op == QDOT_MAP ? map_class(p, text) : pool_class(p, text);
         return;
     }
     *text = '\0';

@@ -277,7 +277,7 @@ int qdot_op_packed_bytes(const struct qdot_op *op, size_t *bytes, struct qdot_er
     if (!op || !bytes)
         return qdot_fail(err, QDOT_INVALID, "%s: expected a pointer, got NULL",
                          op ? "bytes" : "op");
-    if (op->p.b_at_run || op->row->op == QDOT_QUANTIZE)
+    if (op->p.b_at_run || !qdot_is_product(op->row->op))
         return qdot_fail(err, QDOT_UNSUPPORTED, "op: created without B, so it holds no packed B");
     *bytes = op->packed.blob_bytes;
     return QDOT_OK;

@@ -17,7 +17,9 @@
  * the same bits; results never depend on threads, tiles, device or run.
  *
  * Beside products there is the way to and from them: quantize, dequantize, dynamic quantize, fake
- * quantize and its gradient (struct qdot_quantize), with the same bits everywhere as well.
+ * quantize and its gradient (struct qdot_quantize); and what lies between them, so that tensors stay on
+ * their device: functions of one or two 8-bit tensors by a table, copies and moves of such
+ * (struct qdot_map), and max pooling. With the same bits everywhere as well.
  *
  * What qdot does not do: it chooses no scales but dynamic ones, does not sparsify, has no tensors
  * and no graph, never prints, never aborts, keeps no global state, and never substitutes another
@@ -91,11 +93,13 @@ enum qdot_type {
 enum qdot_op_kind {
     QDOT_GEMM = 0,
     QDOT_CONV = 1,
-    QDOT_QUANTIZE = 2, /* this and the rest: struct qdot_quantize */
+    QDOT_QUANTIZE = 2, /* this and the next four: struct qdot_quantize */
     QDOT_DEQUANTIZE = 3,
     QDOT_DYNAMIC_QUANTIZE = 4,
     QDOT_FAKE_QUANTIZE = 5,
     QDOT_FAKE_QUANTIZE_GRADIENT = 6,
+    QDOT_MAP = 7, /* struct qdot_map */
+    QDOT_MAX_POOL = 8,
 };
 enum qdot_layout { QDOT_NHWC = 0, QDOT_NCHW = 1 };
 
@@ -268,13 +272,45 @@ struct qdot_quantize {
     int reciprocal;      /* 1: x * (1 / scale) for x / scale, each rounded; not of a dynamic one */
 };
 
+/* Tensors of bytes, element by element:
+ *
+ *   one operand    out = table[a], of 256 entries; without a table out = a
+ *   two operands   out = table[256 * a + b], of 65,536 entries
+ *
+ * A table's index is the byte as an unsigned number, of s8 too. So any function of one or two 8-bit
+ * tensors (Add, Mul, Relu, Clip, another scale), by whatever formula a runtime has it, is exact on every
+ * device: the caller makes the table. Strides and a buffer's offset do the rest: broadcasting,
+ * Transpose, Slice, each part of a Concat, copies within a device.
+ *
+ * Of struct qdot_op_desc this op has 'kernel'; all else is left 0. Bytes of 'out' between its elements
+ * stay untouched; from the first to the last they are apart from those of the operands. */
+#define QDOT_MAP_RANK 6
+struct qdot_map {
+    size_t rank; /* 1 to QDOT_MAP_RANK; what is beyond it in the arrays is not read */
+    size_t dims[QDOT_MAP_RANK]; /* of the result; dims[0] is the largest of any run */
+    /* Bytes between neighbours along each dimension. An operand's may be 0: repeated. No two elements
+     * of out share a byte: of those dimensions that are more than 1, each stride is larger than all
+     * smaller ones together reach. */
+    size_t a_stride[QDOT_MAP_RANK], b_stride[QDOT_MAP_RANK], out_stride[QDOT_MAP_RANK];
+    int operands;         /* 1 (also 0) or 2 */
+    const uint8_t *table; /* copied */
+};
+
+/* QDOT_MAX_POOL: the largest element of each channel under a window, a_type u8 (default) or s8 saying
+ * what is larger; then, with map.table of 256 entries, that entry of it (indexed as above). The geometry
+ * is 'conv', out_channels 0 or as channels, without groups and not transposed. Padding has no part in
+ * it: every window has an element of the input. (ONNX's ceil_mode: more pad_bottom and pad_right.) Of
+ * struct qdot_op_desc this op has conv, a_type, out_type (default: a_type, which it must be), map.table
+ * and 'kernel'; all else is left 0. */
+
 struct qdot_op_desc {
     size_t size;
     enum qdot_op_kind kind; /* QDOT_GEMM: A [m,k] times B [k,n]; QDOT_CONV: as 'conv' says, with
                                m, n, k, ldb and b_transposed left 0 and B the weights; others: as
-                               'quantize' says */
+                               'quantize', 'map' and QDOT_MAX_POOL say */
     struct qdot_conv conv;
     struct qdot_quantize quantize;
+    struct qdot_map map;
     size_t m, n, k; /* m: the largest of any run. Each at least 1; m*k, k*n and m*n times 4
                                must fit in 63 bits */
     enum qdot_type a_type, b_type, out_type; /* u8 or s8 (default u8), u8 or s8 (default s8),
@@ -325,19 +361,20 @@ struct qdot_output {
 
 struct qdot_run {
     size_t size;
-    size_t m;                    /* rows of this run; 0 = the descriptor's m, not none.
-                                    Of a conv: its images; 0 = the descriptor's batch. Of
-                                    elements: outer, or axis where the descriptor's outer is 1 */
-    struct qdot_input a;         /* m rows of k elements; a conv's input */
-    size_t lda;                  /* elements between rows of A; default k. Of a conv: between
+    size_t m;                 /* rows of this run; 0 = the descriptor's m, not none.
+                                    Of a conv or pool: its images; 0 = the descriptor's batch. Of
+                                    elements: outer, or axis where the descriptor's outer is 1. Of
+                                    a map: its dims[0] */
+    struct qdot_input a;      /* m rows of k elements; a conv's input */
+    size_t lda;               /* elements between rows of A; default k. Of a conv or pool: between
                                     pixels, default channels; in QDOT_NCHW only 0 */
-    struct qdot_output out;      /* m rows of n elements; must not overlap an input */
-    size_t ldo;                  /* elements between rows of out, or pixels; default n; gaps stay
+    struct qdot_output out;   /* m rows of n elements; must not overlap an input */
+    size_t ldo;               /* elements between rows of out, or pixels; default n; gaps stay
                                     untouched; as lda in QDOT_NCHW */
-    struct qdot_input a_zero;    /* int32 [m], when a_zero_per_row; each in A's range */
+    struct qdot_input a_zero; /* int32 [m], when a_zero_per_row; each in A's range */
     struct qdot_input row_scale; /* float [m], when row_scale; finite values */
     struct qdot_input b;         /* when the op was created without B; layout as in its descriptor.
-                            FAKE_QUANTIZE_GRADIENT: dy */
+                            FAKE_QUANTIZE_GRADIENT: dy. A map of two operands: the second */
     struct qdot_input scale; /* float, when quantize.scale is NULL and scale_count is not 0: as many
                                 as m needs, from the first on */
     struct qdot_input zero;  /* int32, likewise */

@@ -88,7 +88,7 @@ static void each_row(void (*test)(struct qdot_device *, const struct qdot_op_des
         struct qdot_row_info row = {.size = sizeof(row)};
         if (qdot_device_row(device, i, &row, &err))
             break;
-        const bool packs = row.admitted && row.kind != QDOT_QUANTIZE;
+        const bool packs = row.admitted && row.kind <= QDOT_CONV;
         for (size_t variant = 0; packs && variant < 2; variant++) {
             const struct qdot_op_desc desc = desc_for(&row, variant);
             struct qdot_op *op = create(device, &desc);

@@ -3,7 +3,7 @@
 if(QDOT_FUZZ)
     # Kernels have no branches worth following, and clang takes minutes to instrument them.
     get_target_property(kernels qdot SOURCES)
-    list(FILTER kernels INCLUDE REGEX "host/cpu/(tile|depthwise|pack|quantize)_.*\\.c$")
+    list(FILTER kernels INCLUDE REGEX "host/cpu/(tile|depthwise|pack|pool|quantize)_.*\\.c$")
     set_source_files_properties(${kernels} PROPERTIES COMPILE_OPTIONS
         "-fno-sanitize=all;$<$<C_COMPILER_ID:Clang>:-fno-sanitize-coverage=inline-8bit-counters,indirect-calls,trace-cmp,pc-table>")
     get_target_property(command_sources qdot_command SOURCES)

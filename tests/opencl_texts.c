@@ -46,7 +46,7 @@ int main(int argc, char **argv)
         if (strcmp(argv[1], outputs[i].name) != 0)
             continue;
         for (size_t r = 0; r < OCL_ROWS; r++)
-            if (ocl_rows[r].op != QDOT_QUANTIZE && /* no product, no inner loop to look at */
+            if (ocl_rows[r].op <= QDOT_CONV && /* no product, no inner loop to look at */
                 !write_row(&ocl_rows[r], outputs[i].type, argv[2])) {
                 perror(argv[2]);
                 return 1;

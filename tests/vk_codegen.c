@@ -364,7 +364,7 @@ int main(int argc, char **argv)
     c.vk.vkGetPhysicalDeviceProperties(c.physical, &properties);
     printf("%s\n", properties.deviceName);
     for (size_t i = 0; i < VK_ROWS; i++)
-        if (vk_rows[i].op != QDOT_QUANTIZE && /* no product, no inner loop to look at */
+        if (vk_rows[i].op <= QDOT_CONV && /* no product, no inner loop to look at */
             (!(vk_rows[i].needs & VK_COOP) || (c.found.features & VK_COOP)))
             write_row(&c, &vk_rows[i], argv[1]);
     write_control(&c, argv[1]);

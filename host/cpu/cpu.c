@@ -6,6 +6,7 @@
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
+#include "bytes.h"
 #include "cpu.h"
 #include "quantize.h"
 
@@ -192,6 +193,25 @@ static const struct qdot_row rows[] = {
      .impl = &cpu_elements_avx2},
 #endif
     {.name = "quantize", .op = QDOT_QUANTIZE, .mr = 1, .nr = 16, .kr = 1, .impl = &cpu_elements},
+
+    {.name = "map", .op = QDOT_MAP, .mr = 1, .nr = 64, .kr = 1},
+#if defined(__x86_64__)
+    {.name = "max_pool_avx512",
+     .op = QDOT_MAX_POOL,
+     .needs = CPU_AVX512VNNI,
+     .mr = 1,
+     .nr = 64,
+     .kr = 1,
+     .impl = &cpu_pool_avx512},
+    {.name = "max_pool_avx2",
+     .op = QDOT_MAX_POOL,
+     .needs = CPU_AVX2,
+     .mr = 1,
+     .nr = 32,
+     .kr = 1,
+     .impl = &cpu_pool_avx2},
+#endif
+    {.name = "max_pool", .op = QDOT_MAX_POOL, .mr = 1, .nr = 16, .kr = 1, .impl = &cpu_pool},
 };
 
 /* ---- device ---------------------------------------------------------------------------------- */
@@ -420,9 +440,11 @@ struct cpu_output cpu_output_of(const struct qdot_op *op)
 
 static int cpu_prepare(struct qdot_op *op, struct qdot_error *err)
 {
-    return op->row->op == QDOT_QUANTIZE ? cpu_elements_prepare(op, err)
-           : op->p.op == QDOT_CONV      ? cpu_conv_prepare(op, err)
-                                        : cpu_gemm_prepare(op, err);
+    return op->row->op == QDOT_QUANTIZE   ? cpu_elements_prepare(op, err)
+           : op->row->op == QDOT_MAP      ? cpu_map_prepare(op, err)
+           : op->row->op == QDOT_MAX_POOL ? cpu_pool_prepare(op, err)
+           : op->p.op == QDOT_CONV        ? cpu_conv_prepare(op, err)
+                                          : cpu_gemm_prepare(op, err);
 }
 
 static void cpu_unprepare(struct qdot_op *op)
@@ -433,7 +455,7 @@ static void cpu_unprepare(struct qdot_op *op)
         cpu_elements_unprepare(op);
     else if (op->p.op == QDOT_CONV)
         cpu_conv_unprepare(op);
-    else
+    else if (op->p.op == QDOT_GEMM)
         cpu_gemm_unprepare(op);
     qdot_release(op->device, op->impl);
     op->impl = NULL;
@@ -444,6 +466,10 @@ static int cpu_run(struct qdot_op *op, const struct qdot_run *run, struct qdot_e
     (void)err;
     if (op->row->op == QDOT_QUANTIZE)
         cpu_elements_run(op, run);
+    else if (op->row->op == QDOT_MAP)
+        cpu_map_run(op, run);
+    else if (op->row->op == QDOT_MAX_POOL)
+        cpu_pool_run(op, run);
     else if (op->p.op == QDOT_CONV)
         cpu_conv_run(op, run);
     else

@@ -218,6 +218,10 @@ static inline const void *cpu_input(const struct qdot_input *in)
 {
     return in->buffer ? (const char *)in->buffer->impl + in->offset_bytes : in->host;
 }
+static inline void *cpu_output_memory(const struct qdot_output *out)
+{
+    return out->buffer ? (char *)out->buffer->impl + out->offset_bytes : out->host;
+}
 /* The output stage of an op, and what it takes from one run. */
 struct cpu_output cpu_output_of(const struct qdot_op *op);
 static inline void cpu_output_at(struct cpu_output *o, const struct qdot_op *op,

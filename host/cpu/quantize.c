@@ -252,11 +252,6 @@ void cpu_elements_unprepare(struct qdot_op *op)
     qdot_release(op->device, impl->extents);
 }
 
-static void *output_of(const struct qdot_output *out)
-{
-    return out->buffer ? (char *)out->buffer->impl + out->offset_bytes : out->host;
-}
-
 void cpu_elements_run(struct qdot_op *op, const struct qdot_run *args)
 {
     const struct qdot_elements *e = &op->p.elements;
@@ -265,13 +260,13 @@ void cpu_elements_run(struct qdot_op *op, const struct qdot_run *args)
     run->count = args->m * e->unit;
     run->x = cpu_input(&args->a);
     run->dy = op->p.op == QDOT_FAKE_QUANTIZE_GRADIENT ? cpu_input(&args->b) : NULL;
-    run->out = output_of(&args->out);
+    run->out = cpu_output_memory(&args->out);
     run->scale = e->scale_at_run ? cpu_input(&args->scale) : op->scale;
     run->zero = e->zero_at_run ? cpu_input(&args->zero) : op->zero;
     const size_t threads = cpu_threads_for(impl->threads, run->count, 1, 1, ELEMENT_WORK);
     if (op->p.op == QDOT_DYNAMIC_QUANTIZE) {
-        run->scale_out = output_of(&args->scale_out);
-        run->zero_out = output_of(&args->zero_out);
+        run->scale_out = cpu_output_memory(&args->scale_out);
+        run->zero_out = cpu_output_memory(&args->zero_out);
         run_dynamic(op, run, threads);
         return;
     }

@@ -1,0 +1,309 @@
+/*
+ * Ops on bytes, maps and max pools: descriptor and run are checked, dimensions brought into the order
+ * that backends go by.
+ */
+#include <string.h>
+#include "internal.h"
+
+/* ---- maps ------------------------------------------------------------------------------------ */
+
+static const char *const tensor_names[] = {"a", "b", "out"};
+
+static int check_sizes(const struct qdot_map *m, struct qdot_error *err)
+{
+    size_t count = 1;
+    if (m->rank < 1 || m->rank > QDOT_MAP_RANK)
+        return qdot_fail(err, QDOT_INVALID, "map.rank: expected 1 to %d, got %zu", QDOT_MAP_RANK,
+                         m->rank);
+    if (m->operands < 0 || m->operands > 2)
+        return qdot_fail(err, QDOT_INVALID, "map.operands: expected 1 or 2, got %d", m->operands);
+    if (m->operands == 2 && !m->table)
+        return qdot_fail(err, QDOT_INVALID, "map.table: expected one with two operands, got NULL");
+    for (size_t d = 0; d < m->rank; d++) {
+        if (m->dims[d] == 0)
+            return qdot_fail(err, QDOT_INVALID, "map.dims[%zu]: expected at least 1", d);
+        if (!qdot_mul_size(count, m->dims[d], &count))
+            return qdot_fail(err, QDOT_INVALID, "map.dims: the elements overflow 63 bits");
+        if (m->operands < 2 && m->b_stride[d])
+            return qdot_fail(err, QDOT_INVALID, "map.b_stride[%zu]: expected 0 with one operand",
+                             d);
+    }
+    return QDOT_OK;
+}
+
+/* Dimensions of more than one element, by falling stride of out. */
+static void sort_dimensions(const struct qdot_map *m, struct qdot_mapping *s)
+{
+    for (size_t d = 0; d < m->rank; d++) {
+        if (m->dims[d] == 1)
+            continue;
+        size_t at = s->rank++;
+        for (; at > 0 && s->stride[QDOT_MAP_OUT][at - 1] < m->out_stride[d]; at--) {
+            s->dims[at] = s->dims[at - 1];
+            for (int t = 0; t < QDOT_MAP_TENSORS; t++)
+                s->stride[t][at] = s->stride[t][at - 1];
+        }
+        s->dims[at] = m->dims[d];
+        s->stride[QDOT_MAP_A][at] = m->a_stride[d];
+        s->stride[QDOT_MAP_B][at] = m->b_stride[d];
+        s->stride[QDOT_MAP_OUT][at] = m->out_stride[d];
+        if (s->counted < QDOT_MAP_RANK && at <= s->counted)
+            s->counted++;
+        if (d == 0)
+            s->counted = at;
+    }
+}
+
+/* No tensor is longer than 63 bits can say, no two elements of out are in one place. */
+static int check_strides(const struct qdot_mapping *s, struct qdot_error *err)
+{
+    for (int t = 0; t < QDOT_MAP_TENSORS; t++) {
+        size_t reach = 1; /* of the dimensions so far */
+        for (size_t d = s->rank; d-- > 0;) {
+            const size_t stride = s->stride[t][d];
+            size_t more;
+            if (t == QDOT_MAP_OUT && stride < reach)
+                return qdot_fail(
+                    err, QDOT_INVALID,
+                    "map.out_stride: expected at least %zu where dims is %zu, got %zu: "
+                    "elements would share bytes",
+                    reach, s->dims[d], stride);
+            if (!qdot_mul_size(stride, s->dims[d] - 1, &more) || more > (size_t)PTRDIFF_MAX - reach)
+                return qdot_fail(err, QDOT_INVALID,
+                                 "map.%s_stride: %zu elements %zu bytes apart overflow 63 bits",
+                                 tensor_names[t], s->dims[d], stride);
+            reach += more;
+        }
+    }
+    return QDOT_OK;
+}
+
+/* Dimension d and the next one are one, for all tensors from 'first' on. A run may have less of what
+ * is counted, so that what is around it must stay apart. */
+static bool merges(const struct qdot_mapping *s, size_t d, int first)
+{
+    if (d + 1 == s->counted)
+        return false;
+    for (int t = first; t < QDOT_MAP_TENSORS; t++)
+        if (s->stride[t][d] != s->stride[t][d + 1] * s->dims[d + 1])
+            return false;
+    return true;
+}
+
+static void merge_dimensions(struct qdot_mapping *s, int first)
+{
+    for (size_t d = s->rank - 1; d-- > 0;) {
+        if (!merges(s, d, first))
+            continue;
+        if (d == s->counted)
+            s->per *= s->dims[d + 1];
+        s->dims[d] *= s->dims[d + 1];
+        for (int t = 0; t < QDOT_MAP_TENSORS; t++)
+            s->stride[t][d] = s->stride[t][d + 1];
+        s->rank--;
+        for (size_t i = d + 1; i < s->rank; i++) {
+            s->dims[i] = s->dims[i + 1];
+            for (int t = 0; t < QDOT_MAP_TENSORS; t++)
+                s->stride[t][i] = s->stride[t][i + 1];
+        }
+        if (s->counted > d && s->counted != SIZE_MAX)
+            s->counted--;
+    }
+}
+
+int qdot_check_map(const struct qdot_op_desc *desc, struct qdot_problem *p, struct qdot_error *err)
+{
+    const struct qdot_map *m = &desc->map;
+    struct qdot_mapping *s = &p->map;
+    const char *given = desc->a_type                       ? "a_type"
+                        : desc->out_type                   ? "out_type"
+                        : desc->clamp_lo || desc->clamp_hi ? "clamp_lo, clamp_hi"
+                                                           : NULL;
+    if (given)
+        return qdot_fail(err, QDOT_INVALID, "%s: expected 0 with this kind of op", given);
+    int status = qdot_check_no_product(desc, err);
+    if (status == QDOT_OK)
+        status = check_sizes(m, err);
+    if (status != QDOT_OK)
+        return status;
+    *s = (struct qdot_mapping){.counted = SIZE_MAX, .per = 1, .operands = m->operands == 2 ? 2 : 1};
+    sort_dimensions(m, s);
+    status = check_strides(s, err);
+    if (status != QDOT_OK)
+        return status;
+    if (s->rank == 0) { /* one element */
+        s->rank = s->dims[0] = 1;
+        for (int t = 0; t < QDOT_MAP_TENSORS; t++)
+            s->stride[t][0] = 1;
+    }
+    merge_dimensions(s, QDOT_MAP_A);
+    if (s->counted == SIZE_MAX) { /* every run has all of it */
+        s->counted = 0;
+        s->per = s->dims[0];
+    }
+    p->a_type = p->b_type = p->out_type = QDOT_U8;
+    p->table = !m->table ? 0 : s->operands == 2 ? 65536 : 256;
+    p->units = p->m = m->dims[0];
+    p->unit_rows = p->n = 1;
+    p->a_bytes = 1;
+    for (size_t d = 1; d < m->rank; d++)
+        p->a_bytes *= m->dims[d];
+    p->out_bytes = p->a_bytes;
+    return QDOT_OK;
+}
+
+struct qdot_mapping qdot_map_of_run(const struct qdot_problem *p, size_t m)
+{
+    struct qdot_mapping s = p->map;
+    s.dims[s.counted] = m * s.per;
+    return s;
+}
+
+size_t qdot_map_bytes(const struct qdot_mapping *s, int tensor)
+{
+    size_t bytes = 1;
+    if (tensor == QDOT_MAP_B && s->operands < 2)
+        return 0;
+    for (size_t d = 0; d < s->rank; d++)
+        bytes += (s->dims[d] - 1) * s->stride[tensor][d];
+    return bytes;
+}
+
+struct qdot_mapping qdot_map_output(const struct qdot_mapping *map)
+{
+    struct qdot_mapping s = *map;
+    s.counted = SIZE_MAX;
+    merge_dimensions(&s, QDOT_MAP_OUT);
+    return s;
+}
+
+int qdot_check_map_run(const struct qdot_op *op, const struct qdot_run *r, struct qdot_error *err)
+{
+    const struct qdot_mapping s = qdot_map_of_run(&op->p, r->m);
+    const struct qdot_input out = {r->out.host, r->out.buffer, r->out.offset_bytes};
+    const struct {
+        const char *name;
+        const struct qdot_input *in;
+        size_t bytes;
+    } operands[] = {
+        {"a", &r->a, qdot_map_bytes(&s, QDOT_MAP_A)},
+        {"b", &r->b, qdot_map_bytes(&s, QDOT_MAP_B)},
+        {"out", &out, qdot_map_bytes(&s, QDOT_MAP_OUT)},
+        {"a_zero", &r->a_zero, 0},
+        {"row_scale", &r->row_scale, 0},
+        {"scale", &r->scale, 0},
+        {"zero", &r->zero, 0},
+        {"scale_out", &(struct qdot_input){r->scale_out.host, r->scale_out.buffer, 0}, 0},
+        {"zero_out", &(struct qdot_input){r->zero_out.host, r->zero_out.buffer, 0}, 0},
+    };
+    if (r->lda || r->ldo)
+        return qdot_fail(err, QDOT_INVALID, "%s: expected 0: the descriptor has the strides",
+                         r->lda ? "lda" : "ldo");
+    for (size_t i = 0; i < sizeof(operands) / sizeof(operands[0]); i++) {
+        const size_t bytes = operands[i].bytes;
+        const int status =
+            qdot_check_input(op, operands[i].name, bytes > 0, operands[i].in, bytes, 1, err);
+        if (status != QDOT_OK)
+            return status;
+    }
+    const struct qdot_memory memory[] = {
+        {"out", out.host, out.buffer, out.offset_bytes, operands[2].bytes},
+        {"a", r->a.host, r->a.buffer, r->a.offset_bytes, operands[0].bytes},
+        {"b", r->b.host, r->b.buffer, r->b.offset_bytes, operands[1].bytes},
+    };
+    return qdot_check_apart(memory, 1, 3, err);
+}
+
+/* ---- max pools ------------------------------------------------------------------------------- */
+
+/* A window along one axis that is wholly in the padding; SIZE_MAX: none is. Only where taps are further
+ * apart than the input is long does it take looking at windows one by one. */
+static size_t empty_window(size_t outputs, size_t size, size_t kernel, size_t stride,
+                           size_t dilation, size_t pad)
+{
+    if ((outputs - 1) * stride >= pad + size)
+        return (pad + size + stride - 1) / stride;
+    for (size_t i = 0; i * stride < pad; i++) {
+        const size_t before = pad - i * stride;
+        const size_t tap = (before + dilation - 1) / dilation; /* the first that is not before */
+        if (tap >= kernel || tap * dilation - before >= size)
+            return i;
+        if (dilation <= size) /* and those to come begin later */
+            break;
+    }
+    return SIZE_MAX;
+}
+
+int qdot_check_pool(const struct qdot_op_desc *desc, struct qdot_problem *p, struct qdot_error *err)
+{
+    struct qdot_conv c = desc->conv;
+    const struct qdot_geometry *g = &p->conv;
+    const char *given = desc->map.rank || desc->map.operands ? "map.rank, map.operands"
+                        : desc->clamp_lo || desc->clamp_hi   ? "clamp_lo, clamp_hi"
+                        : c.groups                           ? "conv.groups"
+                        : c.transposed                       ? "conv.transposed"
+                        : c.output_pad_h || c.output_pad_w   ? "conv.output_pad_h, _w"
+                                                             : NULL;
+    if (given)
+        return qdot_fail(err, QDOT_INVALID, "%s: expected 0 with QDOT_MAX_POOL", given);
+    int status = qdot_check_no_product(desc, err);
+    if (status != QDOT_OK)
+        return status;
+    p->a_type = desc->a_type ? desc->a_type : QDOT_U8;
+    if (p->a_type != QDOT_U8 && p->a_type != QDOT_S8)
+        return qdot_fail(err, QDOT_INVALID, "a_type: expected u8 or s8, got %d", (int)p->a_type);
+    if (desc->out_type && desc->out_type != p->a_type)
+        return qdot_fail(err, QDOT_INVALID, "out_type: expected a_type = %d, got %d",
+                         (int)p->a_type, (int)desc->out_type);
+    if (c.out_channels && c.out_channels != c.channels)
+        return qdot_fail(err, QDOT_INVALID,
+                         "conv.out_channels: expected 0 or channels = %zu, got %zu", c.channels,
+                         c.out_channels);
+    c.out_channels = c.channels;
+    status = qdot_check_conv(&c, &p->conv, err);
+    if (status != QDOT_OK)
+        return status;
+    const size_t y = empty_window(g->oh, g->h, g->kh, g->stride_h, g->dilation_h, c.pad_top);
+    const size_t x = empty_window(g->ow, g->w, g->kw, g->stride_w, g->dilation_w, c.pad_left);
+    if (y != SIZE_MAX || x != SIZE_MAX)
+        return qdot_fail(err, QDOT_INVALID,
+                         "conv.pad_%s: the window of output %s %zu is wholly in the padding",
+                         y != SIZE_MAX ? "top, bottom" : "left, right",
+                         y != SIZE_MAX ? "row" : "column", y != SIZE_MAX ? y : x);
+    p->out_type = p->b_type = p->a_type;
+    p->out_bytes = 1;
+    p->table = desc->map.table ? 256 : 0;
+    p->units = g->batch;
+    p->unit_rows = g->oh * g->ow;
+    p->m = p->units * p->unit_rows;
+    p->n = g->c;
+    p->k = g->kh * g->kw;
+    p->a_bytes = g->h * g->w * g->c;
+    return QDOT_OK;
+}
+
+int qdot_check_pool_apart(const struct qdot_op *op, const struct qdot_run *r,
+                          struct qdot_error *err)
+{
+    const struct qdot_geometry *g = &op->p.conv;
+    const struct qdot_memory memory[] = {
+        {"out", r->out.host, r->out.buffer, r->out.offset_bytes,
+         (r->m * g->oh * g->ow - 1) * r->ldo + g->c},
+        {"a", r->a.host, r->a.buffer, r->a.offset_bytes, (r->m * g->h * g->w - 1) * r->lda + g->c},
+    };
+    return qdot_check_apart(memory, 1, 2, err);
+}
+
+/* ---- tables ---------------------------------------------------------------------------------- */
+
+int qdot_take_table(struct qdot_op *op, const struct qdot_op_desc *desc, struct qdot_error *err)
+{
+    const size_t bytes = op->p.table;
+    if (bytes == 0)
+        return QDOT_OK;
+    op->table = qdot_alloc_raw(op->device, bytes);
+    if (!op->table)
+        return qdot_fail(err, QDOT_NO_MEMORY, "no memory for a table of %zu entries", bytes);
+    memcpy(op->table, desc->map.table, bytes);
+    return QDOT_OK;
+}
