@@ -223,7 +223,7 @@ static size_t empty_window(size_t outputs, size_t size, size_t kernel, size_t st
 {
     if ((outputs - 1) * stride >= pad + size)
         return (pad + size + stride - 1) / stride;
-    for (size_t i = 0; i * stride < pad; i++) {
+    for (size_t i = 0; i < outputs && i * stride < pad; i++) {
         const size_t before = pad - i * stride;
         const size_t tap = (before + dilation - 1) / dilation; /* the first that is not before */
         if (tap >= kernel || tap * dilation - before >= size)

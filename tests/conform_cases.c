@@ -240,6 +240,8 @@ void make_caches(struct random *r, struct conform_case *c, size_t index)
 #define G QDOT_GEMM
 #define C QDOT_CONV
 #define Q QDOT_QUANTIZE
+#define M QDOT_MAP
+#define P QDOT_MAX_POOL
 
 const struct conform_group conform_groups[] = {
     {G, "edge", "sizes below, at and above the row's tile, else random", gemm_edge, 0, 0, 0, 0},
@@ -295,12 +297,34 @@ const struct conform_group conform_groups[] = {
     {Q, "wrapped", "buffers over host memory near unmapped pages", elements_wrapped, 0, 0, 0, true},
     {Q, "random", "everything at random", elements_random, 0, 0, 0, 0},
     {Q, "threads", "1, 2, 3 and 7 threads", elements_threads, 0, 0, true, 0},
+
+    {M, "tails", "few elements, odd ones, at any offset", map_tails, 0, 0, 0, 0},
+    {M, "tables", "every entry of a table, of one and two operands", map_tables, 0, 0, 0, 0},
+    {M, "strides", "gaps in every dimension, which stay untouched", map_strides, 0, 0, 0, 0},
+    {M, "broadcast", "operands repeated along any dimensions", map_broadcast, 0, 0, 0, 0},
+    {M, "transpose", "dimensions in any order, up to six", map_transpose, 0, 0, 0, 0},
+    {M, "memory", "host operands that touch unmapped pages", map_memory, 0, 0, 0, 0},
+    {M, "buffers", "device buffers, odd offsets, runs before one sync", map_buffers, 0, 0, 0, 0},
+    {M, "wrapped", "buffers over host memory near unmapped pages", map_wrapped, 0, 0, 0, true},
+    {M, "random", "everything at random", map_random, 0, 0, 0, 0},
+    {M, "threads", "1, 2, 3 and 7 threads", map_threads, 0, 0, true, 0},
+
+    {P, "edge", "pads, strides, dilations at their limits", pool_edge, 0, 0, 0, 0},
+    {P, "tails", "every number of channels, or of columns", pool_tails, 0, 0, 0, 0},
+    {P, "strides", "gaps between the pixels of input and output", pool_strides, 0, 0, 0, 0},
+    {P, "memory", "host operands that touch unmapped pages", pool_memory, 0, 0, 0, 0},
+    {P, "buffers", "device buffers, odd offsets, runs before one sync", pool_buffers, 0, 0, 0, 0},
+    {P, "wrapped", "buffers over host memory near unmapped pages", pool_wrapped, 0, 0, 0, true},
+    {P, "random", "everything at random", pool_random, 0, 0, 0, 0},
+    {P, "threads", "1, 2, 3 and 7 threads", pool_threads, 0, 0, true, 0},
 };
 const size_t conform_group_count = sizeof(conform_groups) / sizeof(conform_groups[0]);
 
 #undef G
 #undef C
 #undef Q
+#undef M
+#undef P
 
 /* Results of no group of cases. */
 static const struct {
@@ -339,8 +363,8 @@ bool group_about(const char *name, const char **products, const char **convoluti
 bool conform_group_applies(const struct conform_group *group, const struct geometry *g,
                            const char *backend)
 {
-    if (group->kind != g->kind || (g->kind == QDOT_QUANTIZE && strcmp(backend, "reference") == 0))
-        return false; /* reference.cl has no ops on elements */
+    if (group->kind != g->kind || (g->kind > QDOT_CONV && strcmp(backend, "reference") == 0))
+        return false; /* reference.cl has products only */
     if (group->cpu_only)
         return strcmp(backend, "cpu") == 0;
     if (group->wraps)

@@ -102,6 +102,8 @@ static const char *geometry_prefix(const struct geometry *g)
     return g->depthwise               ? "depthwise_"
            : g->kind == QDOT_CONV     ? "conv_"
            : g->kind == QDOT_QUANTIZE ? "quantize_"
+           : g->kind == QDOT_MAP      ? "map_"
+           : g->kind == QDOT_MAX_POOL ? "max_pool_"
                                       : "";
 }
 
@@ -111,6 +113,8 @@ bool geometry_parse(const char *text, struct geometry *g)
     g->depthwise = strncmp(text, "depthwise_", 10) == 0;
     g->kind = g->depthwise || strncmp(text, "conv_", 5) == 0 ? QDOT_CONV
               : strncmp(text, "quantize_", 9) == 0           ? QDOT_QUANTIZE
+              : strncmp(text, "map_", 4) == 0                ? QDOT_MAP
+              : strncmp(text, "max_pool_", 9) == 0           ? QDOT_MAX_POOL
                                                              : QDOT_GEMM;
     text += strlen(geometry_prefix(g));
     return sscanf(text, "%zux%zux%zu%c", &g->mr, &g->nr, &g->kr, &extra) == 3 && g->mr && g->nr &&

@@ -425,6 +425,8 @@ enum verdict conform_run(const struct target *target, const struct conform_case 
 {
     if (c->kind == QDOT_QUANTIZE)
         return conform_run_elements(target, c, outcome);
+    if (c->kind > QDOT_QUANTIZE)
+        return conform_run_bytes(target, c, outcome);
     struct job job = {.target = target, .c = c, .outcome = outcome, .random = {c->data}};
     *outcome = (struct outcome){{0}, {0}, {0}, {0}};
     job_plan(&job);

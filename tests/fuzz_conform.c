@@ -66,7 +66,7 @@ static void make_case(const uint8_t *data, size_t size)
     const uint64_t seed = take(&in, 4);
     struct conform_case c;
     char wrong[192] = "";
-    if (group->kind == QDOT_QUANTIZE) /* has no text */
+    if (group->kind > QDOT_CONV) /* has no text */
         return;
     if (!conform_make(group, &g, seed, take(&in, 2), &c))
         return;

@@ -61,6 +61,20 @@ void ref_put(void *memory, enum qdot_type type, size_t i, int32_t value);
 /* scale_out and zero_out: of QDOT_DYNAMIC_QUANTIZE. */
 void ref_elements_run(const struct ref_elements *e, void *out, float *scale_out, int32_t *zero_out);
 
+/* The first 'units' of dims[0]. */
+void ref_map(const struct qdot_map *m, size_t units, const uint8_t *a, const uint8_t *b,
+             uint8_t *out);
+
+struct ref_pool {
+    struct qdot_conv conv; /* with no field at its default 0 */
+    enum qdot_type type;
+    const uint8_t *a, *table; /* table: NULL: none */
+    size_t lda;
+};
+
+int ref_pool_valid(const struct qdot_conv *conv); /* has every window an element of the input? */
+void ref_pool_run(const struct ref_pool *p, uint8_t *out, size_t ldo);
+
 /* ref_run by kernels_cl/reference.cl, on the first OpenCL device that keeps subnormals and rounds
  * to nearest. Open gives NULL and the reason when there is none; device gets its name. */
 struct ref_opencl;

@@ -86,9 +86,9 @@ api() {
 # The last row of a backend's table of each sort, which needs nothing of the device.
 last_rows() {
     "$build/qdot" conform --list | awk -v b="$1" '
-        $1 == "row" { for (i = 1; i <= 4; i++) if (index($3 "_", b "/" sort[i] "_") == 1) last[i] = $3 }
-        BEGIN { split("gemm conv depthwise quantize", sort) }
-        END { for (i = 1; i <= 4; i++)
+        $1 == "row" { for (i = 1; i <= n; i++) if (index($3 "_", b "/" sort[i] "_") == 1) last[i] = $3 }
+        BEGIN { n = split("gemm conv depthwise quantize map max_pool", sort) }
+        END { for (i = 1; i <= n; i++)
                   printf("%s%s", (i > 1 ? "," : ""), (last[i] ? last[i] : b "/" sort[i] "*")) }'
 }
 

@@ -10,6 +10,8 @@ if(QDOT_COMMAND AND CJSON_INCLUDE)
         tests/check_api.c
         tests/checks.c
         tests/conform.c
+        tests/conform_bytes.c
+        tests/conform_bytes_run.c
         tests/conform_cases.c
         tests/conform_child.c
         tests/conform_compare.c
@@ -34,6 +36,7 @@ if(QDOT_COMMAND AND CJSON_INCLUDE)
         tests/primitive.c
         tests/primitive_math.c
         tests/ref.c
+        tests/ref_bytes.c
         tests/ref_elements.c
         tests/ref_opencl.c)
     target_include_directories(qdot_conform PRIVATE bench ${CJSON_INCLUDE})

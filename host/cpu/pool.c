@@ -111,7 +111,7 @@ static void do_piece(const struct pool_run *run, const uint8_t *plane, struct sp
                              .flip_back = run->flip};
     kernel_of(run)->largest(&taps);
     if (pixel == 1) {
-        const struct cpu_bytes picked = {across, out, step, 1, count, run->op->table};
+        const struct cpu_bytes picked = {across, out, step, run->ldo, count, run->op->table};
         cpu_map_bytes(&picked);
         return;
     }
