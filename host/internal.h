@@ -458,6 +458,8 @@ struct qdot_mapping qdot_map_of_run(const struct qdot_problem *p, size_t m);
 size_t qdot_map_bytes(const struct qdot_mapping *map, int tensor);
 /* The dimensions that out needs alone. */
 struct qdot_mapping qdot_map_output(const struct qdot_mapping *map);
+/* The elements of out, from memory that has them at the same places. */
+void qdot_map_copy(const struct qdot_mapping *map, const uint8_t *from, uint8_t *out);
 
 /* ---- measure.c ------------------------------------------------------------------------------- */
 

@@ -106,7 +106,7 @@ static void merge_dimensions(struct qdot_mapping *s, int first)
             for (int t = 0; t < QDOT_MAP_TENSORS; t++)
                 s->stride[t][i] = s->stride[t][i + 1];
         }
-        if (s->counted > d && s->counted != SIZE_MAX)
+        if (s->counted > d && s->counted < QDOT_MAP_RANK)
             s->counted--;
     }
 }
@@ -172,9 +172,30 @@ size_t qdot_map_bytes(const struct qdot_mapping *s, int tensor)
 struct qdot_mapping qdot_map_output(const struct qdot_mapping *map)
 {
     struct qdot_mapping s = *map;
-    s.counted = SIZE_MAX;
     merge_dimensions(&s, QDOT_MAP_OUT);
     return s;
+}
+
+void qdot_map_copy(const struct qdot_mapping *map, const uint8_t *from, uint8_t *out)
+{
+    const struct qdot_mapping s = qdot_map_output(map);
+    const size_t *stride = s.stride[QDOT_MAP_OUT], last = s.rank - 1;
+    const bool line = stride[last] == 1;
+    const size_t each = line ? s.dims[last] : 1, dims = line ? last : s.rank;
+    size_t index[QDOT_MAP_RANK] = {0}, at = 0;
+    for (;;) {
+        memcpy(out + at, from + at, each);
+        size_t d = dims;
+        for (; d > 0; d--) {
+            at += stride[d - 1];
+            if (++index[d - 1] < s.dims[d - 1])
+                break;
+            at -= s.dims[d - 1] * stride[d - 1];
+            index[d - 1] = 0;
+        }
+        if (d == 0)
+            return;
+    }
 }
 
 int qdot_check_map_run(const struct qdot_op *op, const struct qdot_run *r, struct qdot_error *err)

@@ -29,6 +29,8 @@ static const char *name_of(const struct qdot_op *op, enum ocl_kernels kernel)
     const enum ocl_kind kind = row->kind;
     if (op->row->op == QDOT_QUANTIZE)
         return ocl_elements_kernel(op, kernel);
+    if (!qdot_is_product(op->row->op))
+        return ocl_bytes_kernel(op, kernel);
     switch (kernel) {
     case OCL_PACK_A:
         return conv || kind == OCL_ROW_GEMV ? NULL : "pack_a";
@@ -156,7 +158,7 @@ int ocl_prepare(struct qdot_op *op, struct qdot_error *err)
         !ocl_plan(op->row, &op->p, &impl->plan, reason, sizeof(reason)))
         return qdot_fail(err, QDOT_UNSUPPORTED, "%s: %s", op->name, reason);
     /* One program has all types of elements. */
-    const enum qdot_type out = op->row->op == QDOT_QUANTIZE ? QDOT_F32 : op->p.out_type;
+    const enum qdot_type out = qdot_is_product(op->row->op) ? op->p.out_type : QDOT_F32;
     int status = ocl_program(op->device, op->row, out, op->p.rounding, &program, err);
     if (status == QDOT_OK)
         status = make_kernels(op, program, err);
@@ -170,6 +172,8 @@ int ocl_prepare(struct qdot_op *op, struct qdot_error *err)
     }
     if (op->row->op == QDOT_QUANTIZE)
         return status == QDOT_OK ? ocl_upload_parameters(op, err) : status;
+    if (!qdot_is_product(op->row->op))
+        return status == QDOT_OK ? ocl_upload_table(op, err) : status;
     if (status == QDOT_OK)
         status = upload_terms(op, err);
     if (status == QDOT_OK && impl->plan.taps)
@@ -194,6 +198,7 @@ void ocl_unprepare(struct qdot_op *op)
     for (size_t i = 0; i < OCL_MEMORIES; i++)
         if (impl->memory[i])
             ocl->cl.clReleaseMemObject(impl->memory[i]);
+    qdot_release(op->device, impl->gaps);
     qdot_release(op->device, impl);
     op->impl = NULL;
 }
@@ -256,10 +261,12 @@ int ocl_run(struct qdot_op *op, const struct qdot_run *run, struct qdot_error *e
 {
     if (op->row->op == QDOT_QUANTIZE)
         return ocl_run_elements(op, run, err);
+    if (op->row->op == QDOT_MAP)
+        return ocl_run_map(op, run, err);
     const struct ocl_op *impl = op->impl;
     const struct qdot_problem *p = &op->p;
     const struct qdot_geometry *g = &p->conv;
-    const bool conv = p->op == QDOT_CONV;
+    const bool conv = p->op != QDOT_GEMM; /* a max pool is laid out as one */
     /* Any memory does for the arguments that 'with' says not to read. */
     const struct ocl_place unused = {impl->memory[OCL_TERMS], 0, 0};
     struct ocl_place b;
@@ -283,6 +290,10 @@ int ocl_run(struct qdot_op *op, const struct qdot_run *run, struct qdot_error *e
         status = ocl_take_input(op, &run->b, OCL_B_IN, rows, columns, p->ldb, 1, &b, err);
         if (status == QDOT_OK)
             status = ocl_take_b(op, &b, err);
+    }
+    if (status == QDOT_OK && p->op == QDOT_MAX_POOL) {
+        status = ocl_pool(op, run->m, &s.a, &s.out, err);
+        s.end = run->m;
     }
     for (; s.end < run->m && status == QDOT_OK; s.begin = s.end) {
         s.end = run->m - s.begin < impl->plan.slab ? run->m : s.begin + impl->plan.slab;

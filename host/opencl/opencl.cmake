@@ -15,6 +15,7 @@ else()
         host/opencl/launch.c
         host/opencl/gemm.c
         host/opencl/conv.c
+        host/opencl/bytes.c
         host/opencl/elements.c
         host/opencl/op.c
         host/opencl/event.c
@@ -26,7 +27,7 @@ else()
     if(QDOT_EMULATE)
         target_compile_definitions(qdot PRIVATE QDOT_EMULATE)
     endif()
-    foreach(text output emulate tile pack gemm gemv tiled block units mma sums float conv_input slide conv depthwise elements)
+    foreach(text output emulate tile pack gemm gemv tiled block units mma sums float conv_input slide conv depthwise elements map pool)
         qdot_embed(qdot ${PROJECT_SOURCE_DIR}/kernels_cl/${text}.cl qdot_cl_${text})
     endforeach()
 endif()

@@ -11,6 +11,7 @@
  *   gemm.c     a slab of a matrix product
  *   conv.c     a slab of a convolution
  *   elements.c quantize and its kin
+ *   bytes.c    maps and max pools
  *   op.c       prepare and run
  *   event.c    events of runs
  *   interop.c  qdot_opencl.h: a host's context, queue, buffers and events
@@ -144,6 +145,8 @@ enum ocl_kind { /* -D ROW= of kernels_cl */
                 OCL_ROW_BLOCK,
                 OCL_ROW_MMA,
                 OCL_ROW_ELEMENTS,
+                OCL_ROW_MAP,
+                OCL_ROW_POOL,
 };
 
 enum ocl_dot { /* -D DOT= of kernels_cl */
@@ -173,7 +176,7 @@ struct ocl_row {
     size_t lanes[2];         /* the work-group of a tile; 0, 0: a work-item computes one alone */
 };
 
-enum { OCL_ROWS = 46 };
+enum { OCL_ROWS = 48 };
 extern const struct qdot_row ocl_rows[OCL_ROWS];
 
 enum { OCL_TEXTS = 9, OCL_OPTIONS = 256 };
@@ -264,6 +267,7 @@ enum ocl_kernels {
     OCL_ELEMENTS,
     OCL_RANGE,
     OCL_PARAMETERS,
+    OCL_BYTES, /* a map or a max pool */
     OCL_KERNELS
 };
 
@@ -271,6 +275,7 @@ struct ocl_op {
     struct ocl_plan plan;
     struct ocl_kernel kernels[OCL_KERNELS]; /* an op's own: arguments are state of the kernel */
     cl_mem memory[OCL_MEMORIES];
+    uint8_t *gaps; /* host memory for a map's output that has some */
 };
 
 /* Where a matrix lies on the device, in elements. */
@@ -344,6 +349,16 @@ bool ocl_plan_elements(const struct qdot_problem *p, struct ocl_plan *plan, char
 const char *ocl_elements_kernel(const struct qdot_op *op, enum ocl_kernels kernel);
 int ocl_upload_parameters(struct qdot_op *op, struct qdot_error *err);
 int ocl_run_elements(struct qdot_op *op, const struct qdot_run *run, struct qdot_error *err);
+
+/* ---- bytes.c --------------------------------------------------------------------------------- */
+
+bool ocl_plan_bytes(const struct qdot_problem *p, struct ocl_plan *plan, char *reason,
+                    size_t reason_bytes);
+const char *ocl_bytes_kernel(const struct qdot_op *op, enum ocl_kernels kernel);
+int ocl_upload_table(struct qdot_op *op, struct qdot_error *err);
+int ocl_run_map(struct qdot_op *op, const struct qdot_run *run, struct qdot_error *err);
+int ocl_pool(struct qdot_op *op, size_t m, const struct ocl_place *a, const struct ocl_place *out,
+             struct qdot_error *err);
 
 /* ---- op.c ------------------------------------------------------------------------------------ */
 

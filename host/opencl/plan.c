@@ -109,6 +109,8 @@ bool ocl_plan(const struct qdot_row *row, const struct qdot_problem *p, struct o
     *plan = (struct ocl_plan){0};
     if (row->op == QDOT_QUANTIZE)
         return ocl_plan_elements(p, plan, reason, reason_bytes);
+    if (!qdot_is_product(row->op))
+        return ocl_plan_bytes(p, plan, reason, reason_bytes);
     snprintf(reason, reason_bytes, "%s = %zu, %zu, %zu: at most %zu, and products below 2^63",
              p->op == QDOT_CONV ? "output pixels, channels, taps" : "m, n, k", p->m, p->n, p->k,
              MAX_SIZE);

@@ -9,6 +9,8 @@ static const struct ocl_row clblast = {.kind = OCL_ROW_FLOAT, .a_bytes = 4, .b_b
 static const struct ocl_row depthwise = {.kind = OCL_ROW_DEPTHWISE, .a_bytes = 1, .b_bytes = 1};
 
 static const struct ocl_row elements = {.kind = OCL_ROW_ELEMENTS};
+static const struct ocl_row map = {.kind = OCL_ROW_MAP};
+static const struct ocl_row pool = {.kind = OCL_ROW_POOL};
 
 static bool few_rows(const struct qdot_problem *p)
 {
@@ -192,4 +194,6 @@ const struct qdot_row ocl_rows[OCL_ROWS] = {
      .b_form = QDOT_S8,
      .impl = &portable},
     {.name = "quantize", .op = QDOT_QUANTIZE, .mr = 1, .nr = 4, .kr = 1, .impl = &elements},
+    {.name = "map", .op = QDOT_MAP, .mr = 1, .nr = 16, .kr = 1, .impl = &map},
+    {.name = "max_pool", .op = QDOT_MAX_POOL, .mr = 1, .nr = 4, .kr = 1, .impl = &pool},
 };

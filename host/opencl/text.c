@@ -22,6 +22,8 @@ EMBEDDED(qdot_cl_slide);
 EMBEDDED(qdot_cl_conv);
 EMBEDDED(qdot_cl_depthwise);
 EMBEDDED(qdot_cl_elements);
+EMBEDDED(qdot_cl_map);
+EMBEDDED(qdot_cl_pool);
 
 static void add_text(struct ocl_source *source, const unsigned char *text, size_t bytes)
 {
@@ -34,9 +36,18 @@ struct ocl_source ocl_source(const struct qdot_row *row)
 {
     const struct ocl_row *impl = row->impl;
     struct ocl_source source = {.count = 0};
-    if (impl->kind == OCL_ROW_ELEMENTS) {
+    switch (impl->kind) {
+    case OCL_ROW_ELEMENTS:
         ADD(elements);
         return source;
+    case OCL_ROW_MAP:
+        ADD(map);
+        return source;
+    case OCL_ROW_POOL:
+        ADD(pool);
+        return source;
+    default:
+        break;
     }
     ADD(output);
 #ifdef QDOT_EMULATE

@@ -1,0 +1,187 @@
+/* Maps and max pools: what an op needs, its runs. */
+#include <stdio.h>
+#include <string.h>
+#include "opencl.h"
+
+#define MAX_BYTES (((size_t)1 << 31) - 64) /* kernels count in 32 bits */
+enum { TABLE = 1, PAIRS = 2, WORDS = 4 };  /* kernels_cl/map.cl */
+
+/* ---- sizes ----------------------------------------------------------------------------------- */
+
+static bool is_small(const char *name, size_t bytes, char *reason, size_t reason_bytes)
+{
+    if (bytes <= MAX_BYTES)
+        return true;
+    snprintf(reason, reason_bytes, "%s: %zu bytes from the first to the last, at most %zu", name,
+             bytes, MAX_BYTES);
+    return false;
+}
+
+bool ocl_plan_bytes(const struct qdot_problem *p, struct ocl_plan *plan, char *reason,
+                    size_t reason_bytes)
+{
+    const bool map = p->op == QDOT_MAP;
+    size_t *bytes = plan->bytes;
+    bytes[OCL_A_IN] = map ? qdot_map_bytes(&p->map, QDOT_MAP_A) : p->units * p->a_bytes;
+    bytes[OCL_B_IN] = map ? qdot_map_bytes(&p->map, QDOT_MAP_B) : 0;
+    bytes[OCL_OUT] = map ? qdot_map_bytes(&p->map, QDOT_MAP_OUT) : p->m * p->n;
+    bytes[OCL_TERMS] = p->table ? p->table : 4; /* kernels are given one */
+    return is_small("a", bytes[OCL_A_IN], reason, reason_bytes) &&
+           is_small("b", bytes[OCL_B_IN], reason, reason_bytes) &&
+           is_small("out", bytes[OCL_OUT], reason, reason_bytes) &&
+           (!map || is_small("elements", p->units * p->a_bytes, reason, reason_bytes));
+}
+
+/* ---- creation -------------------------------------------------------------------------------- */
+
+/* Neighbours in all tensors. */
+static bool is_line(const struct qdot_mapping *s)
+{
+    bool line = s->rank == 1;
+    for (int t = 0; t < QDOT_MAP_TENSORS; t++)
+        line = line && (s->stride[t][0] == 1 || (t == QDOT_MAP_B && s->operands < 2));
+    return line;
+}
+
+const char *ocl_bytes_kernel(const struct qdot_op *op, enum ocl_kernels kernel)
+{
+    if (kernel != OCL_BYTES)
+        return NULL;
+    return op->p.op == QDOT_MAX_POOL ? "max_pool" : is_line(&op->p.map) ? "map_line" : "map";
+}
+
+/* Does out of any run lie without gaps? */
+static bool is_whole(const struct qdot_mapping *s)
+{
+    const struct qdot_mapping out = qdot_map_output(s);
+    return out.rank == 1 && out.stride[QDOT_MAP_OUT][0] == 1;
+}
+
+int ocl_upload_table(struct qdot_op *op, struct qdot_error *err)
+{
+    const struct ocl_device *ocl = op->device->impl;
+    struct ocl_op *impl = op->impl;
+    const size_t bytes = impl->plan.bytes[OCL_OUT];
+    if (op->p.op == QDOT_MAP && !is_whole(&op->p.map)) {
+        impl->gaps = qdot_alloc_raw(op->device, bytes);
+        if (!impl->gaps)
+            return qdot_fail(err, QDOT_NO_MEMORY, "no memory for an output of %zu bytes", bytes);
+    }
+    if (!op->table)
+        return QDOT_OK;
+    return ocl_check(ocl->cl.clEnqueueWriteBuffer(ocl->queue, impl->memory[OCL_TERMS], CL_TRUE, 0,
+                                                  op->p.table, op->table, 0, NULL, NULL),
+                     "clEnqueueWriteBuffer", err);
+}
+
+/* ---- maps ------------------------------------------------------------------------------------ */
+
+static void set_place(const struct ocl_device *ocl, struct ocl_kernel *kernel,
+                      const struct ocl_place *place)
+{
+    ARGUMENT(cl_mem, place->memory);
+    ARGUMENT(cl_ulong, place->offset);
+}
+
+/* The last ones of a vector. */
+static void set_vector(const struct ocl_device *ocl, struct ocl_kernel *kernel,
+                       const size_t *values, size_t count)
+{
+    cl_uint8 vector = {{1, 1, 1, 1, 1, 1, 1, 1}};
+    for (size_t i = 0; i < count; i++)
+        vector.s[8 - count + i] = (cl_uint)values[i];
+    ocl_argument(ocl, kernel, sizeof(vector), &vector);
+}
+
+static int launch_map(struct qdot_op *op, const struct qdot_mapping *s, const struct ocl_place *a,
+                      const struct ocl_place *b, const struct ocl_place *out,
+                      struct qdot_error *err)
+{
+    const struct ocl_device *ocl = op->device->impl;
+    struct ocl_op *impl = op->impl;
+    struct ocl_kernel *kernel = &impl->kernels[OCL_BYTES];
+    size_t count = 1;
+    for (size_t d = 0; d < s->rank; d++)
+        count *= s->dims[d];
+    set_place(ocl, kernel, a);
+    set_place(ocl, kernel, b);
+    set_place(ocl, kernel, out);
+    ARGUMENT(cl_mem, impl->memory[OCL_TERMS]);
+    ARGUMENT(cl_uint, (cl_uint)count);
+    ARGUMENT(cl_uint, (op->table ? TABLE : 0u) | (s->operands == 2 ? PAIRS : 0u) |
+                          (is_whole(s) ? WORDS : 0u));
+    if (is_line(&op->p.map))
+        return ocl_launch(ocl, kernel, (count + 15) / 16, 1, err);
+    ARGUMENT(cl_uint, (cl_uint)s->rank);
+    set_vector(ocl, kernel, s->dims, s->rank);
+    for (int t = 0; t < QDOT_MAP_TENSORS; t++)
+        set_vector(ocl, kernel, s->stride[t], s->rank);
+    return ocl_launch(ocl, kernel, (count + 3) / 4, 1, err);
+}
+
+/* What has gaps is read with them, and put where it belongs without. */
+static int give_map(struct qdot_op *op, const struct qdot_run *run, const struct qdot_mapping *s,
+                    struct qdot_error *err)
+{
+    const struct ocl_device *ocl = op->device->impl;
+    const struct ocl_op *impl = op->impl;
+    if (run->out.buffer)
+        return ocl_check(ocl->cl.clFlush(ocl->queue), "clFlush", err);
+    const int status = ocl_check(
+        ocl->cl.clEnqueueReadBuffer(ocl->queue, impl->memory[OCL_OUT], CL_TRUE, 0,
+                                    qdot_map_bytes(s, QDOT_MAP_OUT),
+                                    impl->gaps ? impl->gaps : run->out.host, 0, NULL, NULL),
+        "clEnqueueReadBuffer", err);
+    if (status == QDOT_OK && impl->gaps)
+        qdot_map_copy(s, impl->gaps, run->out.host);
+    return status;
+}
+
+int ocl_run_map(struct qdot_op *op, const struct qdot_run *run, struct qdot_error *err)
+{
+    const struct qdot_mapping s = qdot_map_of_run(&op->p, run->m);
+    const struct ocl_op *impl = op->impl;
+    const size_t a_bytes = qdot_map_bytes(&s, QDOT_MAP_A), b_bytes = qdot_map_bytes(&s, QDOT_MAP_B);
+    struct ocl_place a, out = {impl->memory[OCL_OUT], 0, 0};
+    if (run->out.buffer)
+        out = (struct ocl_place){run->out.buffer->impl,
+                                 run->out.buffer->base + run->out.offset_bytes, 0};
+    int status = ocl_take_input(op, &run->a, OCL_A_IN, 1, a_bytes, a_bytes, 1, &a, err);
+    struct ocl_place b = a; /* any, where there is none */
+    if (status == QDOT_OK && b_bytes)
+        status = ocl_take_input(op, &run->b, OCL_B_IN, 1, b_bytes, b_bytes, 1, &b, err);
+    if (status == QDOT_OK)
+        status = launch_map(op, &s, &a, &b, &out, err);
+    if (status == QDOT_OK && run->event)
+        status = ocl_event_set(run->event, err);
+    return status == QDOT_OK ? give_map(op, run, &s, err) : status;
+}
+
+/* ---- max pools ------------------------------------------------------------------------------- */
+
+int ocl_pool(struct qdot_op *op, size_t m, const struct ocl_place *a, const struct ocl_place *out,
+             struct qdot_error *err)
+{
+    const struct ocl_device *ocl = op->device->impl;
+    struct ocl_op *impl = op->impl;
+    struct ocl_kernel *kernel = &impl->kernels[OCL_BYTES];
+    const struct qdot_geometry *g = &op->p.conv;
+    const cl_uint8 sizes = {{(cl_uint)g->h, (cl_uint)g->w, (cl_uint)g->oh, (cl_uint)g->ow,
+                             (cl_uint)g->kh, (cl_uint)g->kw, g->nchw ? 1 : (cl_uint)g->c,
+                             op->p.a_type == QDOT_S8 ? 0x80 : 0}};
+    const cl_uint8 steps = {{(cl_uint)g->stride_h, (cl_uint)g->stride_w, (cl_uint)g->dilation_h,
+                             (cl_uint)g->dilation_w, g->nchw ? 1 : (cl_uint)a->ld,
+                             g->nchw ? 1 : (cl_uint)out->ld, (cl_uint)g->pad_top,
+                             (cl_uint)g->pad_left}};
+    const size_t pixels = m * g->oh * g->ow;
+    const size_t items = g->nchw || g->c == 1 ? pixels / g->ow * g->c * ((g->ow + 3) / 4)
+                                              : pixels * ((g->c + 3) / 4);
+    set_place(ocl, kernel, a);
+    set_place(ocl, kernel, out);
+    ARGUMENT(cl_mem, impl->memory[OCL_TERMS]);
+    ARGUMENT(cl_uint, op->table != NULL);
+    ARGUMENT(cl_uint, (cl_uint)items);
+    ocl_argument(ocl, kernel, sizeof(sizes), &sizes);
+    ocl_argument(ocl, kernel, sizeof(steps), &steps);
+    return ocl_launch(ocl, kernel, items, 1, err);
+}
