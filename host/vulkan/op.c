@@ -21,6 +21,8 @@ static int make_pipelines(struct qdot_op *op, struct qdot_error *err)
     int status = QDOT_OK;
     if (op->row->op == QDOT_QUANTIZE)
         vk_elements_steps(op, steps);
+    else if (!qdot_is_product(op->row->op))
+        vk_bytes_steps(op, steps);
     else if (op->p.op == QDOT_CONV)
         vk_conv_steps(op, steps);
     else
@@ -122,7 +124,9 @@ int vk_prepare(struct qdot_op *op, struct qdot_error *err)
     if (status == QDOT_OK)
         status = make_buffers(op, err);
     if (status == QDOT_OK)
-        status = op->row->op == QDOT_QUANTIZE ? vk_elements_upload(op, err) : upload(op, err);
+        status = op->row->op == QDOT_QUANTIZE   ? vk_elements_upload(op, err)
+                 : qdot_is_product(op->row->op) ? upload(op, err)
+                                                : vk_bytes_upload(op, err);
     return status;
 }
 
@@ -305,6 +309,10 @@ static int give_output(const struct qdot_op *op, const struct qdot_run *run, str
         vk_elements_output(op, run);
         return QDOT_OK;
     }
+    if (op->row->op == QDOT_MAP) {
+        vk_map_output(op, run);
+        return QDOT_OK;
+    }
     const uint8_t *from = vk_mapped(op, VK_OUT);
     if (run->ldo == op->p.n && impl->plan.out_ld == op->p.n) {
         memcpy(run->out.host, from, rows * row_bytes);
@@ -323,9 +331,11 @@ int vk_find_operands(const struct qdot_op *op, const struct qdot_run *run, struc
     const struct qdot_problem *p = &op->p;
     const struct qdot_geometry *g = &p->conv;
     const struct vk_plan *plan = &impl->plan;
-    const bool conv = p->op == QDOT_CONV;
+    const bool conv = p->op != QDOT_GEMM; /* a max pool is laid out as one */
     if (op->row->op == QDOT_QUANTIZE)
         return vk_elements_operands(op, run, o, err);
+    if (op->row->op == QDOT_MAP)
+        return vk_map_operands(op, run, o, err);
     *o = (struct vk_operands){.out = {whole(impl, VK_OUT), 0, plan->out_ld}};
     int status = vk_take_matrix(op, "a", &run->a, VK_A_IN, conv ? run->m * g->h * g->w : run->m,
                                 conv ? g->c : p->k, run->lda, plan->a_ld, &o->a, err);
@@ -335,6 +345,8 @@ int vk_find_operands(const struct qdot_op *op, const struct qdot_run *run, struc
     if (status == QDOT_OK && run->out.buffer)
         status = vk_find_place(op, "out", run->out.buffer, run->out.offset_bytes,
                                run->m * p->unit_rows, p->n, run->ldo, p->out_bytes, &o->out, err);
+    if (p->op == QDOT_MAX_POOL)
+        o->b = o->a; /* any: there is none */
     return status;
 }
 
@@ -342,6 +354,10 @@ void vk_record(const struct qdot_op *op, const struct qdot_run *run, const struc
 {
     if (op->row->op == QDOT_QUANTIZE) {
         vk_elements_record(op, run, o);
+        return;
+    }
+    if (!qdot_is_product(op->row->op)) {
+        vk_bytes_record(op, run, o);
         return;
     }
     update_sets(op, &o->a, &o->b, &o->out);

@@ -31,6 +31,8 @@ EMBEDDED(qdot_vk_window_sums);
 EMBEDDED(qdot_vk_elements);
 EMBEDDED(qdot_vk_range);
 EMBEDDED(qdot_vk_parameters);
+EMBEDDED(qdot_vk_map);
+EMBEDDED(qdot_vk_pool);
 
 struct vk_pipeline {
     struct vk_pipeline *next;
@@ -74,6 +76,8 @@ VkShaderModuleCreateInfo vk_shader_code(enum vk_shader shader)
         CASE(VK_SHADER_ELEMENTS, qdot_vk_elements)
         CASE(VK_SHADER_RANGE, qdot_vk_range)
         CASE(VK_SHADER_PARAMETERS, qdot_vk_parameters)
+        CASE(VK_SHADER_MAP, qdot_vk_map)
+        CASE(VK_SHADER_POOL, qdot_vk_pool)
 #undef CASE
     }
     info.pCode = (const uint32_t *)(const void *)code; /* embedded at a word's alignment */

@@ -11,6 +11,8 @@ static const struct vk_row depthwise = {.shader = VK_SHADER_DEPTHWISE};
 static const struct vk_row conv_int_dot = {.shader = VK_SHADER_CONV_INT_DOT};
 static const struct vk_row conv = {.shader = VK_SHADER_CONV};
 static const struct vk_row elements = {.shader = VK_SHADER_ELEMENTS};
+static const struct vk_row map = {.shader = VK_SHADER_MAP};
+static const struct vk_row pool = {.shader = VK_SHADER_POOL};
 
 /* ---- niches ---------------------------------------------------------------------------------- */
 
@@ -216,6 +218,8 @@ const struct qdot_row vk_rows[VK_ROWS] = {
     CONV("conv_8x16k4_dot", VK_INT_DOT, 8, 16, NULL, &conv_int_dot),
     CONV("conv_8x16k4", 0, 8, 16, NULL, &conv),
     {.name = "quantize", .op = QDOT_QUANTIZE, .mr = 1, .nr = 4, .kr = 1, .impl = &elements},
+    {.name = "map", .op = QDOT_MAP, .mr = 1, .nr = 16, .kr = 1, .impl = &map},
+    {.name = "max_pool", .op = QDOT_MAX_POOL, .mr = 1, .nr = 4, .kr = 1, .impl = &pool},
 };
 
 #define MAX_SIZE (((size_t)1 << 31) - 64) /* shaders count rows, columns and k in 32 bits */
@@ -306,6 +310,8 @@ bool vk_plan(const struct qdot_row *row, const struct qdot_problem *p, struct vk
         vk_elements_plan(p, plan); /* what fits into a buffer can be counted */
         return true;
     }
+    if (!qdot_is_product(row->op))
+        return vk_bytes_plan(p, plan, reason, reason_bytes);
     if (p->m <= MAX_SIZE && p->n <= MAX_SIZE && p->k <= MAX_SIZE &&
         (p->op == QDOT_CONV ? conv_plan(row, p, plan) : gemm_plan(row, p, plan)))
         return true;
@@ -327,7 +333,7 @@ static bool loops_fit(const struct qdot_row *row, const struct qdot_problem *p,
                       const struct vk_plan *plan, char *reason, size_t reason_bytes)
 {
     const struct qdot_geometry *g = &p->conv;
-    if (row->op == QDOT_QUANTIZE)
+    if (row->op == QDOT_QUANTIZE || row->op == QDOT_MAP)
         return true;
     if (p->op == QDOT_GEMM) {
         /* Tiles take two groups a turn, and turns around those; blocks of floats are few. */
@@ -339,8 +345,9 @@ static bool loops_fit(const struct qdot_row *row, const struct qdot_problem *p,
         return false;
     }
     /* Each loop takes one more, to find that it is at its end; k is at most 2^31. */
-    const size_t tap = row->depthwise ? 1 : plan->copy.words + 2;
-    const size_t loops = g->kh * (g->kw * tap + 2) + 1;
+    const bool windows = row->op == QDOT_MAX_POOL; /* of four windows */
+    const size_t tap = row->depthwise || windows ? 1 : plan->copy.words + 2;
+    const size_t loops = (g->kh * (g->kw * tap + 2) + 1) * (windows ? 4 : 1);
     if (loops <= MAX_GROUPS)
         return true;
     snprintf(reason, reason_bytes,
@@ -455,7 +462,7 @@ bool vk_fits(struct qdot_device *device, const struct qdot_row *row, const struc
     struct vk_plan plan;
     if (!p)
         return work_group_fits(device, row, reason, reason_bytes);
-    const bool integers = p->out_type == QDOT_S32 || row->op == QDOT_QUANTIZE ||
+    const bool integers = p->out_type == QDOT_S32 || !qdot_is_product(row->op) ||
                           (p->out_type != QDOT_F32 && p->rounding >= QDOT_ROUND_Q31_DOUBLE_AWAY);
     if (!integers && !(device->features & VK_FLOAT_CONTROLS)) {
         snprintf(reason, reason_bytes,
@@ -482,6 +489,8 @@ bool vk_fits(struct qdot_device *device, const struct qdot_row *row, const struc
             return false;
         }
     }
+    if (!qdot_is_product(row->op))
+        return true;
     /* The narrowest work-group is 16 x 4 columns, unless one has them all or the row says so;
      * columns are counted in fours, of each part. Rows take as many dispatches as they need. */
     const struct vk_row *impl = row->impl;

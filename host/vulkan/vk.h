@@ -12,6 +12,7 @@
  *   gemm.c      what a run of a GEMM records
  *   conv.c      what a run of a convolution records
  *   elements.c  quantize and its kin
+ *   bytes.c     maps and max pools
  *   interop.c   qdot_vulkan.h: a host's device, queue, buffers, command buffers and semaphores
  */
 #ifndef QDOT_VULKAN_INTERNAL_H
@@ -368,7 +369,9 @@ enum vk_shader {
     VK_SHADER_WINDOW_SUMS,
     VK_SHADER_ELEMENTS,
     VK_SHADER_RANGE,
-    VK_SHADER_PARAMETERS
+    VK_SHADER_PARAMETERS,
+    VK_SHADER_MAP,
+    VK_SHADER_POOL
 };
 
 /* A pipeline: a shader and its specialisation constants. */
@@ -451,7 +454,7 @@ struct vk_plan {
     size_t bytes[VK_BUFFERS];
 };
 
-enum { VK_ROWS = 28 };
+enum { VK_ROWS = 30 };
 extern const struct qdot_row vk_rows[VK_ROWS];
 
 /* False and a reason when sizes overflow what shaders count in. */
@@ -480,6 +483,7 @@ enum vk_step {
     VK_ELEMENTS,
     VK_RANGE,
     VK_PARAMETERS,
+    VK_BYTES, /* a map or a max pool */
     VK_STEPS
 };
 enum vk_set { VK_SET_A, VK_SET_B, VK_SET_MULTIPLY, VK_SET_REDUCE, VK_SETS };
@@ -585,6 +589,19 @@ void vk_elements_record(const struct qdot_op *op, const struct qdot_run *run,
 /* Does the run end in host memory? Then that is filled from the op's. */
 bool vk_elements_to_host(const struct qdot_op *op, const struct qdot_run *run);
 void vk_elements_output(const struct qdot_op *op, const struct qdot_run *run);
+
+/* ---- bytes.c --------------------------------------------------------------------------------- */
+
+bool vk_bytes_plan(const struct qdot_problem *p, struct vk_plan *plan, char *reason,
+                   size_t reason_bytes);
+void vk_bytes_steps(struct qdot_op *op, struct vk_step_pipeline *steps);
+int vk_bytes_upload(struct qdot_op *op, struct qdot_error *err);
+void vk_bytes_record(const struct qdot_op *op, const struct qdot_run *run,
+                     const struct vk_operands *o);
+/* A pool's are those of a convolution. */
+int vk_map_operands(const struct qdot_op *op, const struct qdot_run *run, struct vk_operands *o,
+                    struct qdot_error *err);
+void vk_map_output(const struct qdot_op *op, const struct qdot_run *run);
 
 /* ---- interop.c ------------------------------------------------------------------------------- */
 

@@ -45,6 +45,7 @@ else()
         host/vulkan/op.c
         host/vulkan/gemm.c
         host/vulkan/conv.c
+        host/vulkan/bytes.c
         host/vulkan/elements.c
         host/vulkan/interop.c)
     target_include_directories(qdot SYSTEM PRIVATE ${VULKAN_HEADERS})
@@ -77,4 +78,6 @@ else()
     qdot_shader(qdot qdot_vk_elements elements.comp)
     qdot_shader(qdot qdot_vk_range range.comp)
     qdot_shader(qdot qdot_vk_parameters parameters.comp)
+    qdot_shader(qdot qdot_vk_map map.comp)
+    qdot_shader(qdot qdot_vk_pool pool.comp)
 endif()

@@ -1,0 +1,180 @@
+/* Maps and max pools: what an op needs, what its runs record. */
+#include <stdio.h>
+#include <string.h>
+#include "vk.h"
+
+#define MAX_BYTES (((size_t)1 << 31) - 64) /* shaders count in 32 bits */
+
+/* Push constants of the shaders. */
+struct map_arguments {
+    uint32_t count, a_offset, b_offset, out_offset, whole, rank;
+    uint32_t dims[QDOT_MAP_RANK], stride[QDOT_MAP_TENSORS][QDOT_MAP_RANK];
+};
+struct pool_arguments {
+    uint32_t count, a_offset, out_offset;
+    uint32_t pixel, lda, ldo;
+    uint32_t h, w, oh, ow, kh, kw, stride_h, stride_w, dilation_h, dilation_w;
+    int32_t pad_top, pad_left;
+    uint32_t flip;
+};
+
+/* ---- creation -------------------------------------------------------------------------------- */
+
+static bool is_small(const char *name, size_t bytes, char *reason, size_t reason_bytes)
+{
+    if (bytes <= MAX_BYTES)
+        return true;
+    snprintf(reason, reason_bytes, "%s: %zu bytes from the first to the last, at most %zu", name,
+             bytes, MAX_BYTES);
+    return false;
+}
+
+bool vk_bytes_plan(const struct qdot_problem *p, struct vk_plan *plan, char *reason,
+                   size_t reason_bytes)
+{
+    const bool map = p->op == QDOT_MAP;
+    size_t *bytes = plan->bytes;
+    plan->a_ld = p->conv.c; /* of a pool's own buffers: no gaps */
+    plan->out_ld = p->n;
+    bytes[VK_A_IN] = map ? qdot_map_bytes(&p->map, QDOT_MAP_A) : p->units * p->a_bytes;
+    bytes[VK_B_IN] = map ? qdot_map_bytes(&p->map, QDOT_MAP_B) : 0;
+    bytes[VK_OUT] = map ? qdot_map_bytes(&p->map, QDOT_MAP_OUT) : p->m * p->n;
+    bytes[VK_TERMS] = p->table ? p->table : 4; /* shaders are given one */
+    return is_small("a", bytes[VK_A_IN], reason, reason_bytes) &&
+           is_small("b", bytes[VK_B_IN], reason, reason_bytes) &&
+           is_small("out", bytes[VK_OUT], reason, reason_bytes) &&
+           (!map || is_small("elements", p->units * p->a_bytes, reason, reason_bytes));
+}
+
+/* Neighbours in all tensors. */
+static bool is_line(const struct qdot_mapping *s)
+{
+    bool line = s->rank == 1;
+    for (int t = 0; t < QDOT_MAP_TENSORS; t++)
+        line = line && (s->stride[t][0] == 1 || (t == QDOT_MAP_B && s->operands < 2));
+    return line;
+}
+
+void vk_bytes_steps(struct qdot_op *op, struct vk_step_pipeline *steps)
+{
+    const struct qdot_problem *p = &op->p;
+    const bool map = p->op == QDOT_MAP;
+    steps[VK_BYTES] =
+        (struct vk_step_pipeline){map ? VK_SHADER_MAP : VK_SHADER_POOL,
+                                  {VK_LOCAL, 1, (uint32_t)p->table, map && is_line(&p->map)},
+                                  true};
+}
+
+int vk_bytes_upload(struct qdot_op *op, struct qdot_error *err)
+{
+    const struct vk_op *impl = op->impl;
+    return op->table
+               ? vk_upload(op->device, impl->buffers[VK_TERMS], 0, op->table, op->p.table, err)
+               : QDOT_OK;
+}
+
+/* ---- recording ------------------------------------------------------------------------------- */
+
+static void update_set(const struct qdot_op *op, const struct vk_operands *o)
+{
+    const struct vk_device *vkd = op->device->impl;
+    const struct vk_op *impl = op->impl;
+    const VkDescriptorBufferInfo windows[VK_BINDINGS] = {
+        o->a.window, o->b.window, {impl->buffers[VK_TERMS], 0, VK_WHOLE_SIZE}, o->out.window};
+    const VkWriteDescriptorSet write = {.sType = VK_STRUCTURE_TYPE_WRITE_DESCRIPTOR_SET,
+                                        .dstSet = impl->target.sets[VK_SET_MULTIPLY],
+                                        .descriptorCount = VK_BINDINGS,
+                                        .descriptorType = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER,
+                                        .pBufferInfo = windows};
+    vkd->vk.vkUpdateDescriptorSets(vkd->device, 1, &write, 0, NULL);
+}
+
+static void record_map(const struct qdot_op *op, size_t m, const struct vk_operands *o)
+{
+    const struct qdot_mapping s = qdot_map_of_run(&op->p, m), out = qdot_map_output(&s);
+    struct map_arguments arguments = {
+        .count = 1,
+        .a_offset = (uint32_t)o->a.offset,
+        .b_offset = (uint32_t)o->b.offset,
+        .out_offset = (uint32_t)o->out.offset,
+        .whole = out.rank == 1 && out.stride[QDOT_MAP_OUT][0] == 1,
+        .rank = (uint32_t)s.rank,
+    };
+    for (size_t d = 0; d < s.rank; d++) {
+        arguments.count *= (uint32_t)s.dims[d];
+        arguments.dims[d] = (uint32_t)s.dims[d];
+        for (int t = 0; t < QDOT_MAP_TENSORS; t++)
+            arguments.stride[t][d] = (uint32_t)s.stride[t][d];
+    }
+    const size_t each =
+        is_line(&op->p.map) ? 16 : 4; /* and one for a part of a word at either end */
+    vk_dispatch(op, VK_BYTES, VK_SET_MULTIPLY, &arguments, sizeof(arguments),
+                vk_divide_up(arguments.count / each + 2, VK_LOCAL), 1, 1);
+}
+
+static void record_pool(const struct qdot_op *op, size_t m, const struct vk_operands *o)
+{
+    const struct qdot_geometry *g = &op->p.conv;
+    const size_t pixels = m * g->oh * g->ow;
+    const size_t count = g->nchw || g->c == 1 ? pixels / g->ow * g->c * vk_divide_up(g->ow, 4)
+                                              : pixels * vk_divide_up(g->c, 4);
+    const struct pool_arguments arguments = {
+        .count = (uint32_t)count,
+        .a_offset = (uint32_t)o->a.offset,
+        .out_offset = (uint32_t)o->out.offset,
+        .pixel = g->nchw ? 1 : (uint32_t)g->c,
+        .lda = g->nchw ? 1 : (uint32_t)o->a.ld,
+        .ldo = g->nchw ? 1 : (uint32_t)o->out.ld,
+        .h = (uint32_t)g->h,
+        .w = (uint32_t)g->w,
+        .oh = (uint32_t)g->oh,
+        .ow = (uint32_t)g->ow,
+        .kh = (uint32_t)g->kh,
+        .kw = (uint32_t)g->kw,
+        .stride_h = (uint32_t)g->stride_h,
+        .stride_w = (uint32_t)g->stride_w,
+        .dilation_h = (uint32_t)g->dilation_h,
+        .dilation_w = (uint32_t)g->dilation_w,
+        .pad_top = (int32_t)g->pad_top,
+        .pad_left = (int32_t)g->pad_left,
+        .flip = op->p.a_type == QDOT_S8 ? 0x80808080u : 0,
+    };
+    vk_dispatch(op, VK_BYTES, VK_SET_MULTIPLY, &arguments, sizeof(arguments),
+                vk_divide_up(count, VK_LOCAL), 1, 1);
+}
+
+void vk_bytes_record(const struct qdot_op *op, const struct qdot_run *run,
+                     const struct vk_operands *o)
+{
+    update_set(op, o);
+    if (op->p.op == QDOT_MAP)
+        record_map(op, run->m, o);
+    else
+        record_pool(op, run->m, o);
+}
+
+/* ---- run ------------------------------------------------------------------------------------- */
+
+int vk_map_operands(const struct qdot_op *op, const struct qdot_run *run, struct vk_operands *o,
+                    struct qdot_error *err)
+{
+    const struct vk_op *impl = op->impl;
+    const struct qdot_mapping s = qdot_map_of_run(&op->p, run->m);
+    const size_t a = qdot_map_bytes(&s, QDOT_MAP_A), b = qdot_map_bytes(&s, QDOT_MAP_B);
+    const size_t out = qdot_map_bytes(&s, QDOT_MAP_OUT);
+    *o = (struct vk_operands){.out = {{impl->buffers[VK_OUT], 0, VK_WHOLE_SIZE}, 0, 0}};
+    int status = vk_take_matrix(op, "a", &run->a, VK_A_IN, 1, a, a, a, &o->a, err);
+    o->b = o->a;
+    if (status == QDOT_OK && b)
+        status = vk_take_matrix(op, "b", &run->b, VK_B_IN, 1, b, b, b, &o->b, err);
+    if (status == QDOT_OK && run->out.buffer)
+        status = vk_find_place(op, "out", run->out.buffer, run->out.offset_bytes, 1, out, out, 1,
+                               &o->out, err);
+    return status;
+}
+
+void vk_map_output(const struct qdot_op *op, const struct qdot_run *run)
+{
+    const struct qdot_mapping s = qdot_map_of_run(&op->p, run->m);
+    qdot_map_copy(&s, vk_mapped(op, VK_OUT), run->out.host);
+}
