@@ -58,7 +58,7 @@ api_in() {
     tap=$1/tap.${2%:*} # other devices are beside
     : >"$tap"
     failed=0
-    for name in api_rules api_conv api_conv_memory api_elements api_memory api_packed api_threads api_event \
+    for name in api_rules api_bytes api_conv api_conv_memory api_elements api_memory api_packed api_threads api_event \
         api_select api_tuning api_weights "interop_$2" "interop_$2_queue"; do
         case $name in interop_*) [ -x "$1/$name" ] || continue ;; esac
         QDOT_TEST_DEVICE=$2 CMOCKA_MESSAGE_OUTPUT=TAP "$1/$name" >"$tap.one" 2>&1
@@ -289,7 +289,7 @@ validation() {
     cat "$build/validation.out"
     layer_is_silent "$build/validation.err" && [ $status -eq 0 ] || return 1
     # Runs on their way together, and a host runtime's commands around them.
-    for name in api_event api_elements interop_vulkan; do
+    for name in api_event api_bytes api_elements interop_vulkan; do
         [ -x "$build/$name" ] || continue
         if ! QDOT_TEST_DEVICE=vulkan:0 validate_queues "$build/$name" >"$build/validation.$name" 2>&1; then
             tail -n 20 "$build/validation.$name"
