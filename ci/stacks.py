@@ -87,11 +87,17 @@ def summary(stacks):
                   "crash, timeout", "s"], rows)
 
 
+KINDS = ("gemm", "conv", "quantize", "map", "max_pool", "device")
+
+
 def kind_of(kernel):
     name = kernel.split("/")[-1]
     if kernel.startswith("device/"):
         return "device"
-    return "gemm" if name.startswith("gem") else "quantize" if name.startswith("quantize") else "conv"
+    for kind in ("quantize", "map", "max_pool"):
+        if name.startswith(kind):
+            return kind
+    return "gemm" if name.startswith("gem") else "conv"
 
 
 def plain(reason):
@@ -115,7 +121,7 @@ def groups(stacks):
             found[key, number][r["status"]] += 1
             if r["status"] in IDLE:
                 reasons[plain(r["reason"])][number + 1] += 1
-    names.sort(key=lambda key: ("gemm", "conv", "quantize", "device").index(key[0]))
+    names.sort(key=lambda key: KINDS.index(key[0]))
     rows = []
     for key in names:
         row = ["%s %s" % key]

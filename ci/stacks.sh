@@ -20,10 +20,10 @@ case $out in /*) ;; *) out=$source/$out ;; esac
 jobs=$(nproc)
 
 # Rows that must run; a pattern of rows, without the backend.
-floor='gemm_8x16k4,conv_8x16k4,depthwise_*,quantize'
+floor='gemm_8x16k4,conv_8x16k4,depthwise_*,quantize,map,max_pool'
 blocks="$floor,gemm_64x64k4,gemv_4x16k4"
 khr="$floor,*_khrdot"
-dots="*dot,*_float,*k4,depthwise_*,quantize"
+dots="*dot,*_float,*k4,depthwise_*,quantize,map,max_pool"
 coop="$dots,*_coop"
 
 # SwiftShader cannot pin the rounding of floats: rows refuse some cases, so that nothing of them can be required.
@@ -38,7 +38,7 @@ intel-cpu          | bookworm | intel       |                                   
 lavapipe-22-128    | bookworm | lavapipe    | LP_NATIVE_VECTOR_WIDTH=128                                   | $dots   | --cases 6
 lavapipe-22-256    | bookworm | lavapipe    | LP_NATIVE_VECTOR_WIDTH=256                                   | $dots   | --cases 6
 lavapipe-22-512    | bookworm | lavapipe    | LP_NATIVE_VECTOR_WIDTH=512                                   | $dots   | --cases 6
-swiftshader        | bookworm | swiftshader |                                                              | quantize | --cases 6 --small
+swiftshader        | bookworm | swiftshader |                                                              | quantize,map,max_pool | --cases 6 --small
 pocl-6             | trixie   | pocl        |                                                              | $blocks | --cases 10
 pocl-6-small       | trixie   | pocl        | POCL_MAX_WORK_GROUP_SIZE=64 POCL_CPU_LOCAL_MEM_SIZE=16384    | $floor  | --cases 10
 pocl-6-local16k    | trixie   | pocl        | POCL_CPU_LOCAL_MEM_SIZE=16384                                | $floor  | --cases 10
