@@ -3,6 +3,7 @@
  *
  *   fuzz_op.c       a descriptor, its op and a run, against the reference (fuzz_ops.h)
  *   fuzz_elements.c the same of quantize and its kin
+ *   fuzz_bytes.c    the same of maps and max pools
  *   fuzz_packed.c   packed weights as they may come from a file
  *   fuzz_npy.c      .npy files
  *   fuzz_cache.c    tuning files, files of the cache

@@ -1,5 +1,5 @@
 /*
- * What fuzz_op.c and fuzz_elements.c share: descriptor to op to run, against the reference. Right
+ * What fuzz_op.c, fuzz_elements.c and fuzz_bytes.c share: descriptor to op to run, against the reference. Right
  * descriptors and wrong ones; every operand in memory of its exact size, so that the address sanitizer
  * sees what is read or written beyond. Each defines take_desc and run.
  */

@@ -399,7 +399,7 @@ fuzz() {
         return 0
     }
     to=$build-fuzz passed=0 failed=0
-    targets="op elements packed npy cache cli conform"
+    targets="op elements bytes packed npy cache cli conform"
     # shellcheck disable=SC2046,SC2086 # words
     CC=$compiler configure "$to" -DCMAKE_BUILD_TYPE=RelWithDebInfo -DQDOT_SANITIZE=address,undefined \
         -DQDOT_FUZZ=ON -DQDOT_OPENCL=OFF -DQDOT_VULKAN=OFF -DQDOT_TESTS=OFF &&
