@@ -4,7 +4,7 @@ find_program(QDOT_GLSLC glslc)
 find_program(QDOT_GLSLANG glslangValidator)
 find_program(QDOT_SPIRV_VAL spirv-val)
 
-set(QDOT_SHADER_INCLUDES interface.glsl dot.glsl exact.glsl load.glsl output.glsl product.glsl tile.glsl tiled.glsl window.glsl)
+set(QDOT_SHADER_INCLUDES interface.glsl bytes.glsl dot.glsl exact.glsl load.glsl output.glsl product.glsl tile.glsl tiled.glsl window.glsl)
 list(TRANSFORM QDOT_SHADER_INCLUDES PREPEND ${PROJECT_SOURCE_DIR}/shaders/)
 
 # qdot_shader(target symbol file definitions...): SPIR-V of shaders/file, validated where that is
