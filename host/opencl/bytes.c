@@ -66,6 +66,7 @@ int ocl_upload_table(struct qdot_op *op, struct qdot_error *err)
         impl->gaps = qdot_alloc_raw(op->device, bytes);
         if (!impl->gaps)
             return qdot_fail(err, QDOT_NO_MEMORY, "no memory for an output of %zu bytes", bytes);
+        op->workspace_bytes += bytes;
     }
     if (!op->table)
         return QDOT_OK;
