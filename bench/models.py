@@ -2,7 +2,8 @@
 """Whole models on the ONNX Runtime execution provider and on ONNX Runtime's own CPU provider, side by side:
 values that differ, nodes on the provider, times, memory, and how good the int8 model's answers are.
 
-usage: models.py LIBRARY TESTDATA DATA WORK [--models NAMES] [--threads N[,N]] [--runs N] [--types TYPES]
+usage: models.py LIBRARY TESTDATA DATA WORK [--models NAMES] [--threads N[,N]] [--runs N]
+                 [--types TYPES] [--device NAME]
 """
 
 import argparse
@@ -82,18 +83,18 @@ def peak():
         return next(int(line.split()[1]) for line in f if line.startswith("VmHWM")) / 1024
 
 
-def memory_of(path, library, feed):
+def memory_of(path, library, feed, device):
     """MiB that a session and a run add to a process of its own."""
-    devices = register(library) if library else None
+    devices = register(library, device) if library else None
     before = peak()
     session(path, devices, 1).run(None, dict(np.load(feed)))
     return peak() - before
 
 
-def memory(path, library, feed, work):
+def memory(path, library, feed, work, device):
     given = os.path.join(work, "feed.npz")
     np.savez(given, **feed)
-    command = [sys.executable, os.path.abspath(__file__), "--memory-of", path, library or "", given]
+    command = [sys.executable, os.path.abspath(__file__), "--memory-of", path, library or "", given, device]
     return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
@@ -113,7 +114,7 @@ def compare(made, real, feeds, model):
 def row(name, model, types, path, devices, args, progress):
     feeds = model.feeds()
     ours, nodes = share(path, devices, feeds[0], args.work)
-    used = [memory(path, library, feeds[0], args.work) for library in (args.library, None)]
+    used = [memory(path, library, feeds[0], args.work, args.device) for library in (args.library, None)]
     real = session(path.replace(".onnx", ".float.onnx"), None, 1)
     worst = 0
     for threads in map(int, args.threads.split(",")):
@@ -142,6 +143,7 @@ def main():
     parser.add_argument("--types")
     parser.add_argument("--threads", default="1,2")
     parser.add_argument("--runs", type=int, default=20)
+    parser.add_argument("--device", default="cpu", help="'opencl:0' ...: tensors in its memory")
     args = parser.parse_args()
     os.makedirs(args.work, exist_ok=True)
     known = models(args.testdata, args.data)
@@ -149,7 +151,7 @@ def main():
     unknown = [n for n in names if n not in known]
     if unknown:
         parser.error(f"--models {unknown[0]}: expected some of {','.join(known)}")
-    devices = register(args.library)
+    devices = register(args.library, args.device)
     wanted = [(n, t) for n in names for t in known[n].types if not args.types or t in args.types.split(",")]
     progress = Progress(len(wanted) * len(args.threads.split(",")))
     print("times in ms of one thread or more; 'cpu' is the runtime's own provider with its integer kernels, 'as is' by its defaults")

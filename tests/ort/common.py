@@ -18,12 +18,17 @@ TYPES = {
 }
 
 
-def register(path):
+def devices_of(path):
+    """By name: 'cpu', on the host's memory, and those with memory of their own."""
     ort.register_execution_provider_library("qdot", os.path.abspath(path))
-    devices = [d for d in ort.get_ep_devices() if d.ep_name == NAME]
-    if len(devices) != 1:
-        sys.exit(f"expected one device of {NAME}, got {len(devices)}")
-    return devices
+    return {d.ep_metadata["device"]: d for d in ort.get_ep_devices() if d.ep_name == NAME}
+
+
+def register(path, device="cpu"):
+    devices = devices_of(path)
+    if device not in devices:
+        sys.exit(f"expected a device of {NAME}, one of {', '.join(devices)}; got {device}")
+    return [devices[device]]
 
 
 def session(model, devices=None, threads=0, whole=True, options=None, entries=None):
@@ -98,3 +103,7 @@ def differing(a, b):
         count += int(np.count_nonzero(raw[0] != raw[1]))
         total += x.size
     return count, total
+
+
+if __name__ == "__main__":
+    print("\n".join(devices_of(sys.argv[1])))

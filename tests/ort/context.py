@@ -3,7 +3,7 @@
 loaded without the original; no value may differ. What is damaged or of another version is an error of one
 line. Then how long a session takes to make, and its memory, of a model of --layers products.
 
-usage: context.py LIBRARY [--models N] [--seed S] [--layers N]
+usage: context.py LIBRARY [--device NAME] [--models N] [--seed S] [--layers N]
 """
 
 import argparse
@@ -153,9 +153,9 @@ def memory():
     return [int(lines[k].split()[0]) / 1024 for k in ("RssAnon", "RssFile")]
 
 
-def measure(library, path, sessions):
+def measure(library, device, path, sessions):
     """In a process of its own: prints a line."""
-    devices = register(library)
+    devices = register(library, device)
     before = memory()
     times, made = [], []
     for _ in range(sessions):
@@ -183,7 +183,7 @@ def report(args, devices, directory):
     for name, path in paths.items():
         for sessions in (1, 2):
             print(f"  {name}, {sessions} session{'s' if sessions > 1 else ''}", flush=True)
-            command = [sys.executable, __file__, args.library, "--measure", path, "--sessions", str(sessions)]
+            command = [sys.executable, __file__, args.library, "--device", args.device, "--measure", path, "--sessions", str(sessions)]
             failed += subprocess.run(command, check=False).returncode != 0
     return failed
 
@@ -191,6 +191,7 @@ def report(args, devices, directory):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("library")
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--models", type=int, default=12)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--layers", type=int, default=24)
@@ -198,8 +199,8 @@ def main():
     parser.add_argument("--sessions", type=int, default=1, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.measure:
-        return measure(args.library, args.measure, args.sessions)
-    devices = register(args.library)
+        return measure(args.library, args.device, args.measure, args.sessions)
+    devices = register(args.library, args.device)
     ort.set_default_logger_severity(4)
     failed = 0
     with tempfile.TemporaryDirectory() as directory:

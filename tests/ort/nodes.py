@@ -2,7 +2,7 @@
 """The ONNX project's own node tests (Debian's libonnx-testdata) of the ops that the execution provider
 claims, on it alone. A test of another type than 8-bit integers and float32 is no test of ours.
 
-usage: nodes.py LIBRARY DIRECTORY      DIRECTORY has data/node
+usage: nodes.py LIBRARY DIRECTORY [DEVICE]      DIRECTORY has data/node; DEVICE: 'opencl:0' ..., tensors in its memory
 """
 
 import glob
@@ -46,9 +46,9 @@ def run(path, devices):
 
 
 def main():
-    if len(sys.argv) != 3:
+    if len(sys.argv) not in (3, 4):
         sys.exit(__doc__)
-    devices = register(sys.argv[1])
+    devices = register(sys.argv[1], *sys.argv[3:])
     names = [os.path.basename(p) for p in sorted(glob.glob(os.path.join(sys.argv[2], "data/node/test_*")))]
     names = [n for n in names if n.split("_")[1] in OPS and not any(o in n for o in OTHER if n not in WRONG)]
     passed = failed = skipped = 0

@@ -2,7 +2,7 @@
 """Random models of every op that the execution provider claims, against ONNX Runtime's CPU provider:
 no value may differ, and nothing may run elsewhere.
 
-usage: ops.py LIBRARY [--values N] [--models N] [--seed S] [--threads T] [NAME ...]
+usage: ops.py LIBRARY [--values N] [--models N] [--seed S] [--threads T] [--device NAME] [NAME ...]
 """
 
 import argparse
@@ -452,6 +452,8 @@ def normalisation(rng):
     g = Graph()
     a = INT8[rng.integers(2)]
     shape = picture(rng)
+    if rng.integers(4) == 0:  # more channels than a table on a device has
+        shape = (1, int(rng.integers(257, 600)), *shape[2:])
     x = Quantised(rng, g, a)
     inputs = [x.wide(g.input(values(rng, a, shape), batch_dims(rng, shape)))]
     parameters = rng.normal(0, 3, (2, shape[1])).astype(np.float32)
@@ -633,8 +635,9 @@ def main():
     parser.add_argument("--models", type=int, default=60)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", default="cpu", help="'opencl:0' ...: tensors in its memory")
     args = parser.parse_args()
-    devices = register(args.library)
+    devices = register(args.library, args.device)
     failed = 0
     wanted = {n: f for n, f in OPS.items() if not args.names or n in args.names}
     for name, make in wanted.items():

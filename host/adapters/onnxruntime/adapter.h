@@ -9,12 +9,16 @@
  *   graph.c     what the C API says of nodes, attributes and values
  *   shared.c    packed weights, one copy for all sessions
  *   call.c      one call of a step: inputs, outputs, scratch memory, the runtime's threads
- *   product.c conv.c ...   the kinds of steps
+ *   memory.c    tensors in a device's memory; transfer.c: to it, from it
+ *   product.c conv.c ...   the kinds of steps; device.c: what they have on a device
  *
  * Every step gives the bits of the integer kernels of ONNX Runtime's own CPU provider; a node of which
  * that is not known to hold is not claimed. (On x86 that provider computes groups of signed operands as
  * floats unless the session says session.qdqisint8allowed; it is those kernels that are meant.)
- * The provider computes on host memory, on whatever device it was given.
+ *
+ * The runtime knows the provider as several devices: one on host memory, which computes on whatever
+ * device of qdot the options say, and each OpenCL and Vulkan device with its own memory, in which
+ * tensors between steps stay. A kind that does not say so (kind.anywhere) sees them on the host.
  */
 #ifndef ADAPTER_H
 #define ADAPTER_H
@@ -98,7 +102,9 @@ struct tensor {
     size_t rank;
     int64_t dims[MAX_RANK];
     size_t count;     /* of elements */
-    const void *data; /* NULL: a constant that was given up, see struct step */
+    const void *data; /* NULL: a constant that was given up, see struct step; or in 'buffer' */
+    struct qdot_buffer *buffer; /* NULL: on the host */
+    size_t offset;              /* in bytes */
 };
 
 struct kind;
@@ -141,6 +147,9 @@ struct provider {
     const OrtApi *ort;
     const OrtEpApi *ep;
     struct qdot_device *device;
+    struct memory *memory; /* of that device, which is its then; NULL: tensors are on the host */
+    const OrtLogger *logger;
+    size_t most_bytes; /* of an operand of one run; more are several runs */
     size_t threads;
     struct contexts contexts;
     _Atomic(OrtAllocator *) arena; /* of scratch memory; NULL until a call wanted some */
@@ -166,8 +175,9 @@ struct step {
     ONNXTensorElementDataType out_type;
     const void *packed; /* of an EPContext node: weights as its op takes them; NULL: none */
     size_t packed_bytes;
-    void *memory; /* in which they lie; NULL: not the step's */
-    void *impl;   /* the kind's; one call at a time where it has one op */
+    void *memory;                  /* in which they lie; NULL: not the step's */
+    void *impl;                    /* the kind's; one call at a time where it has one op */
+    struct device_ops *device_ops; /* device.c's; NULL on the host */
 };
 
 struct call {
@@ -178,8 +188,14 @@ struct call {
     const size_t *outputs;        /* step->outputs */
     uint32_t unused[MAX_OUTPUTS]; /* of those that are single values and nobody takes */
     OrtAllocator *allocator; /* of scratch memory, the provider's; NULL before the first piece */
-    void *scratch[MAX_OUTPUTS + 2];
+    void *scratch[MAX_OUTPUTS + 3];
     size_t scratch_count;
+    void *apart; /* scratch memory of the device; NULL: none */
+    struct {
+        const void *data; /* an output on the host that is to go to 'buffer'; NULL: none */
+        struct qdot_buffer *buffer;
+        size_t offset, bytes;
+    } made[MAX_OUTPUTS];
 };
 
 /* A sort of computation. */
@@ -191,6 +207,7 @@ struct kind {
     OrtStatus *(*compute)(struct step *s, struct call *c);
     void (*release)(struct step *s); /* takes a half-made impl; NULL: nothing to release */
     bool channels_last;              /* it can, and prefers it */
+    bool anywhere; /* compute takes inputs and makes outputs where they are, on a device too */
 };
 
 extern const struct kind matrix_kind, conv_kind, quantize_kind, dequantize_kind, dynamic_kind;
@@ -205,8 +222,11 @@ enum { PAIR_ADD, PAIR_MUL };                    /* of pair_kind */
 
 extern const char provider_name[];
 struct shared;
+struct memory;
+/* memory: the device's whose tensors they are, or NULL */
 OrtStatus *provider_create(const OrtApi *ort, const OrtSessionOptions *options,
-                           struct shared *shared, struct provider **provider);
+                           const OrtLogger *logger, struct shared *shared, struct memory *memory,
+                           struct provider **provider);
 void provider_release(struct provider *provider);
 
 /* Is the order of dimensions of this op's tensors to be changed to channels last? */
@@ -234,6 +254,8 @@ struct qdot_packed_cache shared_cache(struct shared *s);
 /* ---- graph.c ----------------------------------------------------------------------------------- */
 
 OrtStatus *fail(const OrtApi *ort, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Into the session's log, where it is verbose. */
+void note(const struct provider *p, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Of a failed call of the library. */
 OrtStatus *fail_qdot(const OrtApi *ort, const struct qdot_error *err);
 
@@ -275,9 +297,31 @@ size_t type_bytes(ONNXTensorElementDataType type);
 
 /* ---- call.c ------------------------------------------------------------------------------------ */
 
+/* The inputs are those of the fused node, where they are; of a kind that is not 'anywhere' on the host. */
+OrtStatus *call_compute(struct step *s, struct call *c);
+/* Inputs on the host, but for those whose bits are set in 'leave'. */
+OrtStatus *call_fetch(struct step *s, struct call *c, uint32_t leave);
+/* Memory of an output on the host, which goes to its place on a device when the call ends. */
 OrtStatus *call_output(struct call *c, size_t index, const int64_t *dims, size_t rank, void **data);
+/* An output where it is. */
+OrtStatus *call_place(struct call *c, size_t index, const int64_t *dims, size_t rank,
+                      struct qdot_output *place);
+static inline struct qdot_input input_at(const struct tensor *t, size_t bytes)
+{
+    return t->buffer ? (struct qdot_input){.buffer = t->buffer, .offset_bytes = t->offset + bytes}
+           : t->data ? (struct qdot_input){.host = (const char *)t->data + bytes}
+                     : (struct qdot_input){.host = NULL};
+}
+static inline struct qdot_output output_at(const struct qdot_output *place, size_t bytes)
+{
+    return place->buffer ? (struct qdot_output){.buffer = place->buffer,
+                                                .offset_bytes = place->offset_bytes + bytes}
+                         : (struct qdot_output){.host = (char *)place->host + bytes};
+}
 /* Memory of the runtime until the call ends, at a multiple of 64; two pieces a call, beside its outputs. */
 OrtStatus *call_scratch(struct call *c, size_t bytes, void **memory);
+/* One piece a call of a device's memory. */
+OrtStatus *call_scratch_apart(struct call *c, size_t bytes, struct qdot_output *place);
 void call_end(struct call *c);
 /* Does parts of [0, count), none much smaller than 'grain', on the runtime's threads. */
 OrtStatus *call_share(struct call *c, size_t count, size_t grain,

@@ -1,19 +1,101 @@
 /* One call of a step. */
-#include "adapter.h"
+#include "memory.h"
 
-OrtStatus *call_output(struct call *c, size_t index, const int64_t *dims, size_t rank, void **data)
+OrtStatus *call_place(struct call *c, size_t index, const int64_t *dims, size_t rank,
+                      struct qdot_output *place)
 {
     OrtValue *value = NULL;
+    *place = (struct qdot_output){.host = &c->unused[index]};
     if (c->outputs[index] == NO_OUTPUT) {
         size_t bytes = sizeof(c->unused[index]);
         for (size_t i = 0; i < rank; i++)
             bytes *= (size_t)dims[i];
-        *data = &c->unused[index];
-        return rank ? call_scratch(c, bytes, data) : NULL;
+        return rank ? call_scratch(c, bytes, &place->host) : NULL;
     }
     TRY(c->ort->KernelContext_GetOutput(c->context, c->outputs[index], dims, rank, &value));
-    return c->ort->GetTensorMutableData(value, data);
+    TRY(c->ort->GetTensorMutableData(value, &place->host));
+    struct memory *const memory = c->provider->memory;
+    if (memory && memory_find(memory, place->host, &place->buffer, &place->offset_bytes)) {
+        place->host = NULL;
+        TRY(c->ort->GetTensorSizeInBytes(value, &c->made[index].bytes));
+    }
+    return NULL;
 }
+
+OrtStatus *call_output(struct call *c, size_t index, const int64_t *dims, size_t rank, void **data)
+{
+    struct qdot_output place;
+    TRY(call_place(c, index, dims, rank, &place));
+    *data = place.host;
+    if (!place.buffer)
+        return NULL;
+    TRY(call_scratch(c, c->made[index].bytes, data));
+    c->made[index].data = *data;
+    c->made[index].buffer = place.buffer;
+    c->made[index].offset = place.offset_bytes;
+    return NULL;
+}
+
+/* ---- between device and host ------------------------------------------------------------------- */
+
+static size_t bytes_of(const struct tensor *t)
+{
+    return t->count * type_bytes(t->type);
+}
+
+static bool is_wanted(const struct call *c, size_t slot, uint32_t leave)
+{
+    return c->in[slot].buffer && !(slot < 32 && leave >> slot & 1);
+}
+
+OrtStatus *call_fetch(struct step *s, struct call *c, uint32_t leave)
+{
+    const size_t alignment = 64;
+    size_t bytes = 0;
+    void *memory;
+    if (!c->provider->memory)
+        return NULL;
+    for (size_t i = 0; i < s->slot_count; i++)
+        if (is_wanted(c, i, leave))
+            bytes += bytes_of(&c->in[i]) + alignment;
+    if (bytes == 0)
+        return NULL;
+    note(c->provider, "%s: %zu bytes to the host", s->op->name, bytes);
+    TRY(call_scratch(c, bytes, &memory));
+    char *to = memory;
+    for (size_t i = 0; i < s->slot_count; i++) {
+        struct tensor *const t = &c->in[i];
+        if (!is_wanted(c, i, leave))
+            continue;
+        TRY(memory_read(c->provider->memory, t->buffer, t->offset, to, bytes_of(t)));
+        t->buffer = NULL;
+        t->data = to;
+        to += (bytes_of(t) + alignment - 1) / alignment * alignment;
+    }
+    return NULL;
+}
+
+OrtStatus *call_compute(struct step *s, struct call *c)
+{
+    struct memory *const memory = c->provider->memory;
+    if (!memory)
+        return s->op->kind->compute(s, c);
+    for (size_t i = 0; i < s->slot_count; i++) {
+        struct tensor *const t = &c->in[i];
+        if (!s->in[i].constant && t->data && memory_find(memory, t->data, &t->buffer, &t->offset))
+            t->data = NULL;
+    }
+    if (!s->op->kind->anywhere)
+        TRY(call_fetch(s, c, 0));
+    TRY(s->op->kind->compute(s, c));
+    for (size_t i = 0; i < MAX_OUTPUTS; i++)
+        if (c->made[i].data)
+            TRY(memory_write(memory, c->made[i].buffer, c->made[i].offset, c->made[i].data,
+                             c->made[i].bytes));
+    return NULL;
+}
+
+/* ---- scratch memory ---------------------------------------------------------------------------- */
 
 /* The arena of the session, asked for once: that costs as much as a small step. */
 static OrtStatus *find_allocator(struct call *c)
@@ -49,8 +131,23 @@ OrtStatus *call_scratch(struct call *c, size_t bytes, void **memory)
     return NULL;
 }
 
+OrtStatus *call_scratch_apart(struct call *c, size_t bytes, struct qdot_output *place)
+{
+    struct memory *const memory = c->provider->memory;
+    OrtAllocator *const allocator = memory_allocator(memory);
+    *place = (struct qdot_output){.host = NULL};
+    c->apart = allocator->Alloc(allocator, bytes);
+    if (!c->apart || !memory_find(memory, c->apart, &place->buffer, &place->offset_bytes))
+        return fail(c->ort, "no memory for %zu bytes on the device", bytes);
+    return NULL;
+}
+
+/* What the device still does with its memory comes before what the next owner does. */
 void call_end(struct call *c)
 {
+    if (c->apart)
+        memory_allocator(c->provider->memory)
+            ->Free(memory_allocator(c->provider->memory), c->apart);
     while (c->scratch_count > 0)
         c->allocator->Free(c->allocator, c->scratch[--c->scratch_count]);
 }

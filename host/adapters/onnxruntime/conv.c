@@ -43,8 +43,9 @@ static OrtStatus *claims(const struct group *g, bool *yes)
 
 /* ---- geometry ---------------------------------------------------------------------------------- */
 
+/* out: rows and columns of the output */
 static OrtStatus *geometry(const struct step *s, const struct tensor *x, const struct tensor *w,
-                           struct qdot_conv *g)
+                           struct qdot_conv *g, size_t out[2])
 {
     const struct conv *p = s->impl;
     const struct window *v = &p->window;
@@ -63,7 +64,6 @@ static OrtStatus *geometry(const struct step *s, const struct tensor *x, const s
                     (long long)(kernel[1] * p->group), (long long)in[1]);
     memset(g, 0, sizeof(*g));
     g->layout = s->channels_last ? QDOT_NHWC : QDOT_NCHW;
-    g->batch = p->images;
     g->channels = (size_t)in[1];
     g->height = (size_t)in[2];
     g->width = (size_t)in[3];
@@ -77,6 +77,11 @@ static OrtStatus *geometry(const struct step *s, const struct tensor *x, const s
     g->groups = (size_t)p->group;
     window_pads(v, 0, in[2], kernel[2], &g->pad_top, &g->pad_bottom);
     window_pads(v, 1, in[3], kernel[3], &g->pad_left, &g->pad_right);
+    struct qdot_error err = {0};
+    if (qdot_conv_output(g, &out[0], &out[1], &err))
+        return fail_qdot(s->provider->ort, &err);
+    g->batch = product_units(s, p->images, g->channels * g->height * g->width,
+                             g->out_channels * out[0] * out[1]);
     return NULL;
 }
 
@@ -102,7 +107,8 @@ static OrtStatus *make(const struct step *s, const struct tensor *in, bool anew)
     memset(&shape, 0, sizeof(shape));
     product_set_types(&shape, s, in);
     shape.kind = QDOT_CONV;
-    TRY(geometry(s, &in[X], &in[W], &shape.conv));
+    size_t size[2];
+    TRY(geometry(s, &in[X], &in[W], &shape.conv, size));
     const size_t n = shape.conv.out_channels;
     if (s->channels_last && !s->packed && shape.conv.kernel_h * shape.conv.kernel_w > 1) {
         ordered = channels_last(&shape.conv, in[W].data);
@@ -153,30 +159,29 @@ static OrtStatus *run_all(struct step *s, struct call *c)
     struct conv *p = s->impl;
     struct qdot_conv g;
     struct qdot_error err = {0};
-    size_t height, width;
-    void *out;
-    TRY(geometry(s, &c->in[X], &c->in[W], &g));
-    if (qdot_conv_output(&g, &height, &width, &err))
-        return fail_qdot(c->ort, &err);
+    size_t size[2];
+    struct qdot_output out;
+    TRY(geometry(s, &c->in[X], &c->in[W], &g, size));
     int64_t dims[4];
     const size_t images = (size_t)c->in[X].dims[0];
-    window_shape(&p->window, s->channels_last, images, g.out_channels, height, width, dims);
-    TRY(call_output(c, 0, dims, c->in[X].rank, &out));
+    window_shape(&p->window, s->channels_last, images, g.out_channels, size[0], size[1], dims);
+    TRY(call_place(c, 0, dims, c->in[X].rank, &out));
     if (images == 0)
         return NULL;
     if (!p->product.fixed || !p->product.op || memcmp(&g, &p->product.shape.conv, sizeof(g)) != 0) {
         if (s->in[W].given_up) /* the shape was known, and the runtime keeps to it */
             return fail(c->ort, "%s: an input of another shape than the model says", s->op->name);
+        TRY(call_fetch(s, c, 1u << X)); /* what the op is made of */
         TRY(make(s, c->in, !s->in[W].constant));
     }
     const size_t x_bytes = g.channels * g.height * g.width;
-    const size_t out_bytes = g.out_channels * height * width * type_bytes(s->out_type);
+    const size_t out_bytes = g.out_channels * size[0] * size[1] * type_bytes(s->out_type);
     struct qdot_run r = {.size = sizeof(r), .threads_ctx = c};
     TRY(product_workspace(&p->product, c, &r));
-    for (size_t i = 0; i < images; i += p->images) {
-        r.m = images - i < p->images ? images - i : p->images;
-        r.a.host = (const uint8_t *)c->in[X].data + i * x_bytes;
-        r.out.host = (uint8_t *)out + i * out_bytes;
+    for (size_t i = 0; i < images; i += g.batch) {
+        r.m = images - i < g.batch ? images - i : g.batch;
+        r.a = input_at(&c->in[X], i * x_bytes);
+        r.out = output_at(&out, i * out_bytes);
         if (qdot_op_run(p->product.op, &r, &err))
             return fail_qdot(c->ort, &err);
     }
@@ -200,6 +205,12 @@ static void release(struct step *s)
     free(p);
 }
 
-const struct kind conv_kind = {claims, compile, compute, release, true};
+const struct kind conv_kind = {.claims = claims,
+                               .compile = compile,
+                               .compute = compute,
+                               .release = release,
+                               .channels_last = true,
+                               .anywhere = true};
 /* Its outputs have four bytes: the library writes them in either order for less than a transpose. */
-const struct kind conv_integer_kind = {claims, compile, compute, release, false};
+const struct kind conv_integer_kind = {
+    .claims = claims, .compile = compile, .compute = compute, .release = release, .anywhere = true};

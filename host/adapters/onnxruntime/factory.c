@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "adapter.h"
+#include "transfer.h"
 
 #define EXPORT __attribute__((visibility("default")))
 
@@ -13,6 +13,7 @@ struct factory {
     const OrtApi *ort;
     const OrtEpApi *ep;
     struct shared *shared;
+    struct memories memories;
 };
 
 static const char *ORT_API_CALL get_name(const OrtEpFactory *factory) NO_EXCEPTION
@@ -39,20 +40,77 @@ static const char *ORT_API_CALL get_version(const OrtEpFactory *factory) NO_EXCE
     return qdot_version();
 }
 
-/* One provider a machine, on its CPU: which device of qdot it computes on is an option. */
+/* ---- devices ----------------------------------------------------------------------------------- */
+
+/* In the metadata of a device: "cpu", "opencl:0" ... */
+static const char device_key[] = "device";
+
+/* One more device: on the memory of the host, or with its own. */
+static OrtStatus *add_device(struct factory *f, const OrtHardwareDevice *hardware,
+                             const struct memory *memory, OrtEpDevice **device)
+{
+    OrtKeyValuePairs *metadata = NULL;
+    f->ort->CreateKeyValuePairs(&metadata);
+    f->ort->AddKeyValuePair(metadata, device_key, memory ? memory_name(memory) : "cpu");
+    OrtStatus *status = f->ep->CreateEpDevice(&f->base, hardware, metadata, NULL, device);
+    f->ort->ReleaseKeyValuePairs(metadata);
+    if (!status && memory) {
+        status = f->ep->EpDevice_AddAllocatorInfo(*device, memory_info(memory));
+        if (status)
+            f->ep->ReleaseEpDevice(*device);
+    }
+    return status;
+}
+
+/* The machine's OpenCL and Vulkan devices, in the order of 'qdot devices'; none is opened yet. */
+static OrtStatus *find_memories(struct factory *f)
+{
+    struct qdot_device_info infos[32];
+    size_t count;
+    if (f->memories.count || qdot_devices(infos, sizeof(infos) / sizeof(*infos), &count, NULL))
+        return NULL;
+    for (size_t i = 0; i < count && i < sizeof(infos) / sizeof(*infos); i++) {
+        struct memories *const all = &f->memories;
+        if (!infos[i].available || strcmp(infos[i].backend, "cpu") == 0 ||
+            all->count == MAX_MEMORIES)
+            continue;
+        TRY(memory_create(f->ort, infos[i].name, (int32_t)all->count, f->shared,
+                          &all->list[all->count]));
+        all->count++;
+    }
+    return NULL;
+}
+
+/* All are said to be on the machine's CPU: which hardware the others are the library does not know. */
 static OrtStatus *ORT_API_CALL get_devices(OrtEpFactory *base,
                                            const OrtHardwareDevice *const *devices, size_t count,
                                            OrtEpDevice **ep_devices, size_t capacity,
                                            size_t *ep_count) NO_EXCEPTION
 {
-    const struct factory *f = (const struct factory *)base;
+    struct factory *f = (struct factory *)base;
+    const OrtHardwareDevice *cpu = NULL;
+    OrtStatus *status = NULL;
     *ep_count = 0;
-    for (size_t i = 0; i < count && *ep_count < 1 && capacity > 0; i++) {
-        if (f->ort->HardwareDevice_Type(devices[i]) != OrtHardwareDeviceType_CPU)
-            continue;
-        TRY(f->ep->CreateEpDevice(base, devices[i], NULL, NULL, &ep_devices[0]));
-        *ep_count = 1;
+    for (size_t i = 0; i < count && !cpu; i++)
+        if (f->ort->HardwareDevice_Type(devices[i]) == OrtHardwareDeviceType_CPU)
+            cpu = devices[i];
+    if (!cpu || capacity == 0)
+        return NULL;
+    TRY(find_memories(f));
+    for (size_t i = 0; i <= f->memories.count && i < capacity && !status; i++) {
+        status = add_device(f, cpu, i ? f->memories.list[i - 1] : NULL, &ep_devices[i]);
+        *ep_count += !status;
     }
+    return status;
+}
+
+/* Of one device; NULL: on the memory of the host. */
+static struct memory *memory_named(const struct factory *f, const OrtKeyValuePairs *metadata)
+{
+    const char *name = metadata ? f->ort->GetKeyValue(metadata, device_key) : NULL;
+    for (size_t i = 0; i < f->memories.count && name; i++)
+        if (strcmp(memory_name(f->memories.list[i]), name) == 0)
+            return f->memories.list[i];
     return NULL;
 }
 
@@ -65,12 +123,12 @@ static OrtStatus *ORT_API_CALL create_ep(OrtEpFactory *base,
     const struct factory *f = (const struct factory *)base;
     struct provider *provider = NULL;
     (void)devices;
-    (void)metadata;
-    (void)logger;
     *ep = NULL;
     if (count != 1)
-        return fail(f->ort, "expected one device, got %zu", count);
-    TRY(provider_create(f->ort, options, f->shared, &provider));
+        return fail(f->ort, "expected one device (by '%s' in its ep_metadata), got %zu", device_key,
+                    count);
+    TRY(provider_create(f->ort, options, logger, f->shared, memory_named(f, metadata[0]),
+                        &provider));
     *ep = &provider->base;
     return NULL;
 }
@@ -81,18 +139,26 @@ static void ORT_API_CALL release_ep(OrtEpFactory *factory, OrtEp *ep) NO_EXCEPTI
     provider_release((struct provider *)ep);
 }
 
-/* Tensors are host memory: the runtime's own allocators, no copies, no streams. */
-static OrtStatus *ORT_API_CALL create_allocator(OrtEpFactory *factory, const OrtMemoryInfo *info,
+/* ---- memory ------------------------------------------------------------------------------------ */
+
+/* NULL: on the host, where the runtime's own will do. */
+static OrtStatus *ORT_API_CALL create_allocator(OrtEpFactory *base, const OrtMemoryInfo *info,
                                                 const OrtKeyValuePairs *options,
                                                 OrtAllocator **allocator) NO_EXCEPTION
 {
-    (void)factory;
-    (void)info;
+    const struct factory *f = (const struct factory *)base;
     (void)options;
     *allocator = NULL;
+    for (size_t i = 0; i < f->memories.count && info; i++) {
+        int differs = 0;
+        TRY(f->ort->CompareMemoryInfo(info, memory_info(f->memories.list[i]), &differs));
+        if (!differs)
+            *allocator = memory_allocator(f->memories.list[i]);
+    }
     return NULL;
 }
 
+/* They are the factory's. */
 static void ORT_API_CALL release_allocator(OrtEpFactory *factory,
                                            OrtAllocator *allocator) NO_EXCEPTION
 {
@@ -100,19 +166,21 @@ static void ORT_API_CALL release_allocator(OrtEpFactory *factory,
     (void)allocator;
 }
 
-static OrtStatus *ORT_API_CALL create_transfer(OrtEpFactory *factory,
+static OrtStatus *ORT_API_CALL create_transfer(OrtEpFactory *base,
                                                OrtDataTransferImpl **transfer) NO_EXCEPTION
 {
-    (void)factory;
-    *transfer = NULL;
-    return NULL;
+    const struct factory *f = (const struct factory *)base;
+    return transfer_create(f->ort, &f->memories, transfer);
 }
 
+/* The device does what it is given in one order, which is that of the runtime's calls. */
 static bool ORT_API_CALL is_stream_aware(const OrtEpFactory *factory) NO_EXCEPTION
 {
     (void)factory;
     return false;
 }
+
+/* ---- the exports ------------------------------------------------------------------------------- */
 
 EXPORT OrtStatus *CreateEpFactories(const char *registered_name, const OrtApiBase *base,
                                     const OrtLogger *logger, OrtEpFactory **factories,
@@ -163,10 +231,13 @@ OrtStatus *CreateEpFactories(const char *registered_name, const OrtApiBase *base
     return NULL;
 }
 
-OrtStatus *ReleaseEpFactory(OrtEpFactory *factory)
+OrtStatus *ReleaseEpFactory(OrtEpFactory *base)
 {
-    if (factory)
-        shared_release(((struct factory *)factory)->shared);
-    free(factory);
+    struct factory *f = (struct factory *)base;
+    for (size_t i = 0; f && i < f->memories.count; i++)
+        memory_release(f->memories.list[i]);
+    if (f)
+        shared_release(f->shared);
+    free(f);
     return NULL;
 }

@@ -16,6 +16,22 @@ OrtStatus *fail(const OrtApi *ort, const char *format, ...)
     return ort->CreateStatus(ORT_EP_FAIL, text);
 }
 
+void note(const struct provider *p, const char *format, ...)
+{
+    char text[640];
+    OrtLoggingLevel level = ORT_LOGGING_LEVEL_FATAL;
+    OrtStatus *status = p->ort->Logger_GetLoggingSeverityLevel(p->logger, &level);
+    if (!status && level == ORT_LOGGING_LEVEL_VERBOSE) {
+        va_list args;
+        va_start(args, format);
+        vsnprintf(text, sizeof(text), format, args);
+        va_end(args);
+        status = p->ort->Logger_LogMessage(p->logger, level, text, ORT_FILE, __LINE__, __func__);
+    }
+    if (status)
+        p->ort->ReleaseStatus(status);
+}
+
 OrtStatus *fail_qdot(const OrtApi *ort, const struct qdot_error *err)
 {
     return fail(ort, "%s: %s", qdot_status_text(err->status), err->text);

@@ -12,7 +12,6 @@ struct matrix {
     bool transposed;        /* W is [n,k] */
     bool gemm;
     bool a_zero_per_row; /* it is given by call, or has several values */
-    size_t rows;         /* of one run at most; 0: as many as a call has */
 };
 
 /* The sizes of one call. X is 'batches' of [m,k] and W of [k,n], one of them perhaps repeated. */
@@ -154,15 +153,15 @@ static OrtStatus *compile(struct step *s, const struct group *g)
     int64_t rows = 1;
     for (size_t i = 0; i + 1 < g->values[X].rank && rows > 0; i++)
         rows = g->values[X].dims[i] > 0 ? rows * g->values[X].dims[i] : -1;
-    p->rows = rows > 0 && rows < ROWS && g->values[X].rank ? (size_t)rows : ROWS;
+    rows = rows > 0 && rows < ROWS && g->values[X].rank ? rows : ROWS;
     struct tensor in[SLOTS];
     for (size_t i = 0; i < SLOTS; i++)
         in[i] = s->in[i].tensor;
     in[X].type = g->values[X].type;
     if (p->a_zero_per_row)
         in[X_ZERO].type = ONNX_TENSOR_ELEMENT_DATA_TYPE_UNDEFINED;
-    TRY(make(s, in, (size_t)w->dims[transposed ? 1 : 0], (size_t)w->dims[transposed ? 0 : 1],
-             p->rows, w->data));
+    const size_t k = (size_t)w->dims[transposed ? 1 : 0], n = (size_t)w->dims[transposed ? 0 : 1];
+    TRY(make(s, in, k, n, product_units(s, (size_t)rows, k, n), w->data));
     p->product.fixed = true;
     s->in[W].given_up = true;
     return NULL;
@@ -185,37 +184,38 @@ static OrtStatus *fill_zeros(struct call *c, size_t m, const int32_t **zeros)
     return NULL;
 }
 
-/* One product, in as many runs as its rows take; 'base' is what they have in common. */
+/* One product, in as many runs as its rows take; 'base' is what they have in common, x and out are where
+ * its operands begin. */
 static OrtStatus *run(const struct matrix *p, struct call *c, const struct sizes *z,
-                      const struct qdot_run *base, const uint8_t *x, const uint8_t *w,
-                      const int32_t *zeros, uint8_t *out)
+                      const struct qdot_run *base, size_t x, const int32_t *zeros,
+                      const struct qdot_output *out, size_t at)
 {
-    const size_t most = p->rows ? p->rows : z->m;
+    const size_t most = p->product.shape.m;
     const size_t out_bytes =
         p->product.shape.out_type == QDOT_S32 || p->product.shape.out_type == QDOT_F32 ? 4 : 1;
     struct qdot_error err = {0};
     for (size_t row = 0; row < z->m; row += most) {
         struct qdot_run r = *base;
         r.m = z->m - row < most ? z->m - row : most;
-        r.a.host = x + row * z->k;
-        r.out.host = out + row * z->n * out_bytes;
+        r.a = input_at(&c->in[X], x + row * z->k);
+        r.out = output_at(out, at + row * z->n * out_bytes);
         r.a_zero.host = zeros ? zeros + row : NULL;
-        r.b.host = p->product.fixed ? NULL : w;
         if (qdot_op_run(p->product.op, &r, &err))
             return fail_qdot(c->ort, &err);
     }
     return NULL;
 }
 
-static OrtStatus *run_all(struct step *s, struct call *c, const struct sizes *z, uint8_t *out)
+static OrtStatus *run_all(struct step *s, struct call *c, const struct sizes *z,
+                          const struct qdot_output *out)
 {
     struct matrix *p = s->impl;
-    const uint8_t *x = c->in[X].data, *w = c->in[W].data;
     const int32_t *zeros = NULL;
+    TRY(call_fetch(s, c, 1u << X | 1u << W));
     if (p->a_zero_per_row)
         TRY(fill_zeros(c, z->m, &zeros));
     if (!p->product.fixed)
-        TRY(make(s, c->in, z->k, z->n, z->m, NULL));
+        TRY(make(s, c->in, z->k, z->n, product_units(s, z->m, z->k, z->n), NULL));
     struct qdot_run base = {.size = sizeof(base), .threads_ctx = c};
     TRY(product_workspace(&p->product, c, &base));
     const size_t out_bytes = type_bytes(s->out_type);
@@ -227,9 +227,21 @@ static OrtStatus *run_all(struct step *s, struct call *c, const struct sizes *z,
             x_at += index * (size_t)z->x_step[i];
             w_at += index * (size_t)z->w_step[i];
         }
-        TRY(run(p, c, z, &base, x + x_at * z->m * z->k, w ? w + w_at * z->k * z->n : NULL, zeros,
-                out + batch * z->m * z->n * out_bytes));
+        if (!p->product.fixed)
+            base.b = input_at(&c->in[W], w_at * z->k * z->n);
+        TRY(run(p, c, z, &base, x_at * z->m * z->k, zeros, out, batch * z->m * z->n * out_bytes));
     }
+    return NULL;
+}
+
+/* Of sums of nothing. */
+static OrtStatus *fill(struct step *s, struct call *c, void *out, size_t outputs)
+{
+    TRY(call_fetch(s, c, 0));
+    if (c->in[BIAS].type)
+        return fail(c->ort, "%s: expected at least one column of X", s->op->name);
+    const bool narrow = type_bytes(s->out_type) == 1 && c->in[Y_ZERO].type;
+    memset(out, narrow ? tensor_int(&c->in[Y_ZERO], 0) : 0, outputs * type_bytes(s->out_type));
     return NULL;
 }
 
@@ -288,27 +300,28 @@ static OrtStatus *scale(struct step *s, struct call *c, void *out, size_t n, siz
 static OrtStatus *compute(struct step *s, struct call *c)
 {
     struct matrix *p = s->impl;
+    const bool scaled = s->op->variant == PRODUCT_SCALED;
+    struct qdot_output out = {.host = NULL};
     struct sizes z;
-    void *out;
     TRY(sizes_of(s, c->in, p->transposed, &z));
     const size_t rank = finish_sizes(&z, c->in);
-    TRY(call_output(c, 0, z.dims, rank, &out));
+    if (scaled || z.k == 0)
+        TRY(call_output(c, 0, z.dims, rank, &out.host));
+    else
+        TRY(call_place(c, 0, z.dims, rank, &out));
     const size_t outputs = z.batches * z.m * z.n;
     if (outputs == 0)
         return NULL;
-    if (z.k == 0 && c->in[BIAS].type)
-        return fail(c->ort, "%s: expected at least one column of X", s->op->name);
     if (z.k == 0) {
-        const bool narrow = type_bytes(s->out_type) == 1 && c->in[Y_ZERO].type;
-        memset(out, narrow ? tensor_int(&c->in[Y_ZERO], 0) : 0, outputs * type_bytes(s->out_type));
+        TRY(fill(s, c, out.host, outputs));
     } else {
         pthread_mutex_lock(&p->product.lock);
-        OrtStatus *const status = run_all(s, c, &z, out);
+        OrtStatus *const status = run_all(s, c, &z, &out);
         pthread_mutex_unlock(&p->product.lock);
         if (status)
             return status;
     }
-    return s->op->variant == PRODUCT_SCALED ? scale(s, c, out, z.n, outputs / z.n) : NULL;
+    return scaled ? scale(s, c, out.host, z.n, outputs / z.n) : NULL;
 }
 
 static void release(struct step *s)
@@ -319,4 +332,5 @@ static void release(struct step *s)
     free(p);
 }
 
-const struct kind matrix_kind = {claims, compile, compute, release, false};
+const struct kind matrix_kind = {
+    .claims = claims, .compile = compile, .compute = compute, .release = release, .anywhere = true};

@@ -2,6 +2,7 @@
 #include <float.h>
 #include <stdlib.h>
 #include <string.h>
+#include "device.h"
 #include "table.h"
 
 /* ---- Transpose --------------------------------------------------------------------------------- */
@@ -130,15 +131,36 @@ static void join(struct lines *l)
     l->tiles = (l->dims[rank - 2] + l->edge - 1) / l->edge;
 }
 
+static OrtStatus *turn_on_device(struct step *s, struct call *c, const struct lines *l,
+                                 const int64_t *dims, bool *done)
+{
+    const struct qdot_input x = input_at(&c->in[X], 0);
+    struct qdot_output out;
+    struct qdot_map map = {.rank = l->rank};
+    size_t step = 1;
+    *done = false;
+    if (l->rank > QDOT_MAP_RANK)
+        return NULL;
+    for (size_t i = l->rank; i-- > 0;) {
+        map.dims[i] = l->dims[i];
+        map.a_stride[i] = l->steps[i];
+        map.out_stride[i] = step;
+        step *= l->dims[i];
+    }
+    TRY(call_place(c, 0, dims, c->in[X].rank, &out));
+    return device_map(s, c, 0, &map, l->table, &x, &out, done);
+}
+
 static OrtStatus *compute_transpose(struct step *s, struct call *c)
 {
     const struct transpose *p = s->impl;
     const struct tensor *x = &c->in[X];
-    struct lines lines = {.x = x->data, .rank = x->rank};
+    struct lines lines = {.rank = x->rank};
     int64_t dims[MAX_RANK];
     struct linear l;
     uint8_t table[256];
     size_t steps[MAX_RANK], step = 1;
+    bool done;
     void *y;
     if (x->rank < 1 || (p->rank && p->rank != x->rank))
         return fail(c->ort, "%s: expected a tensor of rank %zu, got %zu", s->op->name, p->rank,
@@ -156,14 +178,22 @@ static OrtStatus *compute_transpose(struct step *s, struct call *c)
         lines.dims[i] = (size_t)dims[i];
         lines.steps[i] = steps[from];
     }
+    TRY(call_fetch(s, c, 1u << X));
     TRY(linear_of(c, s, &l));
-    TRY(call_output(c, 0, dims, x->rank, &y));
-    lines.y = y;
     if (table_make(&l, 1, -FLT_MAX, FLT_MAX, table))
         lines.table = table;
     if (x->count == 0)
-        return NULL;
+        return call_output(c, 0, dims, x->rank, &y);
     join(&lines);
+    if (x->buffer) {
+        TRY(turn_on_device(s, c, &lines, dims, &done));
+        if (done)
+            return NULL;
+        TRY(call_fetch(s, c, 0));
+    }
+    TRY(call_output(c, 0, dims, x->rank, &y));
+    lines.x = x->data;
+    lines.y = y;
     const size_t tile = lines.edge * lines.dims[lines.rank - 1];
     const size_t tiles =
         x->count / (lines.dims[lines.rank - 1] * lines.dims[lines.rank - 2]) * lines.tiles;
@@ -219,37 +249,102 @@ static OrtStatus *concat_shape(const struct step *s, const struct call *c, int64
     return NULL;
 }
 
+/* Part i of the output, which begins 'at' in each of its lines. */
+struct part {
+    size_t slot, at, bytes; /* of one line */
+    bool changes;
+    uint8_t table[256];
+};
+
+static struct part part_of(const struct step *s, const struct tensor *in, size_t slot, size_t at,
+                           size_t outer)
+{
+    const struct linear l = {
+        .x_scale = *(const float *)in[slot + 1].data,
+        .y_scale = *(const float *)in[Y_SCALE].data,
+        .x_zero = in[slot + 2].type ? tensor_int(&in[slot + 2], 0) : 0,
+        .y_zero = in[Y_ZERO].type ? tensor_int(&in[Y_ZERO], 0) : 0,
+        .x_type = in[slot].type,
+        .y_type = s->out_type,
+    };
+    struct part p = {.slot = slot, .at = at, .bytes = in[slot].count / outer};
+    p.changes = table_make(&l, 1, -FLT_MAX, FLT_MAX, p.table);
+    return p;
+}
+
+static void put_part(const struct part *p, const uint8_t *x, uint8_t *out, size_t outer,
+                     size_t line)
+{
+    for (size_t j = 0; j < outer; j++, x += p->bytes) {
+        uint8_t *const y = out + j * line + p->at;
+        if (p->changes)
+            table_apply(p->table, x, y, p->bytes);
+        else
+            memcpy(y, x, p->bytes);
+    }
+}
+
+static OrtStatus *part_on_device(struct step *s, struct call *c, const struct part *p,
+                                 const struct qdot_output *out, size_t outer, size_t line,
+                                 bool *done)
+{
+    const struct qdot_input x = input_at(&c->in[p->slot], 0);
+    const struct qdot_output y = output_at(out, p->at);
+    const struct qdot_map map = {
+        .rank = 2, .dims = {outer, p->bytes}, .a_stride = {p->bytes, 1}, .out_stride = {line, 1}};
+    return device_map(s, c, (p->slot - SLOTS) / 3, &map, p->changes ? p->table : NULL, &x, &y,
+                      done);
+}
+
+/* Scales and zero points on the host; the parts where they are. */
+static OrtStatus *fetch_parameters(struct step *s, struct call *c)
+{
+    bool fetch = false;
+    for (size_t i = 0; i < s->slot_count; i++)
+        fetch = fetch || (c->in[i].buffer && (i < SLOTS || (i - SLOTS) % 3 != 0));
+    return fetch ? call_fetch(s, c, 0) : NULL;
+}
+
+static OrtStatus *concat_on_device(struct step *s, struct call *c, const int64_t *dims,
+                                   size_t outer, size_t line, bool *done)
+{
+    struct qdot_output out;
+    size_t at = 0;
+    TRY(call_place(c, 0, dims, c->in[SLOTS].rank, &out));
+    *done = true;
+    for (size_t i = SLOTS; i < s->slot_count && *done; i += 3) {
+        const struct part p = part_of(s, c->in, i, at, outer);
+        if (p.bytes)
+            TRY(part_on_device(s, c, &p, &out, outer, line, done));
+        at += p.bytes;
+    }
+    return NULL;
+}
+
 static OrtStatus *compute_concat(struct step *s, struct call *c)
 {
     const struct tensor *in = c->in;
     int64_t dims[MAX_RANK];
     size_t outer = 0, line = 0, at = 0;
+    bool there = false;
     void *out;
     TRY(concat_shape(s, c, dims, &outer));
-    TRY(call_output(c, 0, dims, in[SLOTS].rank, &out));
-    for (size_t i = SLOTS; i < s->slot_count && outer; i += 3)
-        line += in[i].count / outer;
+    TRY(fetch_parameters(s, c));
     for (size_t i = SLOTS; i < s->slot_count && outer; i += 3) {
-        const size_t part = in[i].count / outer;
-        const struct linear l = {
-            .x_scale = *(const float *)in[i + 1].data,
-            .y_scale = *(const float *)in[Y_SCALE].data,
-            .x_zero = in[i + 2].type ? tensor_int(&in[i + 2], 0) : 0,
-            .y_zero = in[Y_ZERO].type ? tensor_int(&in[Y_ZERO], 0) : 0,
-            .x_type = in[i].type,
-            .y_type = s->out_type,
-        };
-        uint8_t table[256];
-        const bool changes = table_make(&l, 1, -FLT_MAX, FLT_MAX, table);
-        for (size_t j = 0; j < outer; j++) {
-            const uint8_t *x = (const uint8_t *)in[i].data + j * part;
-            uint8_t *y = (uint8_t *)out + j * line + at;
-            if (changes)
-                table_apply(table, x, y, part);
-            else
-                memcpy(y, x, part);
-        }
-        at += part;
+        line += in[i].count / outer;
+        there = there || in[i].buffer;
+    }
+    if (there && line) {
+        TRY(concat_on_device(s, c, dims, outer, line, &there));
+        if (there)
+            return NULL;
+        TRY(call_fetch(s, c, 0));
+    }
+    TRY(call_output(c, 0, dims, in[SLOTS].rank, &out));
+    for (size_t i = SLOTS; i < s->slot_count && outer; i += 3) {
+        const struct part p = part_of(s, in, i, at, outer);
+        put_part(&p, in[i].data, out, outer, line);
+        at += p.bytes;
     }
     return NULL;
 }
@@ -259,6 +354,13 @@ static void release(struct step *s)
     free(s->impl);
 }
 
-const struct kind transpose_kind = {claims_transpose, compile_transpose, compute_transpose, release,
-                                    false};
-const struct kind concat_kind = {claims_concat, compile_concat, compute_concat, release, false};
+const struct kind transpose_kind = {.claims = claims_transpose,
+                                    .compile = compile_transpose,
+                                    .compute = compute_transpose,
+                                    .release = release,
+                                    .anywhere = true};
+const struct kind concat_kind = {.claims = claims_concat,
+                                 .compile = compile_concat,
+                                 .compute = compute_concat,
+                                 .release = release,
+                                 .anywhere = true};

@@ -6,6 +6,9 @@
  */
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
+#include "device.h"
+#include "memory.h"
 #include "round.h"
 #include "table.h"
 
@@ -147,22 +150,117 @@ static void do_part(void *arg, size_t begin, size_t end)
     }
 }
 
+/* ---- on a device ------------------------------------------------------------------------------- */
+
+/* Channels of one table. */
+enum { PIECE = 256 };
+
+struct piece {
+    struct job job; /* without tensors */
+    size_t first, count;
+};
+
+/* table[256 * channel of the piece + x] */
+static void fill_table(struct qdot_op_desc *desc, const void *more, void *room)
+{
+    const struct piece *p = more;
+    struct job job = p->job;
+    uint8_t values[256];
+    for (int i = 0; i < 256; i++)
+        values[i] = (uint8_t)i;
+    job.x = values;
+    for (size_t i = 0; i < p->count; i++) {
+        job.y = (uint8_t *)room + 256 * i;
+        job.line(&job, 0, p->first + i, 256, 0);
+    }
+    memset((uint8_t *)room + 256 * p->count, 0, 256 * (PIECE - p->count));
+    desc->map.table = room;
+}
+
+static OrtStatus *piece_on_device(struct step *s, struct call *c, const struct piece *p,
+                                  struct qdot_buffer *bytes, const struct qdot_output *out,
+                                  bool *done)
+{
+    const struct tensor *x = &c->in[X];
+    const size_t inner = p->job.inner, picture = p->job.normal->channels * inner;
+    const size_t dims[] = {x->count / picture, p->count, inner}, steps[] = {picture, inner, 1};
+    const size_t at = p->first * inner;
+    struct wanted w;
+    memset(&w, 0, sizeof(w));
+    w.desc.size = sizeof(w.desc);
+    w.desc.kind = QDOT_MAP;
+    w.desc.map.rank = 3;
+    w.desc.map.operands = 2;
+    for (size_t i = 0; i < 3; i++) {
+        w.desc.map.dims[i] = dims[i];
+        w.desc.map.b_stride[i] = w.desc.map.out_stride[i] = steps[i];
+    }
+    w.desc.map.a_stride[1] = 1;
+    w.more = p;
+    w.more_bytes = sizeof(*p);
+    w.room = 256 * PIECE;
+    w.fill = fill_table;
+    const struct qdot_run run = {
+        .size = sizeof(run), .a.buffer = bytes, .b = input_at(x, at), .out = output_at(out, at)};
+    return device_run(s, c, p->first / PIECE, &w, &run, done);
+}
+
+/* A function of the value and its channel. */
+static OrtStatus *on_device(struct step *s, struct call *c, const struct job *job, bool *done)
+{
+    const size_t channels = job->normal->channels;
+    struct qdot_buffer *bytes;
+    struct qdot_output out;
+    TRY(memory_bytes(c->provider->memory, &bytes));
+    TRY(call_place(c, 0, c->in[X].dims, c->in[X].rank, &out));
+    *done = true;
+    for (size_t first = 0; first < channels && *done; first += PIECE) {
+        const size_t left = channels - first;
+        struct piece p;
+        memset(&p, 0, sizeof(p)); /* it is compared byte by byte */
+        memcpy(&p.job, job, sizeof(*job));
+        p.first = first;
+        p.count = left < PIECE ? left : PIECE;
+        TRY(piece_on_device(s, c, &p, bytes, &out, done));
+    }
+    return NULL;
+}
+
+/* ---- steps ------------------------------------------------------------------------------------- */
+
 static OrtStatus *compute(struct step *s, struct call *c)
 {
     const struct normal *p = s->impl;
     const struct tensor *x = &c->in[X];
     const size_t channel = s->channels_last ? x->rank - 1 : 1;
-    struct job job = {.normal = p, .x = x->data, .inner = 1};
+    struct job job;
+    bool done;
     void *y;
+    memset(&job, 0, sizeof(job));
+    job.normal = p;
+    job.inner = 1;
+    TRY(call_fetch(s, c, 1u << X));
     TRY(linear_of(c, s, &job.linear));
     if (x->rank < 2 || (size_t)x->dims[channel] != p->channels)
         return fail(c->ort, "%s: expected X of %zu channels", s->op->name, p->channels);
     for (size_t i = channel + 1; i < x->rank; i++)
         job.inner *= (size_t)x->dims[i];
-    TRY(call_output(c, 0, x->dims, x->rank, &y));
-    job.y = y;
     job.line = job.linear.x_type == ONNX_TENSOR_ELEMENT_DATA_TYPE_INT8 ? line_s8 : line_u8;
+    if (x->buffer && x->count) {
+        TRY(on_device(s, c, &job, &done));
+        if (done)
+            return NULL;
+        TRY(call_fetch(s, c, 0));
+    }
+    TRY(call_output(c, 0, x->dims, x->rank, &y));
+    job.x = x->data;
+    job.y = y;
     return x->count ? call_share(c, x->count, GRAIN, do_part, &job) : NULL;
 }
 
-const struct kind normal_kind = {claims, compile, compute, release, true};
+const struct kind normal_kind = {.claims = claims,
+                                 .compile = compile,
+                                 .compute = compute,
+                                 .release = release,
+                                 .channels_last = true,
+                                 .anywhere = true};

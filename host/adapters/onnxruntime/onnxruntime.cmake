@@ -13,10 +13,12 @@ else()
         host/adapters/onnxruntime/call.c
         host/adapters/onnxruntime/context.c
         host/adapters/onnxruntime/conv.c
+        host/adapters/onnxruntime/device.c
         host/adapters/onnxruntime/factory.c
         host/adapters/onnxruntime/graph.c
         host/adapters/onnxruntime/match.c
         host/adapters/onnxruntime/matrix.c
+        host/adapters/onnxruntime/memory.c
         host/adapters/onnxruntime/move.c
         host/adapters/onnxruntime/normal.c
         host/adapters/onnxruntime/pool.c
@@ -26,6 +28,7 @@ else()
         host/adapters/onnxruntime/record.c
         host/adapters/onnxruntime/shared.c
         host/adapters/onnxruntime/table.c
+        host/adapters/onnxruntime/transfer.c
         host/adapters/onnxruntime/window.c)
     target_include_directories(qdot_ort_ep SYSTEM PRIVATE ${ORT_HEADERS})
     target_link_libraries(qdot_ort_ep PRIVATE qdot Threads::Threads)

@@ -10,6 +10,8 @@
  * its formulas are others and nothing is claimed.
  */
 #include <math.h>
+#include <string.h>
+#include "device.h"
 #include "round.h"
 #include "table.h"
 
@@ -165,12 +167,57 @@ static int32_t zero_of(const struct tensor *t)
     return t->type ? tensor_int(t, 0) : 0;
 }
 
+/* Of all values of both operands: table[256 * b + a]. */
+static void fill_table(struct qdot_op_desc *desc, const void *more, void *room)
+{
+    struct job job = *(const struct job *)more;
+    uint8_t values[256];
+    for (int i = 0; i < 256; i++)
+        values[i] = (uint8_t)i;
+    job.a = job.b = values;
+    job.y = room;
+    for (size_t b = 0; b < 256; b++)
+        job.line(&job, 256 * b, 0, b, 256, 0);
+    desc->map.table = room;
+}
+
+static OrtStatus *on_device(struct step *s, struct call *c, const struct spread *spread,
+                            const struct job *job, size_t count, const struct tensor *a,
+                            const struct tensor *b, bool *done)
+{
+    const size_t dims[] = {count / (job->middle * job->inner), job->middle, job->inner};
+    const size_t whole[] = {job->middle * job->inner, job->inner, 1}, small[] = {0, 1, 0};
+    const bool b_repeated = spread->repeated != NEITHER && !job->a_repeated;
+    struct qdot_output out;
+    struct wanted w;
+    memset(&w, 0, sizeof(w));
+    w.desc.size = sizeof(w.desc);
+    w.desc.kind = QDOT_MAP;
+    w.desc.map.rank = 3;
+    w.desc.map.operands = 2;
+    for (size_t i = 0; i < 3; i++) {
+        w.desc.map.dims[i] = dims[i];
+        w.desc.map.a_stride[i] = b_repeated ? small[i] : whole[i];
+        w.desc.map.b_stride[i] = job->a_repeated ? small[i] : whole[i];
+        w.desc.map.out_stride[i] = whole[i];
+    }
+    w.more = job;
+    w.more_bytes = sizeof(*job);
+    w.room = 65536;
+    w.fill = fill_table;
+    TRY(call_place(c, 0, spread->dims, spread->rank, &out));
+    const struct qdot_run run = {
+        .size = sizeof(run), .a = input_at(b, 0), .b = input_at(a, 0), .out = out};
+    return device_run(s, c, 0, &w, &run, done);
+}
+
 static OrtStatus *compute(struct step *s, struct call *c)
 {
     const struct tensor *in = c->in;
     const bool is_signed = in[X].type == ONNX_TENSOR_ELEMENT_DATA_TYPE_INT8;
     struct spread spread;
     size_t count = 1;
+    bool done;
     void *y;
     if (!spread_of(in[X].dims, in[X].rank, in[W].dims, in[W].rank, &spread))
         return fail(c->ort,
@@ -179,13 +226,14 @@ static OrtStatus *compute(struct step *s, struct call *c)
                     s->op->name);
     for (size_t i = 0; i < spread.rank; i++)
         count *= (size_t)spread.dims[i];
-    TRY(call_output(c, 0, spread.dims, spread.rank, &y));
+    TRY(call_fetch(s, c, 1u << X | 1u << W));
     if (!count)
-        return NULL;
+        return call_output(c, 0, spread.dims, spread.rank, &y);
     /* The runtime changes the operands' places where the first one is one value for a line. */
     const bool change = spread.repeated == FIRST && spread.inner > 1;
     const size_t a = change ? W : X, b = change ? X : W;
-    struct job job = {.a = in[a].data, .b = in[b].data, .y = y};
+    struct job job;
+    memset(&job, 0, sizeof(job)); /* it is compared byte by byte */
     const float y_scale = scale_of(&in[Y_SCALE]), y_zero = (float)zero_of(&in[Y_ZERO]);
     job.middle = spread.middle;
     job.inner = spread.inner;
@@ -204,7 +252,17 @@ static OrtStatus *compute(struct step *s, struct call *c)
         job.fixed = y_zero - fmaf(job.ra, (float)job.a_zero, job.rb * (float)job.b_zero);
         job.large = !(255 * fabsf(job.ra) + 255 * fabsf(job.rb) + fabsf(job.fixed) < ROUND_LIMIT);
     }
+    if (in[a].buffer || in[b].buffer) {
+        TRY(on_device(s, c, &spread, &job, count, &in[a], &in[b], &done));
+        if (done)
+            return NULL;
+        TRY(call_fetch(s, c, 0));
+    }
+    TRY(call_output(c, 0, spread.dims, spread.rank, &y));
+    job.a = in[a].data;
+    job.b = in[b].data;
+    job.y = y;
     return call_share(c, count, GRAIN, do_part, &job);
 }
 
-const struct kind pair_kind = {claims, NULL, compute, NULL, false};
+const struct kind pair_kind = {.claims = claims, .compute = compute, .anywhere = true};

@@ -10,6 +10,8 @@
 #include <float.h>
 #include <stdlib.h>
 #include <string.h>
+#include "device.h"
+#include "product.h"
 #include "round.h"
 #include "table.h"
 
@@ -380,6 +382,52 @@ static void do_lines(void *arg, size_t begin, size_t end)
         do_line(arg, i);
 }
 
+/* What is to be padded behind the input so that a window has so many places. */
+static size_t pad_behind(const struct window *v, size_t i, size_t places, size_t size,
+                         size_t before)
+{
+    const size_t span = (size_t)((v->kernel[i] - 1) * v->dilations[i]) + 1;
+    const size_t end = (places - 1) * (size_t)v->strides[i] + span;
+    return end > size + before ? end - size - before : 0;
+}
+
+static OrtStatus *max_on_device(struct step *s, struct call *c, const struct pictures *p,
+                                const int64_t *dims, bool *done)
+{
+    const struct tensor *x = &c->in[X];
+    const struct window *v = p->window;
+    struct qdot_output out;
+    struct wanted w;
+    memset(&w, 0, sizeof(w));
+    w.desc.size = sizeof(w.desc);
+    w.desc.kind = QDOT_MAX_POOL;
+    w.desc.a_type = type_for_qdot(x->type);
+    struct qdot_conv *const g = &w.desc.conv;
+    g->layout = s->channels_last ? QDOT_NHWC : QDOT_NCHW;
+    g->batch = (size_t)x->dims[0];
+    g->channels = p->channels;
+    g->height = p->h;
+    g->width = p->w;
+    g->kernel_h = (size_t)v->kernel[0];
+    g->kernel_w = (size_t)v->kernel[1];
+    g->stride_h = (size_t)v->strides[0];
+    g->stride_w = (size_t)v->strides[1];
+    g->dilation_h = (size_t)v->dilations[0];
+    g->dilation_w = (size_t)v->dilations[1];
+    g->pad_top = p->top;
+    g->pad_left = p->left;
+    g->pad_bottom = pad_behind(v, 0, p->oh, p->h, p->top);
+    g->pad_right = pad_behind(v, 1, p->ow, p->w, p->left);
+    if (p->table) {
+        w.more = p->table;
+        w.more_bytes = 256;
+        w.fill = device_table;
+    }
+    TRY(call_place(c, 0, dims, x->rank, &out));
+    const struct qdot_run run = {.size = sizeof(run), .a = input_at(x, 0), .out = out};
+    return device_run(s, c, 0, &w, &run, done);
+}
+
 static OrtStatus *compute_window(struct step *s, struct call *c, bool average)
 {
     const struct pool *pool = s->impl;
@@ -387,17 +435,18 @@ static OrtStatus *compute_window(struct step *s, struct call *c, bool average)
     const size_t dimensions = pool->window.dimensions;
     struct pictures p = {
         .window = &pool->window,
-        .x = x->data,
         .count_padding = pool->count_padding,
         .average = average,
     };
     size_t bottom, right;
     uint8_t table[256];
     int64_t dims[4];
+    bool done;
     void *y;
     if (x->rank != dimensions + 2)
         return fail(c->ort, "%s: expected X of rank %zu, got %zu", s->op->name, dimensions + 2,
                     x->rank);
+    TRY(call_fetch(s, c, average ? 0 : 1u << X));
     TRY(linear_of(c, s, &p.linear));
     const int64_t *sizes = x->dims + (s->channels_last ? 1 : 2);
     p.channels = (size_t)x->dims[s->channels_last ? x->rank - 1 : 1];
@@ -409,10 +458,17 @@ static OrtStatus *compute_window(struct step *s, struct call *c, bool average)
     p.ow = outputs(pool, 1, p.w, p.left, right);
     const size_t batch = (size_t)x->dims[0];
     window_shape(&pool->window, s->channels_last, batch, p.channels, p.oh, p.ow, dims);
-    TRY(call_output(c, 0, dims, x->rank, &y));
-    p.y = y;
     if (!average && table_make(&p.linear, 1, -FLT_MAX, FLT_MAX, table))
         p.table = table;
+    if (x->buffer && batch * p.channels * p.oh * p.ow != 0) {
+        TRY(max_on_device(s, c, &p, dims, &done));
+        if (done)
+            return NULL;
+        TRY(call_fetch(s, c, 0));
+    }
+    TRY(call_output(c, 0, dims, x->rank, &y));
+    p.x = x->data;
+    p.y = y;
     if (batch * p.channels * p.oh * p.ow == 0)
         return NULL;
     if (s->channels_last)
@@ -489,14 +545,61 @@ static void do_batch(void *arg, size_t begin, size_t end)
         }
 }
 
+/* More taps than that are a picture that is not worth a product. */
+enum { MOST_TAPS = 65536 };
+
+/* 'more': the scale. */
+static void fill_ones(struct qdot_op_desc *desc, const void *more, void *room)
+{
+    memset(room, 1, desc->conv.channels * desc->conv.kernel_h);
+    desc->b = room;
+    desc->scale = more;
+}
+
+/* The integer sum times one factor is what a convolution with weights of 1 gives, of a kernel as large as
+ * the picture, which is seen as one column. */
+static OrtStatus *whole_on_device(struct step *s, struct call *c, const struct whole *p,
+                                  const int64_t *dims, bool *done)
+{
+    const struct tensor *x = &c->in[X];
+    struct qdot_output out;
+    struct wanted w;
+    *done = false;
+    if (p->size > MOST_TAPS)
+        return NULL;
+    memset(&w, 0, sizeof(w));
+    w.desc.size = sizeof(w.desc);
+    w.desc.kind = QDOT_CONV;
+    w.desc.a_type = type_for_qdot(x->type);
+    w.desc.b_type = QDOT_S8;
+    w.desc.out_type = type_for_qdot(s->out_type);
+    w.desc.a_zero = p->linear.x_zero;
+    w.desc.out_zero = p->linear.y_zero;
+    w.desc.scale_count = 1;
+    w.desc.conv.layout = s->channels_last ? QDOT_NHWC : QDOT_NCHW;
+    w.desc.conv.batch = (size_t)x->dims[0];
+    w.desc.conv.height = w.desc.conv.kernel_h = p->size;
+    w.desc.conv.width = w.desc.conv.kernel_w = 1;
+    w.desc.conv.channels = w.desc.conv.out_channels = w.desc.conv.groups = p->channels;
+    w.more = &p->scale;
+    w.more_bytes = sizeof(p->scale);
+    w.room = p->channels * p->size;
+    w.fill = fill_ones;
+    TRY(call_place(c, 0, dims, x->rank, &out));
+    const struct qdot_run run = {.size = sizeof(run), .a = input_at(x, 0), .out = out};
+    return device_run(s, c, 0, &w, &run, done);
+}
+
 static OrtStatus *compute_global(struct step *s, struct call *c)
 {
     const struct tensor *x = &c->in[X];
-    struct whole p = {.x = x->data, .size = 1};
+    struct whole p = {.size = 1};
     int64_t dims[MAX_RANK];
+    bool done;
     void *y;
     if (x->rank < 3)
         return fail(c->ort, "%s: expected X of rank 3 and more, got %zu", s->op->name, x->rank);
+    TRY(call_fetch(s, c, 1u << X));
     TRY(linear_of(c, s, &p.linear));
     const size_t channel = s->channels_last ? x->rank - 1 : 1;
     p.channels = (size_t)x->dims[channel];
@@ -504,10 +607,17 @@ static OrtStatus *compute_global(struct step *s, struct call *c)
         dims[i] = i == 0 || i == channel ? x->dims[i] : 1;
         p.size *= i == 0 || i == channel ? 1 : (size_t)x->dims[i];
     }
-    TRY(call_output(c, 0, dims, x->rank, &y));
-    p.y = y;
     p.scale = p.linear.x_scale / (p.linear.y_scale * (float)p.size);
     const size_t batch = (size_t)x->dims[0];
+    if (x->buffer && x->count) {
+        TRY(whole_on_device(s, c, &p, dims, &done));
+        if (done)
+            return NULL;
+        TRY(call_fetch(s, c, 0));
+    }
+    TRY(call_output(c, 0, dims, x->rank, &y));
+    p.x = x->data;
+    p.y = y;
     if (batch * p.channels == 0)
         return NULL;
     if (p.size == 0)
@@ -517,6 +627,17 @@ static OrtStatus *compute_global(struct step *s, struct call *c)
     return call_share(c, batch * p.channels, 65536 / p.size + 1, do_planes, &p);
 }
 
-const struct kind pool_kind = {claims_max, compile, compute_max, release, true};
-const struct kind average_kind = {claims_average, compile, compute_average, release, true};
-const struct kind global_kind = {claims_global, NULL, compute_global, NULL, true};
+const struct kind pool_kind = {.claims = claims_max,
+                               .compile = compile,
+                               .compute = compute_max,
+                               .release = release,
+                               .channels_last = true,
+                               .anywhere = true};
+const struct kind average_kind = {.claims = claims_average,
+                                  .compile = compile,
+                                  .compute = compute_average,
+                                  .release = release,
+                                  .channels_last = true,
+                                  .anywhere = true};
+const struct kind global_kind = {
+    .claims = claims_global, .compute = compute_global, .channels_last = true, .anywhere = true};

@@ -145,6 +145,14 @@ static bool same_parameters(const struct parameters *a, const struct parameters 
                   (a->scale_count + a->b_zero_count + (a->bias ? a->n : 0)) * 4) == 0;
 }
 
+size_t product_units(const struct step *s, size_t most, size_t x, size_t outputs)
+{
+    const size_t out_bytes = outputs * type_bytes(s->out_type);
+    const size_t largest = x > out_bytes ? x : out_bytes;
+    const size_t fit = largest ? s->provider->most_bytes / largest : most;
+    return fit < 1 ? 1 : fit < most ? fit : most;
+}
+
 /* ---- the op ------------------------------------------------------------------------------------ */
 
 void product_start(struct product *p)

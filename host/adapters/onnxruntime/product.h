@@ -29,6 +29,8 @@ bool product_counts_fit(const struct group *g, int64_t n);
 /* Are weights and all else that an op is made of constants? The zero point of A may be given by call
  * when 'a_zero_by_call'. */
 bool product_is_constant(const struct step *s, bool a_zero_by_call);
+/* At most 'most', and no more than one run takes where one is so many elements of X and outputs. */
+size_t product_units(const struct step *s, size_t most, size_t x, size_t outputs);
 void product_start(struct product *p);
 void product_release(struct product *p);
 void product_set_types(struct qdot_op_desc *shape, const struct step *s, const struct tensor *in);

@@ -1,10 +1,13 @@
 /* The provider: what it claims of a graph, the steps it makes of that, and their calls. */
 #include <ctype.h>
+#include <inttypes.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "context.h"
+#include "device.h"
+#include "memory.h"
 
 /* ---- what is claimed --------------------------------------------------------------------------- */
 
@@ -149,6 +152,7 @@ static void release_step(struct step *s)
         return;
     if (s->op && s->op->kind->release)
         s->op->kind->release(s);
+    device_release(s);
     for (size_t i = 0; s->in && i < s->slot_count; i++)
         if (s->in[i].constant && !s->in[i].borrowed)
             free((void *)(uintptr_t)s->in[i].tensor.data);
@@ -259,7 +263,7 @@ static OrtStatus *compute_step(struct step *s, struct call *c)
         TRY(c->ort->KernelContext_GetInput(c->context, s->in[i].index, &value));
         TRY(tensor_of(c->ort, value, &c->in[i]));
     }
-    return s->op->kind->compute(s, c);
+    return call_compute(s, c);
 }
 
 static OrtStatus *ORT_API_CALL create_state(OrtNodeComputeInfo *info,
@@ -319,6 +323,7 @@ static OrtStatus *make_step(struct provider *p, const struct group *g, const Ort
     s->in = calloc(s->slot_count, sizeof(*s->in));
     if (!s->in)
         return fail(p->ort, "no memory for a step");
+    TRY(device_start(s));
     TRY(set_sources(s, g, fused));
     TRY(set_outputs(s, g, fused));
     if (g->op->kind->compile)
@@ -412,6 +417,21 @@ static OrtStatus *ORT_API_CALL converts_layout(OrtEp *ep, const char *domain, co
     return NULL;
 }
 
+/* What went between host and device until now, for who reads the session's log. */
+static OrtStatus *ORT_API_CALL end_run(OrtEp *base, const OrtRunOptions *options,
+                                       bool sync) NO_EXCEPTION
+{
+    const struct provider *p = (const struct provider *)base;
+    const struct copies all = memory_copies(p->memory);
+    (void)options;
+    (void)sync;
+    note(p,
+         "%s: copied so far: %" PRIu64 " tensors of %" PRIu64 " bytes in, %" PRIu64 " of %" PRIu64
+         " out",
+         memory_name(p->memory), all.in, all.bytes_in, all.out, all.bytes_out);
+    return NULL;
+}
+
 /* Options come as entries of the session's: "ep.qdotexecutionprovider.device". */
 struct options {
     char device[24], threads[24], cache_dir[512];
@@ -479,19 +499,30 @@ static size_t usable_processors(void)
     return count < 1 ? 1 : count > 1024 ? 1024 : (size_t)count;
 }
 
+/* What every Vulkan and OpenCL device takes as one operand; the CPU has no limit. */
+#define DEVICE_BYTES ((size_t)1 << 27)
+
 static OrtStatus *open_device(struct provider *p, const struct options *o, struct shared *shared)
 {
     struct qdot_error err = {0};
+    const char *cache_dir = o->cache_dir[0] ? o->cache_dir : NULL;
     char *end;
     const unsigned long threads = strtoul(o->threads, &end, 10);
     if (*end || (o->threads[0] && !isdigit((unsigned char)o->threads[0])) || threads > 1024)
         return fail(p->ort, "option threads: expected 0 to 1024, got '%s'", o->threads);
     /* How many the runtime's pool has it does not say: by default one a processor. */
     p->threads = threads ? threads : usable_processors();
+    p->most_bytes =
+        p->memory || (o->device[0] && strcmp(o->device, "cpu") != 0) ? DEVICE_BYTES : SIZE_MAX;
+    if (p->memory && o->device[0] && strcmp(o->device, memory_name(p->memory)) != 0)
+        return fail(p->ort, "option device: the session's device is %s, got '%s'",
+                    memory_name(p->memory), o->device);
+    if (p->memory)
+        return memory_device(p->memory, cache_dir, &p->device);
     const struct qdot_device_desc desc = {
         .size = sizeof(desc),
         .device = o->device[0] ? o->device : "cpu",
-        .cache_dir = o->cache_dir[0] ? o->cache_dir : NULL,
+        .cache_dir = cache_dir,
         .threads = {p->threads, NULL, call_parallel_for},
         .packed_cache = shared_cache(shared),
     };
@@ -499,7 +530,8 @@ static OrtStatus *open_device(struct provider *p, const struct options *o, struc
 }
 
 OrtStatus *provider_create(const OrtApi *ort, const OrtSessionOptions *options,
-                           struct shared *shared, struct provider **out)
+                           const OrtLogger *logger, struct shared *shared, struct memory *memory,
+                           struct provider **out)
 {
     struct options o = {0};
     struct contexts contexts = {0};
@@ -518,6 +550,10 @@ OrtStatus *provider_create(const OrtApi *ort, const OrtSessionOptions *options,
     p->ort = ort;
     p->ep = ort->GetEpApi();
     p->contexts = contexts;
+    p->logger = logger;
+    p->memory = memory;
+    if (memory)
+        p->base.OnRunEnd = end_run;
     OrtStatus *const status = open_device(p, &o, shared);
     if (status)
         provider_release(p);
@@ -532,7 +568,8 @@ void provider_release(struct provider *p)
         return;
     if (p->arena)
         p->ort->ReleaseAllocator(p->arena);
-    qdot_close(p->device);
+    if (!p->memory)
+        qdot_close(p->device);
     context_release(&p->contexts);
     free(p);
 }

@@ -7,6 +7,8 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include "device.h"
+#include "product.h"
 #include "round.h"
 #include "table.h"
 
@@ -167,12 +169,98 @@ static void do_part(void *arg, size_t begin, size_t end)
     }
 }
 
+/* ---- on a device ------------------------------------------------------------------------------- */
+
+/* 'more' is the scales and behind them the zero points, if any. */
+static void fill_parameters(struct qdot_op_desc *desc, const void *more, void *room)
+{
+    struct qdot_quantize *const q = &desc->quantize;
+    (void)room;
+    q->scale = more;
+    if (q->zero_count)
+        q->zero = (const int32_t *)more + q->scale_count;
+}
+
+/* A zero point of 32 bits the library does not have, but 0. */
+static bool has_zeros(const struct job *j)
+{
+    bool any = j->zero->type != ONNX_TENSOR_ELEMENT_DATA_TYPE_UNDEFINED;
+    if (any && j->zero->type == ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32) {
+        any = false;
+        for (size_t i = 0; i < j->zero->count; i++)
+            any = any || tensor_int(j->zero, i) != 0;
+    }
+    return any;
+}
+
+static OrtStatus *on_device(struct step *s, struct call *c, const struct job *j, bool *done)
+{
+    const size_t count = j->scale->count, zeros = has_zeros(j) ? count : 0;
+    struct qdot_output out;
+    struct wanted w;
+    memset(&w, 0, sizeof(w));
+    w.desc.size = sizeof(w.desc);
+    w.desc.kind = j->quantize ? QDOT_QUANTIZE : QDOT_DEQUANTIZE;
+    w.desc.quantize.type = type_for_qdot(j->quantize ? s->out_type : j->x->type);
+    w.desc.quantize.outer = j->spread.outer;
+    w.desc.quantize.axis = count == 1 ? j->spread.inner : count;
+    w.desc.quantize.inner = count == 1 ? 1 : j->spread.inner;
+    w.desc.quantize.scale_count = count;
+    w.desc.quantize.zero_count = zeros;
+    w.more_bytes = (count + zeros) * sizeof(float);
+    w.fill = fill_parameters;
+    TRY(call_place(c, 0, j->x->dims, j->x->rank, &out));
+    int32_t *const more = malloc(w.more_bytes);
+    if (!more)
+        return fail(c->ort, "no memory for %zu scales", count);
+    memcpy(more, j->scale->data, count * sizeof(float));
+    for (size_t i = 0; i < zeros; i++)
+        more[count + i] = tensor_int(j->zero, i);
+    w.more = more;
+    const struct qdot_run run = {.size = sizeof(run), .a = input_at(j->x, 0), .out = out};
+    OrtStatus *const status = device_run(s, c, 0, &w, &run, done);
+    free(more);
+    return status;
+}
+
+/* The library's zero point has 32 bits, whose lowest are the runtime's. */
+static OrtStatus *dynamic_on_device(struct step *s, struct call *c, const struct tensor *x,
+                                    bool *done)
+{
+    const struct qdot_map one = device_line(1);
+    struct qdot_output y, scale, zero, wide;
+    struct wanted w;
+    memset(&w, 0, sizeof(w));
+    w.desc.size = sizeof(w.desc);
+    w.desc.kind = QDOT_DYNAMIC_QUANTIZE;
+    w.desc.quantize.axis = x->count;
+    TRY(call_place(c, 0, x->dims, x->rank, &y));
+    TRY(call_place(c, 1, NULL, 0, &scale));
+    TRY(call_place(c, 2, NULL, 0, &zero));
+    TRY(call_scratch_apart(c, sizeof(int32_t), &wide));
+    const struct qdot_run run = {
+        .size = sizeof(run), .a = input_at(x, 0), .out = y, .scale_out = scale, .zero_out = wide};
+    TRY(device_run(s, c, 0, &w, &run, done));
+    const struct qdot_input from = {.buffer = wide.buffer, .offset_bytes = wide.offset_bytes};
+    return *done ? device_map(s, c, 1, &one, NULL, &from, &zero, done) : NULL;
+}
+
+/* ---- steps ------------------------------------------------------------------------------------- */
+
 static OrtStatus *compute_linear(struct step *s, struct call *c, const struct tensor *scale,
                                  const struct tensor *zero, bool quantize)
 {
     struct job job = {.x = &c->in[X], .scale = scale, .zero = zero, .quantize = quantize};
+    bool done;
     job.least = least_of(s->out_type);
+    TRY(call_fetch(s, c, 1u << X));
     TRY(spread_of(s, job.x, scale, zero, &job.spread));
+    if (job.x->buffer && job.x->count) {
+        TRY(on_device(s, c, &job, &done));
+        if (done)
+            return NULL;
+        TRY(call_fetch(s, c, 0));
+    }
     TRY(call_output(c, 0, job.x->dims, job.x->rank, &job.y));
     return job.x->count ? call_share(c, job.x->count, GRAIN, do_part, &job) : NULL;
 }
@@ -216,8 +304,14 @@ static OrtStatus *compute_dynamic(struct step *s, struct call *c)
 {
     const struct tensor *x = &c->in[X];
     float least, most;
+    bool done;
     void *y, *scale_out, *zero_out;
-    (void)s;
+    if (x->buffer && x->count) {
+        TRY(dynamic_on_device(s, c, x, &done));
+        if (done)
+            return NULL;
+        TRY(call_fetch(s, c, 0));
+    }
     TRY(call_output(c, 0, x->dims, x->rank, &y));
     TRY(call_output(c, 1, NULL, 0, &scale_out));
     TRY(call_output(c, 2, NULL, 0, &zero_out));
@@ -238,7 +332,15 @@ static OrtStatus *compute_dynamic(struct step *s, struct call *c)
     return x->count ? call_share(c, x->count, GRAIN, do_part, &job) : NULL;
 }
 
-const struct kind quantize_kind = {claims_quantize, compile, compute_quantize, release, false};
-const struct kind dequantize_kind = {claims_dequantize, compile, compute_dequantize, release,
-                                     false};
-const struct kind dynamic_kind = {claims_dynamic, NULL, compute_dynamic, NULL, false};
+const struct kind quantize_kind = {.claims = claims_quantize,
+                                   .compile = compile,
+                                   .compute = compute_quantize,
+                                   .release = release,
+                                   .anywhere = true};
+const struct kind dequantize_kind = {.claims = claims_dequantize,
+                                     .compile = compile,
+                                     .compute = compute_dequantize,
+                                     .release = release,
+                                     .anywhere = true};
+const struct kind dynamic_kind = {
+    .claims = claims_dynamic, .compute = compute_dynamic, .anywhere = true};

@@ -7,6 +7,7 @@
 #include <float.h>
 #include <stdlib.h>
 #include <string.h>
+#include "device.h"
 
 #define GRAIN 262144
 
@@ -156,26 +157,46 @@ static float bound_of(const struct tensor *t, float none)
     return t->type && t->count == 1 ? *(const float *)t->data : none;
 }
 
+static OrtStatus *on_device(struct step *s, struct call *c, const struct shape *shape,
+                            const uint8_t *table, bool *done)
+{
+    const struct qdot_map map = device_line(c->in[X].count);
+    const struct qdot_input x = input_at(&c->in[X], 0);
+    struct qdot_output out;
+    TRY(call_place(c, 0, shape->dims, shape->rank, &out));
+    return device_map(s, c, 0, &map, table, &x, &out, done);
+}
+
 static OrtStatus *compute(struct step *s, struct call *c)
 {
     const struct tensor *in = c->in;
     struct linear l;
     struct shape shape = {in[X].rank, {0}};
-    struct job job = {.x = in[X].data};
+    struct job job = {.table = NULL};
     uint8_t table[256];
+    bool done;
     void *y;
+    TRY(call_fetch(s, c, 1u << X));
     TRY(linear_of(c, s, &l));
     memcpy(shape.dims, in[X].dims, sizeof(shape.dims));
     if (s->op->variant == TABLE_COPY)
         TRY(shape_for(s, c, &shape));
-    TRY(call_output(c, 0, shape.dims, shape.rank, &y));
     const bool relu = s->op->variant == TABLE_RELU, divide = s->op->variant == TABLE_DIVIDE;
     const float low = relu ? 0 : divide ? -FLT_MAX : bound_of(&in[LOW], -FLT_MAX);
     const float high = bound_of(&in[HIGH], FLT_MAX), divisor = divide ? bound_of(&in[LOW], 1) : 1;
     if (table_make(&l, divisor, low, high, table))
         job.table = table;
+    if (in[X].buffer && in[X].count) {
+        TRY(on_device(s, c, &shape, job.table, &done));
+        if (done)
+            return NULL;
+        TRY(call_fetch(s, c, 0));
+    }
+    TRY(call_output(c, 0, shape.dims, shape.rank, &y));
+    job.x = in[X].data;
     job.y = y;
     return in[X].count ? call_share(c, in[X].count, GRAIN, do_part, &job) : NULL;
 }
 
-const struct kind table_kind = {claims, compile, compute, release, false};
+const struct kind table_kind = {
+    .claims = claims, .compile = compile, .compute = compute, .release = release, .anywhere = true};

@@ -1,0 +1,158 @@
+/* The ops of a step on a device. They are of one shape and one table; where a call has others they are
+ * made anew. */
+#include "device.h"
+#include <stdlib.h>
+#include <string.h>
+
+struct kept {
+    struct qdot_op *op; /* NULL with a key: the device takes no such op */
+    uint8_t *key;       /* the descriptor, then 'more'; NULL: nothing was made yet */
+    size_t key_bytes;
+};
+
+struct device_ops {
+    pthread_mutex_t lock; /* an op serves one call at a time */
+    size_t count;
+    struct kept *list;
+};
+
+OrtStatus *device_start(struct step *s)
+{
+    if (!s->provider->memory)
+        return NULL;
+    struct device_ops *ops = calloc(1, sizeof(*ops));
+    if (!ops)
+        return fail(s->provider->ort, "no memory for a step");
+    pthread_mutex_init(&ops->lock, NULL);
+    s->device_ops = ops;
+    return NULL;
+}
+
+void device_release(struct step *s)
+{
+    struct device_ops *ops = s->device_ops;
+    if (!ops)
+        return;
+    for (size_t i = 0; i < ops->count; i++) {
+        qdot_op_destroy(ops->list[i].op);
+        free(ops->list[i].key);
+    }
+    pthread_mutex_destroy(&ops->lock);
+    free(ops->list);
+    free(ops);
+}
+
+static OrtStatus *make_room(const struct step *s, struct device_ops *ops, size_t count)
+{
+    if (count <= ops->count)
+        return NULL;
+    struct kept *more = realloc(ops->list, count * sizeof(*more));
+    if (!more)
+        return fail(s->provider->ort, "%s: no memory for %zu ops", s->op->name, count);
+    memset(more + ops->count, 0, (count - ops->count) * sizeof(*more));
+    ops->list = more;
+    ops->count = count;
+    return NULL;
+}
+
+static bool is_kept(const struct kept *k, const struct wanted *w)
+{
+    return k->key && k->key_bytes == sizeof(w->desc) + w->more_bytes &&
+           memcmp(k->key, &w->desc, sizeof(w->desc)) == 0 &&
+           (!w->more_bytes || memcmp(k->key + sizeof(w->desc), w->more, w->more_bytes) == 0);
+}
+
+static OrtStatus *make(const struct step *s, struct kept *k, const struct wanted *w)
+{
+    const OrtApi *ort = s->provider->ort;
+    struct qdot_op_desc desc = w->desc;
+    struct qdot_error err = {0};
+    qdot_op_destroy(k->op);
+    free(k->key);
+    k->op = NULL;
+    k->key_bytes = sizeof(w->desc) + w->more_bytes;
+    k->key = malloc(k->key_bytes);
+    void *room = malloc(w->room ? w->room : 1);
+    if (!k->key || !room) {
+        free(k->key);
+        free(room);
+        k->key = NULL;
+        return fail(ort, "%s: no memory for its op", s->op->name);
+    }
+    memcpy(k->key, &w->desc, sizeof(w->desc));
+    if (w->more_bytes)
+        memcpy(k->key + sizeof(w->desc), w->more, w->more_bytes);
+    if (w->fill)
+        w->fill(&desc, w->more, room);
+    const int status = qdot_op_create(s->provider->device, &desc, &k->op, &err);
+    free(room);
+    if (status != QDOT_OK && status != QDOT_UNSUPPORTED && status != QDOT_INVALID) {
+        free(k->key); /* the next call may do better */
+        k->key = NULL;
+        return fail(ort, "%s: %s", s->op->name, err.text);
+    }
+    if (status != QDOT_OK)
+        note(s->provider, "%s: not on the device: %s", s->op->name, err.text);
+    return NULL;
+}
+
+static OrtStatus *run_locked(struct step *s, struct call *c, size_t index, const struct wanted *w,
+                             const struct qdot_run *run, bool *done)
+{
+    struct qdot_error err = {0};
+    TRY(make_room(s, s->device_ops, index + 1));
+    struct kept *const k = &s->device_ops->list[index];
+    if (!is_kept(k, w))
+        TRY(make(s, k, w));
+    *done = k->op != NULL;
+    if (k->op && qdot_op_run(k->op, run, &err))
+        return fail(c->ort, "%s: %s", s->op->name, err.text);
+    return NULL;
+}
+
+OrtStatus *device_run(struct step *s, struct call *c, size_t index, const struct wanted *wanted,
+                      const struct qdot_run *run, bool *done)
+{
+    struct device_ops *ops = s->device_ops;
+    *done = false;
+    pthread_mutex_lock(&ops->lock);
+    OrtStatus *const status = run_locked(s, c, index, wanted, run, done);
+    pthread_mutex_unlock(&ops->lock);
+    return status;
+}
+
+/* ---- maps -------------------------------------------------------------------------------------- */
+
+void device_table(struct qdot_op_desc *desc, const void *more, void *room)
+{
+    (void)room;
+    desc->map.table = more;
+}
+
+struct qdot_map device_line(size_t count)
+{
+    return (struct qdot_map){.rank = 1, .dims = {count}, .a_stride = {1}, .out_stride = {1}};
+}
+
+OrtStatus *device_map(struct step *s, struct call *c, size_t index, const struct qdot_map *map,
+                      const uint8_t *table, const struct qdot_input *x,
+                      const struct qdot_output *out, bool *done)
+{
+    struct wanted w;
+    memset(&w, 0, sizeof(w));
+    w.desc.size = sizeof(w.desc);
+    w.desc.kind = QDOT_MAP;
+    w.desc.map.rank = map->rank;
+    for (size_t i = 0; i < map->rank; i++) {
+        w.desc.map.dims[i] = map->dims[i];
+        w.desc.map.a_stride[i] = map->a_stride[i];
+        w.desc.map.out_stride[i] = map->out_stride[i];
+    }
+    if (table) {
+        w.more = table;
+        w.more_bytes = 256;
+        w.fill = device_table;
+    }
+    const struct qdot_run run = {.size = sizeof(run), .a = *x, .out = *out};
+    return device_run(s, c, index, &w, &run, done);
+}
