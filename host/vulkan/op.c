@@ -367,8 +367,15 @@ void vk_record(const struct qdot_op *op, const struct qdot_run *run, const struc
         vk_gemm_record(op, run, &o->a, &o->b, &o->out);
 }
 
-/* Multiply-adds. */
-#define PRODUCTS_AN_ELEMENT 64.0
+/* Multiply-adds, or what takes a GPU as long: an element that only passes through memory as some. */
+static double work_of(const struct qdot_op *op, const struct qdot_run *run)
+{
+    const struct qdot_problem *p = &op->p;
+    const double outputs = (double)(run->m * p->unit_rows) * (double)p->n;
+    if (op->row->op == QDOT_MAP)
+        return (double)run->m * (double)p->a_bytes * 64;
+    return outputs * (op->row->op == QDOT_QUANTIZE ? 64 : (double)p->k);
+}
 
 int vk_run_with(struct qdot_op *op, const struct qdot_run *run, const struct vk_points *points,
                 struct qdot_error *err)
@@ -379,9 +386,6 @@ int vk_run_with(struct qdot_op *op, const struct qdot_run *run, const struct vk_
     const bool to_host = elements ? vk_elements_to_host(op, run) : run->out.host != NULL;
     const bool on_host = to_host || run->a.host || run->b.host || run->a_zero.host ||
                          run->row_scale.host || run->scale.host || run->zero.host;
-    /* What passes through memory alone takes a GPU as long as some products. */
-    const double each = elements ? PRODUCTS_AN_ELEMENT : (double)op->p.k;
-    const double work = (double)(run->m * op->p.unit_rows) * (double)op->p.n * each;
     int status = QDOT_OK;
     if (on_host)
         status = vk_settle(op->device, impl->host_batch, err);
@@ -401,8 +405,8 @@ int vk_run_with(struct qdot_op *op, const struct qdot_run *run, const struct vk_
     if (status != QDOT_OK)
         vk_commands_cancel(op->device, &impl->commands);
     else
-        status = vk_commands_submit(op->device, &impl->commands, work, to_host || run->event,
-                                    points, err);
+        status = vk_commands_submit(op->device, &impl->commands, work_of(op, run),
+                                    to_host || run->event, points, err);
     if (on_host)
         impl->host_batch = vk_batch_of(&impl->commands);
     if (status == QDOT_OK && run->event)
