@@ -68,7 +68,7 @@ struct step {
     int in[2], out; /* tensors; in[1] is -1 where there is one input */
     size_t workspace_bytes;
     void *workspace; /* of each run, from the kernel */
-    void *impl;
+    void *impl;      /* of most an op of the library */
 };
 
 extern const struct kind conv_kind, depthwise_kind, connected_kind, add_kind, average_kind,
@@ -100,5 +100,10 @@ bool activation_range(TfLiteFusedActivation activation, const TfLiteTensor *out,
 /* Padding before and behind, of a window over 'size'. */
 void padding_of(TfLitePadding padding, int size, int window, int stride, int dilation,
                 size_t *before, size_t *behind);
+
+/* An op of the library as a step: made, run on what the step is given, released. */
+TfLiteStatus op_make(struct step *s, TfLiteContext *context, const struct qdot_op_desc *desc);
+TfLiteStatus op_run(struct step *s, TfLiteContext *context, const int8_t *const *in, int8_t *out);
+void op_release(struct step *s);
 
 #endif

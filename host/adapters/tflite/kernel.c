@@ -92,6 +92,38 @@ void padding_of(TfLitePadding padding, int size, int window, int stride, int dil
     *behind = total - *before;
 }
 
+TfLiteStatus op_make(struct step *s, TfLiteContext *context, const struct qdot_op_desc *desc)
+{
+    struct qdot_error err = {0};
+    struct qdot_op *op;
+    if (qdot_op_create(s->delegate->device, desc, &op, &err)) {
+        context->ReportError(context, "qdot: %s", err.text);
+        return kTfLiteDelegateError;
+    }
+    s->impl = op;
+    s->workspace_bytes = desc->workspace_at_run ? qdot_op_workspace_bytes(op) : 0;
+    return kTfLiteOk;
+}
+
+TfLiteStatus op_run(struct step *s, TfLiteContext *context, const int8_t *const *in, int8_t *out)
+{
+    struct qdot_error err = {0};
+    const struct qdot_run r = {.a.host = in[0],
+                               .b.host = in[1],
+                               .out.host = out,
+                               .workspace = s->workspace_bytes ? s->workspace : NULL,
+                               .workspace_bytes = s->workspace_bytes};
+    if (!qdot_op_run(s->impl, &r, &err))
+        return kTfLiteOk;
+    context->ReportError(context, "qdot: %s", err.text);
+    return kTfLiteDelegateError;
+}
+
+void op_release(struct step *s)
+{
+    qdot_op_destroy(s->impl);
+}
+
 /* ---- memory between steps ---------------------------------------------------------------------- */
 
 static bool leaves(const TfLiteDelegateParams *params, int tensor)

@@ -1,5 +1,5 @@
 /* ADD: both operands times 2^20, scaled to a common scale, added, and scaled to the output's; each scaling
- * by a fixed-point multiplier, rounded as the option 'rounding' says. */
+ * by a fixed-point multiplier, rounded as the option 'rounding' says. Of two bytes that is a byte: a table. */
 #include <stdlib.h>
 #include "delegate.h"
 
@@ -7,14 +7,6 @@ enum { LEFT_SHIFT = 20 };
 
 struct factor {
     int32_t multiplier, shift;
-};
-
-struct pair {
-    int32_t zero[2], out_zero, lo, hi;
-    size_t count;
-    enum qdot_rounding rounding;
-    struct factor out;
-    int32_t scaled[2][256]; /* of each value of an operand: its share of the sum */
 };
 
 static bool same_shape(const TfLiteTensor *a, const TfLiteTensor *b)
@@ -66,49 +58,44 @@ static bool make_factor(double scale, struct factor *f)
 static TfLiteStatus make(struct step *s, TfLiteContext *context, const TfLiteNode *node)
 {
     const TfLiteAddParams *p = node->builtin_data;
+    const enum qdot_rounding rounding = s->delegate->rounding[OP_ADD];
     const TfLiteTensor *in[2] = {&context->tensors[s->in[0]], &context->tensors[s->in[1]]};
     const TfLiteTensor *out = &context->tensors[s->out];
-    struct pair *pair = s->impl = calloc(1, sizeof(*pair));
-    if (!pair)
-        return kTfLiteDelegateError;
     const float larger =
         in[0]->params.scale > in[1]->params.scale ? in[0]->params.scale : in[1]->params.scale;
     const double twice = 2 * (double)larger;
-    struct factor f[2];
+    struct factor f[2], last;
+    int32_t scaled[2][256], lo, hi; /* of each value of an operand: its share of the sum */
     if (!make_factor((double)in[0]->params.scale / twice, &f[0]) ||
         !make_factor((double)in[1]->params.scale / twice, &f[1]) ||
-        !make_factor(twice / ((1 << LEFT_SHIFT) * (double)out->params.scale), &pair->out)) {
+        !make_factor(twice / ((1 << LEFT_SHIFT) * (double)out->params.scale), &last)) {
         context->ReportError(context, "qdot: ADD: the output's scale is too small");
         return kTfLiteDelegateError;
     }
-    pair->rounding = s->delegate->rounding[OP_ADD];
+    uint8_t *table = malloc(256 * 256);
+    if (!table)
+        return kTfLiteDelegateError;
+    activation_range(p->activation, out, &lo, &hi);
     for (size_t i = 0; i < 2; i++)
         for (int32_t value = 0; value < 256; value++)
-            pair->scaled[i][value] =
-                scaled_by(((int8_t)value - in[i]->params.zero_point) * (1 << LEFT_SHIFT), f[i],
-                          pair->rounding);
-    pair->out_zero = out->params.zero_point;
-    pair->count = out->bytes;
-    activation_range(p->activation, out, &pair->lo, &pair->hi);
-    return kTfLiteOk;
-}
-
-static TfLiteStatus run(struct step *s, TfLiteContext *context, const int8_t *const *in,
-                        int8_t *out)
-{
-    const struct pair *p = s->impl;
-    (void)context;
-    for (size_t i = 0; i < p->count; i++) {
-        const int32_t sum = p->scaled[0][(uint8_t)in[0][i]] + p->scaled[1][(uint8_t)in[1][i]];
-        const int32_t value = scaled_by(sum, p->out, p->rounding) + p->out_zero;
-        out[i] = (int8_t)(value < p->lo ? p->lo : value > p->hi ? p->hi : value);
+            scaled[i][value] = scaled_by(
+                ((int8_t)value - in[i]->params.zero_point) * (1 << LEFT_SHIFT), f[i], rounding);
+    for (size_t i = 0; i < 256 * 256; i++) {
+        const int32_t sum = scaled[0][i / 256] + scaled[1][i % 256];
+        const int32_t value = scaled_by(sum, last, rounding) + out->params.zero_point;
+        table[i] = (uint8_t)(value < lo ? lo : value > hi ? hi : value);
     }
-    return kTfLiteOk;
+    const struct qdot_op_desc desc = {.kind = QDOT_MAP,
+                                      .map = {.rank = 1,
+                                              .dims = {out->bytes},
+                                              .a_stride = {1},
+                                              .b_stride = {1},
+                                              .out_stride = {1},
+                                              .operands = 2,
+                                              .table = table}};
+    const TfLiteStatus status = op_make(s, context, &desc);
+    free(table);
+    return status;
 }
 
-static void release(struct step *s)
-{
-    free(s->impl);
-}
-
-const struct kind add_kind = {"ADD", OP_ADD, claims, make, run, release};
+const struct kind add_kind = {"ADD", OP_ADD, claims, make, op_run, op_release};

@@ -112,8 +112,6 @@ static TfLiteStatus make_op(struct step *s, TfLiteContext *context, const TfLite
     const TfLiteTensor *bias = tensor_at(context, node->inputs, 2);
     const TfLiteTensor *out = tensor_at(context, node->outputs, 0);
     const size_t count = (size_t)quantization_of(w)->scale->size;
-    struct qdot_error err = {0};
-    struct qdot_op *op = NULL;
     int32_t *multiplier = calloc(2 * count, sizeof(*multiplier));
     const bool good = multiplier && make_multipliers(x, w, out, s->kind == &connected_kind,
                                                      multiplier, multiplier + count);
@@ -127,15 +125,11 @@ static TfLiteStatus make_op(struct step *s, TfLiteContext *context, const TfLite
     activation_range(activation, out, &desc->clamp_lo, &desc->clamp_hi);
     desc->rounding = s->delegate->rounding[s->kind->op];
     desc->workspace_at_run = 1;
-    const int status = good ? qdot_op_create(s->delegate->device, desc, &op, &err) : QDOT_NO_MEMORY;
+    if (!good)
+        context->ReportError(context, "qdot: no multipliers");
+    const TfLiteStatus status = good ? op_make(s, context, desc) : kTfLiteDelegateError;
     free(multiplier);
-    if (status != QDOT_OK) {
-        context->ReportError(context, "qdot: %s", good ? err.text : "no multipliers");
-        return kTfLiteDelegateError;
-    }
-    s->impl = op;
-    s->workspace_bytes = qdot_op_workspace_bytes(op);
-    return kTfLiteOk;
+    return status;
 }
 
 static struct qdot_conv geometry(const int *x, const int *kernel, const int *out)
@@ -212,27 +206,9 @@ static TfLiteStatus connected_make(struct step *s, TfLiteContext *context, const
     return make_op(s, context, node, p->activation, &desc);
 }
 
-static TfLiteStatus run(struct step *s, TfLiteContext *context, const int8_t *const *in,
-                        int8_t *out)
-{
-    struct qdot_error err = {0};
-    const struct qdot_run r = {.a.host = in[0],
-                               .out.host = out,
-                               .workspace = s->workspace,
-                               .workspace_bytes = s->workspace_bytes};
-    if (!qdot_op_run(s->impl, &r, &err))
-        return kTfLiteOk;
-    context->ReportError(context, "qdot: %s", err.text);
-    return kTfLiteDelegateError;
-}
-
-static void release(struct step *s)
-{
-    qdot_op_destroy(s->impl);
-}
-
-const struct kind conv_kind = {"CONV_2D", OP_CONV_2D, conv_claims, conv_make, run, release};
+const struct kind conv_kind = {"CONV_2D", OP_CONV_2D, conv_claims, conv_make, op_run, op_release};
 const struct kind depthwise_kind = {
-    "DEPTHWISE_CONV_2D", OP_DEPTHWISE_CONV_2D, depthwise_claims, depthwise_make, run, release};
+    "DEPTHWISE_CONV_2D", OP_DEPTHWISE_CONV_2D, depthwise_claims, depthwise_make, op_run,
+    op_release};
 const struct kind connected_kind = {
-    "FULLY_CONNECTED", OP_FULLY_CONNECTED, connected_claims, connected_make, run, release};
+    "FULLY_CONNECTED", OP_FULLY_CONNECTED, connected_claims, connected_make, op_run, op_release};
