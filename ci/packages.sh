@@ -62,9 +62,10 @@ build()
 use='
     set -e
     cd "$1"
+    source=$2
     export DEBIAN_FRONTEND=noninteractive
     apt-get -q update
-    find / -xdev -name "*qdot*" -not -path "/proc/*" -not -path "$1/*" -not -path "$2/*" >/tmp/before
+    find / -xdev -name "*qdot*" -not -path "/proc/*" -not -path "$1/*" -not -path "$source/*" >/tmp/before
     apt-get -q -y --no-install-recommends install $(ls ./*.deb | grep -v -e -dev_)
     qdot devices
     npy() { printf "\\223NUMPY\\001\\000v\\000%-117s\n" "{\"descr\": \"$1\", \"fortran_order\": False, \"shape\": $2, }" | tr "\"" "\047"; }
@@ -77,15 +78,26 @@ use='
 
     # Then with what compiling takes.
     apt-get -q -y --no-install-recommends install gcc libc6-dev pkg-config make cmake ./libqdot-dev_*.deb
-    cc -std=c99 "$2/tests/consumer/main.c" -o /tmp/consumer $(pkg-config --cflags --libs qdot)
+    cc -std=c99 "$source/tests/consumer/main.c" -o /tmp/consumer $(pkg-config --cflags --libs qdot)
     /tmp/consumer
-    cmake -S "$2/tests/consumer" -B /tmp/consumer-cmake
+    cmake -S "$source/tests/consumer" -B /tmp/consumer-cmake
     cmake --build /tmp/consumer-cmake
     /tmp/consumer-cmake/consumer
+    # The programs of the documents: a runtime, and hosts of OpenCL (which has no device here: 77) and Vulkan.
+    programs() { awk -v to="/tmp/$1" "/^\`\`\`c$/ { on = ++n; next } /^\`\`\`$/ { on = 0 } on { print > (to on \".c\") }" "$2"; }
+    programs runtime "$source/docs/runtime.md"
+    programs interop "$source/docs/interop.md"
+    cat /tmp/runtime*.c >/tmp/runtime.c
+    cc -std=c11 -pthread -Wall -Wextra -Werror /tmp/runtime.c -o /tmp/runtime $(pkg-config --cflags --libs qdot)
+    /tmp/runtime cpu
+    apt-get -q -y --no-install-recommends install ocl-icd-opencl-dev libvulkan-dev
+    cc -std=c99 -Wall -Wextra -Werror /tmp/interop1.c -o /tmp/interop $(pkg-config --cflags --libs qdot) -lOpenCL
+    /tmp/interop || [ $? -eq 77 ]
+    cc -std=c99 -Wall -Wextra -Werror -c /tmp/interop2.c -o /tmp/interop2.o $(pkg-config --cflags qdot)
 
     apt-get -q -y purge $(dpkg-query -W -f "\${Package} " "*qdot*")
     ldconfig
-    find / -xdev -name "*qdot*" -not -path "/proc/*" -not -path "$1/*" -not -path "$2/*" >/tmp/after
+    find / -xdev -name "*qdot*" -not -path "/proc/*" -not -path "$1/*" -not -path "$source/*" >/tmp/after
     cmp /tmp/before /tmp/after
     ! ldconfig -p | grep qdot'
 

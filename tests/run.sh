@@ -4,18 +4,28 @@
 # fails. Last line: "N passed, N failed, N skipped" over all steps; exit 0 when nothing failed.
 #
 # QDOT_BUILD: build directory (default build-tests). QDOT_STEPS: only steps whose names match one
-# of these patterns, separated by spaces.
+# of these patterns, separated by spaces; "everyday" is those that take no more than minutes.
 set -u
+everyday='install build symbols inner-loops counted selfcheck reports api-* conform-cpu conform-opencl codegen*
+    coop-spirv cache *-numpy onnxruntime tflite small-device consumer packages bench'
 cd "$(dirname "$0")/.." || exit 2
 source=$PWD
 build=${QDOT_BUILD:-build-tests}
 case $build in /*) ;; *) build=$source/$build ;; esac
 logs=$build/logs
 mkdir -p "$logs" || exit 2
+set -f
+steps=
+for pattern in ${QDOT_STEPS:-}; do
+    [ "$pattern" != everyday ] || pattern=$everyday
+    steps="$steps $pattern"
+done
 jobs=$(nproc 2>/dev/null || echo 2)
 # Programs that drivers compile are kept beside the build: a second run need not compile them again.
-export XDG_CACHE_HOME="$build/cache" POCL_CACHE_DIR="$build/cache/pocl"
+export XDG_CACHE_HOME="$build/cache" POCL_CACHE_DIR="$build/cache/pocl" MESA_SHADER_CACHE_DIR="$build/cache"
 mkdir -p "$POCL_CACHE_DIR"
+# Nor need a step compile what another has compiled (tests/steps.sh).
+export CCACHE_DIR="$build/cache/ccache" CCACHE_BASEDIR="$source"
 # shellcheck source=../ci/no_sysfs.sh
 . "$source/ci/no_sysfs.sh"
 # Steps run side by side, as many as there are tokens in the pipe. Each adds a line of counts.
@@ -71,8 +81,8 @@ beside() {
 }
 
 wanted() {
-    [ -n "${QDOT_STEPS:-}" ] || return 0
-    for pattern in $QDOT_STEPS; do
+    [ -n "$steps" ] || return 0
+    for pattern in $steps; do
         # shellcheck disable=SC2254 # a pattern it is
         case $1 in $pattern) return 0 ;; esac
     done
