@@ -73,33 +73,38 @@ use='
     { npy "|i1" "(3, 2)"; printf "\\001\\377\\002\\376\\003\\375"; } >/tmp/b.npy
     qdot gemm /tmp/a.npy /tmp/b.npy -o /tmp/c.npy --device cpu
     [ "$(tail -c 16 /tmp/c.npy | od -A n -t d4 | tr -s " ")" = " 14 -14 32 -32" ]
-    ! ldd /usr/lib/*/qdot/*.so 2>/dev/null | grep "not found"
+    ! ldd /usr/lib/*/qdot/*.so | grep "not found" || exit 1
     gzip -dc /usr/share/man/man1/qdot.1.gz 2>/dev/null | grep -q "^.TH QDOT" || echo "manual pages are not installed here"
 
-    # Then with what compiling takes.
+    # Then with what compiling takes: the program of README.md and the runtime of docs/runtime.md with that alone.
     apt-get -q -y --no-install-recommends install gcc libc6-dev pkg-config make cmake ./libqdot-dev_*.deb
-    cc -std=c99 "$source/tests/consumer/main.c" -o /tmp/consumer $(pkg-config --cflags --libs qdot)
+    qdot=$(pkg-config --cflags --libs qdot)
+    programs() { awk -v to="/tmp/$1" "/^\`\`\`c$/ { on = ++n; next } /^\`\`\`$/ { on = 0 } on { print > (to on \".c\") }" "$2"; }
+    programs readme "$source/README.md"
+    programs runtime "$source/docs/runtime.md"
+    programs interop "$source/docs/interop.md"
+    cc -std=c99 -Wall -Wextra -Werror /tmp/readme1.c -o /tmp/readme $qdot
+    /tmp/readme
+    cat /tmp/runtime[0-9]*.c >/tmp/runtime.c
+    cc -std=c11 -pthread -Wall -Wextra -Werror /tmp/runtime.c -o /tmp/runtime $qdot
+    /tmp/runtime cpu
+
+    # With the headers that libqdot-dev suggests: a host of OpenCL, which has no device here (77), one of Vulkan.
+    apt-get -q -y --no-install-recommends install ocl-icd-opencl-dev libvulkan-dev
+    cc -std=c99 -Wall -Wextra -Werror /tmp/interop1.c -o /tmp/interop $qdot -lOpenCL
+    /tmp/interop || [ $? -eq 77 ]
+    cc -std=c99 -Wall -Wextra -Werror -c /tmp/interop2.c -o /tmp/interop2.o $qdot
+    cc -std=c99 "$source/tests/consumer/main.c" -o /tmp/consumer $qdot
     /tmp/consumer
     cmake -S "$source/tests/consumer" -B /tmp/consumer-cmake
     cmake --build /tmp/consumer-cmake
     /tmp/consumer-cmake/consumer
-    # The programs of the documents: a runtime, and hosts of OpenCL (which has no device here: 77) and Vulkan.
-    programs() { awk -v to="/tmp/$1" "/^\`\`\`c$/ { on = ++n; next } /^\`\`\`$/ { on = 0 } on { print > (to on \".c\") }" "$2"; }
-    programs runtime "$source/docs/runtime.md"
-    programs interop "$source/docs/interop.md"
-    cat /tmp/runtime*.c >/tmp/runtime.c
-    cc -std=c11 -pthread -Wall -Wextra -Werror /tmp/runtime.c -o /tmp/runtime $(pkg-config --cflags --libs qdot)
-    /tmp/runtime cpu
-    apt-get -q -y --no-install-recommends install ocl-icd-opencl-dev libvulkan-dev
-    cc -std=c99 -Wall -Wextra -Werror /tmp/interop1.c -o /tmp/interop $(pkg-config --cflags --libs qdot) -lOpenCL
-    /tmp/interop || [ $? -eq 77 ]
-    cc -std=c99 -Wall -Wextra -Werror -c /tmp/interop2.c -o /tmp/interop2.o $(pkg-config --cflags qdot)
 
     apt-get -q -y purge $(dpkg-query -W -f "\${Package} " "*qdot*")
     ldconfig
     find / -xdev -name "*qdot*" -not -path "/proc/*" -not -path "$1/*" -not -path "$source/*" >/tmp/after
     cmp /tmp/before /tmp/after
-    ! ldconfig -p | grep qdot'
+    ! ldconfig -p | grep qdot || exit 1'
 
 try() # try SUITE
 {
