@@ -65,7 +65,7 @@ use='
     source=$2
     export DEBIAN_FRONTEND=noninteractive
     apt-get -q update
-    find / -xdev -name "*qdot*" -not -path "/proc/*" -not -path "$1/*" -not -path "$source/*" >/tmp/before
+    find / -xdev -name "*qdot*" -not -path "/proc/*" -not -path "$1/*" -not -path "$source/*" | LC_ALL=C sort >/tmp/before
     apt-get -q -y --no-install-recommends install $(ls ./*.deb | grep -v -e -dev_)
     qdot devices
     npy() { printf "\\223NUMPY\\001\\000v\\000%-117s\n" "{\"descr\": \"$1\", \"fortran_order\": False, \"shape\": $2, }" | tr "\"" "\047"; }
@@ -102,8 +102,8 @@ use='
 
     apt-get -q -y purge $(dpkg-query -W -f "\${Package} " "*qdot*")
     ldconfig
-    find / -xdev -name "*qdot*" -not -path "/proc/*" -not -path "$1/*" -not -path "$source/*" >/tmp/after
-    cmp /tmp/before /tmp/after
+    find / -xdev -name "*qdot*" -not -path "/proc/*" -not -path "$1/*" -not -path "$source/*" | LC_ALL=C sort >/tmp/after
+    diff /tmp/before /tmp/after
     ! ldconfig -p | grep qdot || exit 1'
 
 try() # try SUITE
