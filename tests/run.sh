@@ -123,7 +123,7 @@ beside gemm-numpy 600 gemm_numpy
 beside conv-numpy 600 conv_numpy
 beside quantize-numpy 600 quantize_numpy
 beside oracles 600 oracles
-beside onnxruntime 900 onnxruntime
+beside onnxruntime 1200 onnxruntime
 beside tflite 900 tflite
 beside sanitize 900 sanitize
 beside threads 900 thread_sanitizer
