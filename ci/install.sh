@@ -36,7 +36,7 @@ known() # to apt: in some release and not in others
 packages='gcc cmake make pkg-config libc6-dev ocl-icd-opencl-dev pocl-opencl-icd libclblast-dev
     libvulkan-dev mesa-vulkan-drivers spirv-tools libpthreadpool-dev libcjson-dev
     libjansson-dev'
-test_packages='dpkg-dev libcmocka-dev vulkan-validationlayers python3 python3-numpy g++'
+test_packages='dpkg-dev libcmocka-dev vulkan-validationlayers python3 python3-numpy python3-venv lintian ccache g++'
 
 missing=
 want()

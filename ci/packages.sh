@@ -62,9 +62,10 @@ build()
 use='
     set -e
     cd "$1"
+    source=$2
     export DEBIAN_FRONTEND=noninteractive
     apt-get -q update
-    find / -xdev -name "*qdot*" -not -path "/proc/*" -not -path "$1/*" -not -path "$2/*" >/tmp/before
+    find / -xdev -name "*qdot*" -not -path "/proc/*" -not -path "$1/*" -not -path "$source/*" | LC_ALL=C sort >/tmp/before
     apt-get -q -y --no-install-recommends install $(ls ./*.deb | grep -v -e -dev_)
     qdot devices
     npy() { printf "\\223NUMPY\\001\\000v\\000%-117s\n" "{\"descr\": \"$1\", \"fortran_order\": False, \"shape\": $2, }" | tr "\"" "\047"; }
@@ -72,22 +73,39 @@ use='
     { npy "|i1" "(3, 2)"; printf "\\001\\377\\002\\376\\003\\375"; } >/tmp/b.npy
     qdot gemm /tmp/a.npy /tmp/b.npy -o /tmp/c.npy --device cpu
     [ "$(tail -c 16 /tmp/c.npy | od -A n -t d4 | tr -s " ")" = " 14 -14 32 -32" ]
-    ! ldd /usr/lib/*/qdot/*.so 2>/dev/null | grep "not found"
+    ! ldd /usr/lib/*/qdot/*.so | grep "not found" || exit 1
     gzip -dc /usr/share/man/man1/qdot.1.gz 2>/dev/null | grep -q "^.TH QDOT" || echo "manual pages are not installed here"
 
-    # Then with what compiling takes.
+    # Then with what compiling takes: the program of README.md and the runtime of docs/runtime.md with that alone.
     apt-get -q -y --no-install-recommends install gcc libc6-dev pkg-config make cmake ./libqdot-dev_*.deb
-    cc -std=c99 "$2/tests/consumer/main.c" -o /tmp/consumer $(pkg-config --cflags --libs qdot)
+    qdot=$(pkg-config --cflags --libs qdot)
+    programs() { awk -v to="/tmp/$1" "/^\`\`\`c$/ { on = ++n; next } /^\`\`\`$/ { on = 0 } on { print > (to on \".c\") }" "$2"; }
+    programs readme "$source/README.md"
+    programs runtime "$source/docs/runtime.md"
+    programs interop "$source/docs/interop.md"
+    cc -std=c99 -Wall -Wextra -Werror /tmp/readme1.c -o /tmp/readme $qdot
+    /tmp/readme
+    cat /tmp/runtime[0-9]*.c >/tmp/runtime.c
+    cc -std=c11 -pthread -Wall -Wextra -Werror /tmp/runtime.c -o /tmp/runtime $qdot
+    /tmp/runtime cpu
+
+    # With the headers that libqdot-dev suggests: a host of OpenCL, which has no device here (77), one of Vulkan.
+    apt-get -q -y --no-install-recommends install ocl-icd-opencl-dev libvulkan-dev
+    cc -std=c99 -Wall -Wextra -Werror /tmp/interop1.c -o /tmp/interop $qdot -lOpenCL
+    /tmp/interop || [ $? -eq 77 ]
+    cc -std=c99 -Wall -Wextra -Werror -c /tmp/interop2.c -o /tmp/interop2.o $qdot
+    cc -std=c99 "$source/tests/consumer/main.c" -o /tmp/consumer $qdot
     /tmp/consumer
-    cmake -S "$2/tests/consumer" -B /tmp/consumer-cmake
+    cmake -S "$source/tests/consumer" -B /tmp/consumer-cmake
     cmake --build /tmp/consumer-cmake
     /tmp/consumer-cmake/consumer
 
+    rm -rf /root/.cache/qdot # the user has it: times that were measured
     apt-get -q -y purge $(dpkg-query -W -f "\${Package} " "*qdot*")
     ldconfig
-    find / -xdev -name "*qdot*" -not -path "/proc/*" -not -path "$1/*" -not -path "$2/*" >/tmp/after
-    cmp /tmp/before /tmp/after
-    ! ldconfig -p | grep qdot'
+    find / -xdev -name "*qdot*" -not -path "/proc/*" -not -path "$1/*" -not -path "$source/*" | LC_ALL=C sort >/tmp/after
+    diff /tmp/before /tmp/after
+    ! ldconfig -p | grep qdot || exit 1'
 
 try() # try SUITE
 {

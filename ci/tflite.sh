@@ -21,8 +21,8 @@ directory=$(cd "$1" && pwd)
 [ $# -lt 2 ] || [ -e "$directory/python/complete" ] || {
     /usr/bin/python3 -m venv "$directory/python" || die "no Python environment: install python3-venv"
     # The first was built for NumPy 1; of the second it is pip's word that it wants 2, and works with 1.
-    "$directory/python/bin/pip" install -q ai-edge-litert==2.3.0 tflite-runtime==2.14.0 ||
+    "$directory/python/bin/pip" install -q --retries 1 ai-edge-litert==2.3.0 tflite-runtime==2.14.0 ||
         die "pip could not install the interpreters"
-    "$directory/python/bin/pip" install -q 'numpy<2' || die "pip could not install numpy"
+    "$directory/python/bin/pip" install -q --retries 1 'numpy<2' || die "pip could not install numpy"
     touch "$directory/python/complete"
 }

@@ -20,7 +20,8 @@ unstable()
 {
     apt-get -qq -o Dir::Etc::SourceList="$directory/apt/sources.list" -o Dir::Etc::SourceParts=/dev/null \
         -o Dir::State="$directory/apt/state" -o Dir::State::status=/dev/null \
-        -o Dir::Cache="$directory/apt/cache" -o APT::Sandbox::User=root "$@" >&2
+        -o Dir::Cache="$directory/apt/cache" -o APT::Sandbox::User=root \
+        -o Acquire::Retries=1 -o Acquire::http::Timeout=20 -o Acquire::https::Timeout=20 "$@" >&2
 }
 
 # shellcheck disable=SC2016 # apt's own words

@@ -12,7 +12,8 @@ scratch=$(mktemp -d "${TMPDIR:-/tmp}/qdot-mutants.XXXXXX") || exit 2
 trap 'rm -rf "$scratch"' EXIT
 trap 'exit 130' INT TERM
 tree=$scratch/tree
-build=$scratch/build
+build=$tree/build
+clean=$scratch/clean
 jobs=$(nproc 2>/dev/null || echo 2)
 quick="cpu_tile_edge cpu_read_past_k pack_lost_zero_point cpu_ties_away op_wrong_scale"
 quick="$quick opencl_tail opencl_race vulkan_no_barrier vulkan_hazard"
@@ -25,6 +26,19 @@ wanted=$*
 mkdir -p "$tree"
 tar -C "$source" --exclude='./build*' --exclude=./.git -cf - . | tar -C "$tree" -xf - || exit 2
 export XDG_CACHE_HOME="$scratch/cache" # a program compiled from a mutant must not outlive it
+export CCACHE_BASEDIR="$tree"          # in this tree a source is what it was in that which tests/run.sh built
+
+# As it was before a mutant: its file, and all that was built of it, with their times, so that nothing is built again.
+restore() { # restore FILE
+    cp -p "$scratch/original" "$tree/$1"
+    find "$build" -type f -newer "$scratch/planted" | while read -r built; do
+        if [ -e "$clean/${built#"$build"/}" ]; then
+            cp -p "$clean/${built#"$build"/}" "$built"
+        else
+            rm "$built"
+        fi
+    done
+}
 
 # Before anything is built: does every sed still match?
 mutant() {
@@ -196,7 +210,8 @@ mutant() {
         echo "the tree as it is fails '$*': nothing can be said about mutants"
         exit 1
     fi
-    cp "$tree/$file" "$scratch/original"
+    cp -p "$tree/$file" "$scratch/original"
+    touch "$scratch/planted"
     sed "$script" "$scratch/original" >"$tree/$file"
     if ! compile "$(target_of "$@")"; then
         bad "$name" "$file" "DOES NOT BUILD: $(grep -m 1 'error' "$scratch/build.log" | cut -c 1-90)"
@@ -206,7 +221,7 @@ mutant() {
         printf '%-24s %-34s %s\n' "$name" "$file" "$(caught_by)"
         passed=$((passed + 1))
     fi
-    cp "$scratch/original" "$tree/$file"
+    restore "$file"
 }
 
 skip() {
@@ -238,6 +253,7 @@ if ! cmake -S "$tree" -B "$build" -DCMAKE_BUILD_TYPE=Release >"$scratch/build.lo
     echo "the tree as it is does not build"
     exit 1
 fi
+cp -a "$build" "$clean" || exit 2
 "$build/qdot" conform --list >"$scratch/list"
 awk '$1 == "row" && $4 == "admitted" { print $3 }' "$scratch/list" >"$scratch/rows"
 portable=$(awk '$1 == "row" && $3 ~ "^opencl/gemm" { row = $3 } END { print row }' "$scratch/list")

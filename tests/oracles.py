@@ -2,9 +2,10 @@
 """The roundings of qdot.h compared with those who define them, on every device.
 
 usage: python3 tests/oracles.py path/to/qdot [--gemmlowp PROGRAM] [--neon PROGRAM] [--onednn PROGRAM]
-                                             [--xnnpack PROGRAM]
+                                             [--xnnpack PROGRAM] [--xnnpack-conv PROGRAM] [--xnnpack-conv-arm PROGRAM]
 
-Each PROGRAM is one of tests/oracles/, built by tests/oracles.sh, perhaps with an emulator before it.
+A line of the table of oracles each: oracle, stage, how many values were compared, how many of them are ties, how many
+saturate, how many differ; fewer than 100,000 values, or none that is a tie or saturates, is a failure as well. Each PROGRAM is one of tests/oracles/, built by tests/oracles.sh, perhaps with an emulator before it.
 What is missing is skipped by name. Needs the command and NumPy. Last line: N passed, N failed, N skipped.
 """
 import argparse
@@ -40,13 +41,15 @@ class Oracles(Check):
             raise SystemExit("qdot gemm: " + done.stderr)
         return np.load(self.path("c.npy"))
 
-    def compare(self, rounding, oracle, device, got, expected, notes):
+    def compare(self, rounding, oracle, device, got, expected, ties, notes=""):
         differ = int(np.count_nonzero(got.reshape(-1) != expected.reshape(-1)))
         ends = np.iinfo(expected.dtype)
         saturated = int(np.count_nonzero((expected == ends.min) | (expected == ends.max)))
-        print("%-16s %-24s %-9s %d values, %d saturated, %s: %d differ"
-              % (rounding, oracle, device, expected.size, saturated, notes, differ))
-        self.result("%s as %s, %s" % (rounding, oracle, device), differ and "%d values differ" % differ)
+        print("oracle   %-26s %-42s %8d values %8d ties %8d saturated %5d differ"
+              % (oracle, "%s on %s%s" % (rounding, device, notes), expected.size, ties, saturated, differ), flush=True)
+        few = expected.size < 100000 or not ties or not saturated
+        error = "%d values differ" % differ if differ else "too little was compared" if few else None
+        self.result("%s as %s, %s" % (rounding, oracle, device), error)
 
 
 def sums(rng, count):
@@ -93,11 +96,11 @@ def q31_run(check, rng, devices, rounding, oracle, program, most):
     zero = int(rng.integers(-100, 100)) | 1
     answers = check.ask(program, np.stack([acc, multiplier, shift], axis=1).astype(np.int32))
     expected = np.clip(answers.astype(np.int64) + zero, -128, 127).astype(np.int8)
-    notes = "%d ties" % count_ties(acc * multiplier, 31 - shift)
+    ties = count_ties(acc * multiplier, 31 - shift)
     for device, _ in devices:
         got = check.gemm(device, np.ones((1, 1), np.int8), b.reshape(1, -1), rounding, zero, bias=wrap(acc - b),
                          multiplier=multiplier.astype(np.int32), shift=shift.astype(np.int32))
-        check.compare(rounding, oracle, device, got, expected, notes)
+        check.compare(rounding, oracle, device, got, expected, ties, ", 2^%d" % most)
 
 
 def mant24(check, rng, devices, oracle, program):
@@ -121,11 +124,11 @@ def mant24_run(check, rng, devices, oracle, program, most):
     head = np.array([zero, scale_count, each], np.int32)
     expected = check.ask(program, head, scales, acc.astype(np.int32), dtype=np.int8)
     bits = scale.view(np.int32).astype(np.int64)
-    notes = "%d ties" % count_ties(acc * (bits & 0x7FFFFF | 0x800000), 150 - (bits >> 23))
+    ties = count_ties(acc * (bits & 0x7FFFFF | 0x800000), 150 - (bits >> 23))
     for device, _ in devices:
         got = check.gemm(device, np.zeros((1, 1), np.int8), np.zeros((1, COUNT), np.int8), "mant24-up", zero,
                          bias=acc.astype(np.int32), scale=scale)
-        check.compare("mant24-up", oracle, device, got, expected, notes)
+        check.compare("mant24-up", oracle, device, got, expected, ties, ", 2^%d" % most)
 
 
 def zero_first(check, rng, devices, program):
@@ -148,14 +151,74 @@ def zero_first(check, rng, devices, program):
         apart = np.count_nonzero(np.clip(np.rint(real) + zero, 0, 255) != expected.reshape(m, n))
         for device, _ in devices:
             got = check.gemm(device, a, b, "rne-zero-first", zero, scale=scales)
-            check.compare("rne-zero-first", "oneDNN", device, got, expected,
-                          "%d ties, %d not as rne" % (ties, apart))
+            check.compare("rne-zero-first", "oneDNN", device, got, expected, ties, ", %d not as rne" % apart)
+
+
+# ---- convolutions ---------------------------------------------------------------------------------
+
+# batch, height, width; channels and outputs of a group, groups; kernel; stride, dilation; pads
+CONVS = (
+    (2, 28, 28, 16, 64, 1, 3, 3, 1, 1, (1, 1, 1, 1)),
+    (1, 57, 41, 3, 48, 1, 5, 3, 2, 1, (2, 1, 0, 1)),
+    (1, 33, 30, 5, 11, 4, 3, 3, 1, 2, (2, 0, 2, 1)),
+    (1, 40, 40, 1, 1, 40, 3, 3, 1, 1, (1, 1, 1, 1)),
+    (1, 24, 24, 96, 33, 1, 1, 1, 1, 1, (0, 0, 0, 0)),
+    (1, 20, 20, 130, 17, 1, 2, 2, 1, 1, (0, 0, 0, 0)),
+)
+
+
+def conv_sums(x, w, groups, stride, dilation, pads, zero):
+    """int64, NHWC, weights [out][kh][kw][in]; the padding adds nothing."""
+    x = np.pad(x.astype(np.int64) - zero, ((0, 0), (pads[0], pads[2]), (pads[1], pads[3]), (0, 0)))
+    outs, kh, kw, channels = w.shape
+    height, width = ((s - (k - 1) * dilation - 1) // stride + 1 for s, k in zip(x.shape[1:3], (kh, kw)))
+    acc = np.zeros((x.shape[0], height, width, outs), np.int64)
+    each = outs // groups
+    for g in range(groups):
+        mine = slice(g * each, (g + 1) * each)
+        part = x[..., g * channels : (g + 1) * channels].astype(np.float64)
+        for i in range(kh):
+            for j in range(kw):
+                seen = part[:, i * dilation :][:, : (height - 1) * stride + 1 : stride]
+                seen = seen[:, :, j * dilation :][:, :, : (width - 1) * stride + 1 : stride]
+                acc[..., mine] += np.rint(seen @ w[mine, i, j].T.astype(np.float64)).astype(np.int64)
+    return acc
+
+
+def conv(check, rng, devices, rounding, oracle, program):
+    """Scales of which some are powers of two: ties."""
+    expected, ties, got = [], 0, {device: [] for device, _ in devices}
+    for n, h, w, c, o, groups, kh, kw, stride, dilation, pads in CONVS * 2:
+        x = rng.integers(-128, 128, (n, h, w, c * groups)).astype(np.int8)
+        weights = rng.integers(-127, 128, (o * groups, kh, kw, c)).astype(np.int8)
+        bias = rng.integers(-(2**14), 2**14, o * groups).astype(np.int32)
+        zero, out_zero = (int(v) for v in rng.integers(-60, 60, 2))
+        scale = np.float32(60 / (75 * 75 * np.sqrt(c * kh * kw)) * rng.uniform(0.5, 2))
+        if len(expected) < len(CONVS):
+            scale = np.exp2(np.floor(np.log2(scale))).astype(np.float32)
+        head = np.array([n, h, w, c, o, groups, kh, kw, stride, dilation, *pads, zero, out_zero], np.int32)
+        expected.append(check.ask(program, head, scale, x, weights, bias, dtype=np.int8))
+        real = (conv_sums(x, weights, groups, stride, dilation, pads, zero) + bias) * float(scale)
+        ties += int(np.count_nonzero(np.abs(real - np.trunc(real)) == 0.5))
+        for name, array in (("x", x), ("w", weights), ("bias", bias)):
+            np.save(check.path(name + ".npy"), array)
+        for device, _ in devices:
+            done = check.run("conv", check.path("x.npy"), check.path("w.npy"), "-o", check.path("y.npy"), "--bias",
+                             check.path("bias.npy"), "--out", "s8", "--rounding", rounding, "--scale", repr(float(scale)),
+                             "--a-zero=%d" % zero, "--out-zero=%d" % out_zero, "--stride", "%d,%d" % (stride, stride),
+                             "--dilation", "%d,%d" % (dilation, dilation), "--groups", str(groups),
+                             "--pad", ",".join(map(str, pads)), "--device", device)
+            if done.returncode:
+                raise SystemExit("qdot conv: " + done.stderr)
+            got[device].append(np.load(check.path("y.npy")).reshape(-1))
+    for device, _ in devices:
+        check.compare(rounding, oracle, device, np.concatenate(got[device]), np.concatenate(expected), ties)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("qdot")
-    for name in ("gemmlowp", "neon", "onednn", "xnnpack"):
+    for name in ("gemmlowp", "neon", "onednn", "xnnpack", "xnnpack-conv", "xnnpack-conv-arm"):
         parser.add_argument("--" + name, type=str.split)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
@@ -186,6 +249,14 @@ def main():
             mant24(check, rng, devices, "XNNPACK for ARM", options.xnnpack)
         else:
             skip("mant24-up as XNNPACK", "its ARM build rounds so: tests/oracles.sh says how to get it")
+        if options.xnnpack_conv:
+            conv(check, rng, devices, "rne", "XNNPACK convolution", options.xnnpack_conv)
+        else:
+            skip("rne as XNNPACK's convolution", "install Debian 12's libxnnpack-dev")
+        if options.xnnpack_conv_arm:
+            conv(check, rng, devices, "mant24-up", "XNNPACK convolution, ARM", options.xnnpack_conv_arm)
+        else:
+            skip("mant24-up as XNNPACK's convolution", "as above")
         return check.finish() if devices else 1
 
 

@@ -4,18 +4,28 @@
 # fails. Last line: "N passed, N failed, N skipped" over all steps; exit 0 when nothing failed.
 #
 # QDOT_BUILD: build directory (default build-tests). QDOT_STEPS: only steps whose names match one
-# of these patterns, separated by spaces.
+# of these patterns, separated by spaces; "everyday" is those that take no more than minutes.
 set -u
+everyday='install build symbols inner-loops counted selfcheck reports api-* conform-cpu conform-opencl codegen*
+    coop-spirv cache *-numpy onnxruntime tflite small-device consumer packages bench'
 cd "$(dirname "$0")/.." || exit 2
 source=$PWD
 build=${QDOT_BUILD:-build-tests}
 case $build in /*) ;; *) build=$source/$build ;; esac
 logs=$build/logs
 mkdir -p "$logs" || exit 2
+set -f
+steps=
+for pattern in ${QDOT_STEPS:-}; do
+    [ "$pattern" != everyday ] || pattern=$everyday
+    steps="$steps $pattern"
+done
 jobs=$(nproc 2>/dev/null || echo 2)
 # Programs that drivers compile are kept beside the build: a second run need not compile them again.
-export XDG_CACHE_HOME="$build/cache" POCL_CACHE_DIR="$build/cache/pocl"
+export XDG_CACHE_HOME="$build/cache" POCL_CACHE_DIR="$build/cache/pocl" MESA_SHADER_CACHE_DIR="$build/cache"
 mkdir -p "$POCL_CACHE_DIR"
+# Nor need a step compile what another has compiled (tests/steps.sh).
+export CCACHE_DIR="$build/cache/ccache" CCACHE_BASEDIR="$source"
 # shellcheck source=../ci/no_sysfs.sh
 . "$source/ci/no_sysfs.sh"
 # Steps run side by side, as many as there are tokens in the pipe. Each adds a line of counts.
@@ -25,8 +35,9 @@ mkfifo "$logs/slots" || exit 2
 exec 9<>"$logs/slots"
 for i in $(seq $slots); do echo "$i" >&9; done
 
-# step NAME SECONDS COMMAND...: adds up the lines of counts in its log, or counts itself as one.
-step() {
+# step NAME SECONDS COMMAND...: adds up the lines of counts in its log, or counts itself as one. In a
+# shell of its own, so that the time of its children is that of the step.
+step() (
     name=$1 limit=$2
     shift 2
     wanted "$name" || return 0
@@ -43,15 +54,17 @@ step() {
     elif [ $status -eq 0 ] && [ -z "$counts" ]; then
         set -- 1 0 0
     fi
-    echo "$1 $2 $3" >>"$logs/counts"
+    times >"$log.times"
+    cpu=$(awk 'NR == 2 { for (i = 1; i <= 2; i++) { split($i, t, "[ms]"); s += 60 * t[1] + t[2] } printf("%.0f", s) }' "$log.times")
+    echo "$1 $2 $3 $cpu" >>"$logs/counts"
     say "$@" >"$log.said"
     cat "$log.said"
     [ "$2" -eq 0 ]
-}
+)
 
 say() { # say PASSED FAILED SKIPPED
-    printf '%-18s %5s passed  %3s failed  %3s skipped  %4s s\n' "$name" "$1" "$2" "$3" \
-        $(($(date +%s) - begin))
+    printf '%-18s %5s passed  %3s failed  %3s skipped  %4s s  %4s s of CPU\n' "$name" "$1" "$2" "$3" \
+        $(($(date +%s) - begin)) "$cpu"
     if [ "$2" -gt 0 ]; then
         [ $status -eq 124 ] && echo "    time limit of $limit s"
         grep -a -E '^(fail|crash|timeout|(not_run|refused).*required|FAIL|not ok)' "$log" | head -n 20
@@ -68,8 +81,8 @@ beside() {
 }
 
 wanted() {
-    [ -n "${QDOT_STEPS:-}" ] || return 0
-    for pattern in $QDOT_STEPS; do
+    [ -n "$steps" ] || return 0
+    for pattern in $steps; do
         # shellcheck disable=SC2254 # a pattern it is
         case $1 in $pattern) return 0 ;; esac
     done
@@ -78,8 +91,8 @@ wanted() {
 
 finish() {
     wait
-    awk '{ p += $1; f += $2; s += $3 }
-         END { printf("%d passed, %d failed, %d skipped\n", p, f, s); exit f > 0 || !p }' "$logs/counts"
+    awk '{ p += $1; f += $2; s += $3; cpu += $4 }
+         END { printf("%d s of CPU\n%d passed, %d failed, %d skipped\n", cpu, p, f, s); exit f > 0 || !p }' "$logs/counts"
     exit
 }
 
@@ -110,6 +123,8 @@ beside gemm-numpy 600 gemm_numpy
 beside conv-numpy 600 conv_numpy
 beside quantize-numpy 600 quantize_numpy
 beside oracles 600 oracles
+beside onnxruntime 1200 onnxruntime
+beside tflite 900 tflite
 beside sanitize 900 sanitize
 beside threads 900 thread_sanitizer
 beside small-device 60 small_device

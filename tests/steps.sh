@@ -3,8 +3,16 @@
 # "N passed, N failed, N skipped".
 # shellcheck shell=sh disable=SC2154
 
+# cmake reads it when it configures.
+if command -v ccache >/dev/null; then export CMAKE_C_COMPILER_LAUNCHER=ccache; fi
+
+# With the headers of the runtimes that there are adapters to, before the build; where they cannot be had, the
+# adapters are not built, and their steps say so.
 install_packages() {
-    sh "$source/ci/install.sh" --tests
+    sh "$source/ci/install.sh" --tests || return 1
+    for adapter in onnxruntime tflite; do
+        sh "$source/ci/$adapter.sh" "$build/$adapter" || echo "no adapter to $adapter"
+    done
 }
 
 configure() { # configure DIRECTORY OPTIONS...
@@ -157,9 +165,20 @@ quantize_numpy() {
     /usr/bin/python3 "$source/tests/quantize_numpy.py" "$build/qdot" --cases 60
 }
 
-# Roundings against those who define them. QDOT_ARM64 is a directory that ci/arm64.sh made.
+# Roundings against those who define them; XNNPACK's for ARM where a Debian mirror can be reached.
 oracles() {
-    sh "$source/tests/oracles.sh" "$build" "${QDOT_ARM64:-/}"
+    arm64=$build/arm64
+    [ -e "$arm64/usr/lib/aarch64-linux-gnu/libXNNPACK.so.0" ] || sh "$source/ci/arm64.sh" "$arm64" || arm64=/
+    sh "$source/tests/oracles.sh" "$build" "$arm64"
+}
+
+# The adapters, in the runtimes that PyPI has.
+onnxruntime() {
+    sh "$source/tests/ort/run.sh" "$build"
+}
+
+tflite() {
+    sh "$source/tests/tflite/run.sh" "$build"
 }
 
 # Address and undefined-behaviour sanitizers over the library and the tests, on the CPU.
@@ -201,7 +220,7 @@ small_device() {
 
 # Races between work-items and accesses out of bounds. oclgrind leaves with 0 whatever it finds.
 oclgrind_races() {
-    oclgrind --data-races "$build/qdot" conform --device opencl --small --cases 10 --timeout 200 \
+    oclgrind --data-races "$build/qdot" conform --device opencl --small --cases 6 --timeout 200 \
         --kernel 'opencl/*,device/dot,device/integer,device/saturate,device/float,device/load' \
         --require "$(last_rows opencl),reference/*" >"$build/oclgrind.out" 2>"$build/oclgrind.err"
     status=$?
@@ -283,7 +302,7 @@ validation() {
         cat "$build/hazard"
         return 1
     fi
-    validate "$build/qdot" conform --device vulkan --cases 25 --require "$vulkan_rows" --timeout 200 \
+    validate "$build/qdot" conform --device vulkan --cases 10 --require "$vulkan_rows" --timeout 200 \
         >"$build/validation.out" 2>"$build/validation.err"
     status=$?
     cat "$build/validation.out"

@@ -63,6 +63,7 @@ class Graph:
         self.nodes, self.inputs, self.constants, self.feeds = [], [], [], {}
         self.count = 0
         self.whole = True  # the provider must take every node
+        self.edges = None  # how many values are ties, and how many saturate; not for every op
 
     def name(self):
         self.count += 1
@@ -91,6 +92,12 @@ class Graph:
         graph = helper.make_graph(self.nodes, "g", self.inputs, values, self.constants)
         opsets = [helper.make_opsetid("", opset), helper.make_opsetid("com.microsoft", 1)]
         return helper.make_model(graph, opset_imports=opsets, ir_version=10)
+
+
+def oracle_line(oracle, stage, values, ties, saturated, differ):
+    """A line of the table of oracles, as tests/oracles.py prints them; None: the stage has none."""
+    ties, saturated = ("-" if n is None else n for n in (ties, saturated))
+    print(f"oracle   {oracle:26} {stage:42} {values:8} values {ties:>8} ties {saturated:>8} saturated {differ:5} differ", flush=True)
 
 
 def differing(a, b):

@@ -11,9 +11,10 @@ import zlib
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import onnxruntime as ort
 from onnx import TensorProto
 
-from common import Graph, TYPES, differing, register, session
+from common import Graph, TYPES, differing, oracle_line, register, session
 
 INT8 = (np.uint8, np.int8)
 
@@ -43,9 +44,19 @@ def operands(rng):
 
 
 def y_scale(rng, k, x_scale, w_scale):
-    """Such that outputs fill their range, and some saturate."""
+    """Such that outputs fill their range, and some saturate; ties where the other scales are powers of two."""
     spread = np.sqrt(k) * 75 * 75 * float(np.mean(x_scale)) * float(np.mean(w_scale))
-    return np.float32(spread / 60 * 2.0 ** rng.integers(-1, 2))
+    last = np.float32(spread / 60 * 2.0 ** rng.integers(-1, 2))
+    whole = all(np.all(np.frexp(s)[0] == 0.5) for s in (x_scale, w_scale))
+    return np.exp2(np.rint(np.log2(last))) if whole else last
+
+
+def ties_and_saturated(real, zero, dtype):
+    """Of quotients before they are rounded."""
+    ends = np.iinfo(dtype)
+    outside = (np.rint(real) + zero < ends.min) | (np.rint(real) + zero > ends.max)
+    finite = np.where(np.isfinite(real), real, 0)
+    return np.array([np.count_nonzero(np.abs(finite - np.trunc(finite)) == 0.5), np.count_nonzero(outside)])
 
 
 def elements(dtype):
@@ -115,11 +126,13 @@ def qlinear_matmul(rng):
     x_scale, w_scale = scale(rng), scale(rng, n if per_column else None)
     w_zero = np.full(n, zero(rng, b), b) if per_column else zero(rng, b)
     give = g.constant if rng.integers(4) else g.input
+    x, x_zero, w = values(rng, a, a_shape), zero(rng, a), values(rng, b, b_shape)
+    last, y_zero = y_scale(rng, k, x_scale, w_scale), zero(rng, a)
     inputs = [
-        g.input(values(rng, a, a_shape)), g.constant(x_scale), give(zero(rng, a)),
-        give(values(rng, b, b_shape)), give(w_scale), give(w_zero),
-        give(y_scale(rng, k, x_scale, w_scale)), g.constant(zero(rng, a)),
+        g.input(x), g.constant(x_scale), give(x_zero), give(w), give(w_scale), give(w_zero), give(last), g.constant(y_zero)
     ]  # fmt: skip
+    sums = (x.astype(np.int64) - x_zero) @ (w.astype(np.int64) - w_zero)
+    g.edges = ties_and_saturated(sums.astype(np.float32) * (x_scale * w_scale / last), y_zero, a)
     return g, [(g.node("QLinearMatMul", inputs), elements(a))]
 
 
@@ -204,24 +217,37 @@ def qlinear_conv(rng):
     x_scale, w_scale = scale(rng), scale(rng, n if per_channel else None)
     w_zero = np.full(n, zero(rng, b), b) if per_channel else zero(rng, b)
     give = g.constant if rng.integers(4) else g.input
-    k = int(np.prod(w_shape[1:]))
+    x, x_zero, w = values(rng, a, x_shape), zero(rng, a), values(rng, b, w_shape)
+    last, y_zero = y_scale(rng, int(np.prod(w_shape[1:])), x_scale, w_scale), zero(rng, a)
     inputs = [
-        g.input(values(rng, a, x_shape), batch_dims(rng, x_shape)), give(x_scale), give(zero(rng, a)),
-        give(values(rng, b, w_shape)), give(w_scale), g.constant(w_zero),
-        g.constant(y_scale(rng, k, x_scale, w_scale)), g.constant(zero(rng, a)),
+        g.input(x, batch_dims(rng, x_shape)), give(x_scale), give(x_zero), give(w), give(w_scale), g.constant(w_zero),
+        g.constant(last), g.constant(y_zero),
     ]  # fmt: skip
-    if rng.integers(2):
-        inputs.append(give(rng.integers(-9999, 9999, n, np.int32)))
+    bias = rng.integers(-9999, 9999, n, np.int32) if rng.integers(2) else np.zeros(0, np.int32)
+    if bias.size:
+        inputs.append(give(bias))
+    channel = (-1, *[1] * (w.ndim - 2))
+    wide = w.astype(np.float32) - np.broadcast_to(w_zero, n).reshape(-1, 1, *channel[1:])
+    sums = float_conv(x.astype(np.float32) - x_zero, wide, attributes) + (bias.reshape(channel) if bias.size else 0)
+    scales = np.broadcast_to(x_scale * w_scale / last, n).reshape(channel)
+    g.edges = ties_and_saturated(sums.astype(np.float32) * scales, y_zero, a)
     return g, [(g.node("QLinearConv", inputs, **attributes), elements(a))]
+
+
+def float_conv(x, w, attributes):
+    """Sums, exact below 2^24, of which ties are counted."""
+    g = Graph()
+    y = g.node("Conv", [g.input(x), g.input(w)], **attributes)
+    return session(g.model([(y, TensorProto.FLOAT)]), threads=1).run(None, g.feeds)[0]
 
 
 # ---- quantisation --------------------------------------------------------------------------------
 
 
-def real(rng, shape):
+def real(rng, shape, steps):
     x = rng.normal(0, 10.0 ** rng.integers(-3, 4), shape).astype(np.float32)
     if rng.integers(3) == 0:  # ties
-        x = (rng.integers(-600, 600, shape) * 0.25).astype(np.float32)
+        x = (rng.integers(-600, 600, shape) * 0.5 * steps).astype(np.float32)
     if x.size > 4 and rng.integers(3) == 0:
         x.reshape(-1)[:4] = [np.inf, -np.inf, 0.0, -0.0]
     return x
@@ -243,12 +269,18 @@ def quantize_linear(rng):
     a = INT8[rng.integers(2)]
     shape = any_shape(rng)
     axis, count = axis_of(rng, shape)
-    inputs = [g.input(real(rng, shape)), g.constant(scale(rng, count))]
+    y_scale, y_zero = scale(rng, count), np.array(0)
+    along = [count if axis is not None and i == axis % len(shape) else 1 for i in range(len(shape))]
+    wide = y_scale if axis is None else y_scale.reshape(along)
+    x = real(rng, shape, wide)
+    inputs = [g.input(x), g.constant(y_scale)]
     if count is not None or rng.integers(4):
-        inputs.append(g.constant(values(rng, a, (count,)) if count is not None else zero(rng, a)))
+        y_zero = values(rng, a, (count,)) if count is not None else zero(rng, a)
+        inputs.append(g.constant(y_zero))
     else:
         a = np.uint8
     attributes = {} if axis is None else {"axis": axis}
+    g.edges = ties_and_saturated(x / wide, y_zero.astype(np.int64).reshape(along if y_zero.ndim else ()), a)
     return g, [(g.node("QuantizeLinear", inputs, **attributes), elements(a))]
 
 
@@ -272,6 +304,13 @@ def dynamic_quantize(rng):
         x = np.abs(x)
     if rng.integers(16) == 0:
         x = np.zeros_like(x)
+    if rng.integers(4) == 0 and x.size > 2:  # a range of 255 halves or quarters, in steps of half as much: ties
+        x = np.clip(np.rint(x), -100, 155)
+        x.reshape(-1)[:2] = -100, 155
+        x = ((x + rng.choice([0, 0.5], x.shape) * (np.abs(x) < 99)) * 2.0 ** rng.integers(-2, 0)).astype(np.float32)
+    step = np.float32(max(0, x.max()) - min(0, x.min())) / np.float32(255)
+    low = np.float32(min(0, x.min()))
+    g.edges = ties_and_saturated(x / step, np.rint(-low / step), np.uint8) if step else np.zeros(2, np.int64)
     y = g.node("DynamicQuantizeLinear", [g.input(x)], outputs=3)
     return g, [(y[0], TensorProto.UINT8), (y[1], TensorProto.FLOAT), (y[2], TensorProto.UINT8)]
 
@@ -584,6 +623,7 @@ OPS = {
 def check(name, make, args, devices):
     """Models until enough values were compared; the number of values that differ."""
     wrong = total = cases = 0
+    edges = None  # ties and saturated values, where there may be any
     while total < args.values or cases < args.models:
         seed = [args.seed, cases, zlib.crc32(name.encode())]
         graph, outputs = make(np.random.default_rng(seed))
@@ -598,7 +638,12 @@ def check(name, make, args, devices):
         if bad:
             print(f"FAIL {name} case {cases}: {bad} of {count} values differ: {model.graph.node}")
         wrong, total, cases = wrong + bad, total + count, cases + 1
-    print(f"{name:22} {cases:5} models {total:8} values {wrong:4} differ", flush=True)
+        if graph.edges is not None:
+            edges = graph.edges + (0 if edges is None else edges)
+    oracle_line(f"ONNX Runtime {ort.__version__}", f"{name}, {cases} models", total, *([None] * 2 if edges is None else edges), wrong)
+    if edges is not None and edges[0] == 0 and total >= 100000:
+        print(f"FAIL {name}: no value was a tie")
+        wrong += 1
     return wrong
 
 

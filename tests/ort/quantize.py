@@ -20,6 +20,8 @@ import numpy as np
 import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 
+from common import oracle_line
+
 TYPES = {"u8": (TensorProto.UINT8, np.uint8, 0, 255), "s8": (TensorProto.INT8, np.int8, -128, 127),
          "u16": (TensorProto.UINT16, np.uint16, 0, 65535), "s16": (TensorProto.INT16, np.int16, -32768, 32767),
          "u4": (TensorProto.UINT4, np.uint8, 0, 15), "s4": (TensorProto.INT4, np.int8, -8, 7),
@@ -53,7 +55,7 @@ def run(nodes, feeds, constants, outputs):
 class Check:
     def __init__(self, options, folder):
         self.options, self.folder = options, folder
-        self.failed = 0
+        self.passed = self.failed = 0
 
     def path(self, name):
         return os.path.join(self.folder, name + ".npy")
@@ -68,7 +70,7 @@ class Check:
             sys.exit(f"{' '.join(arguments)}: {done.stderr}")
         return np.load(self.path("out"))
 
-    def compare(self, what, pairs):
+    def compare(self, what, pairs, ties=None, saturated=None):
         """Of (got, expected): bits are compared."""
         count = sum(e.size for _, e in pairs)
         unlike = 0
@@ -78,8 +80,12 @@ class Check:
             else:
                 bits = f"u{got.itemsize}"
                 unlike += int(np.count_nonzero(got.reshape(-1).view(bits) != expected.reshape(-1).view(bits)))
-        print(f"{'ok  ' if unlike == 0 else 'FAIL'} {what:44} {count:9} values, {unlike} differ", flush=True)
-        self.failed += unlike != 0
+        oracle_line(f"ONNX Runtime {ort.__version__}", what, count, ties, saturated, unlike)
+        if unlike or ties == 0 or saturated == 0:
+            print(f"FAIL {what}")
+            self.failed += 1
+        else:
+            self.passed += 1
 
 
 def parameters(rng, spread, shape, type_name):
@@ -116,6 +122,7 @@ def linear(check, rng, device, type_name, spread, back):
     kind, dtype, lo, hi = TYPES[type_name]
     shape = (5, 64, 101)
     four, pairs = type_name in ("u4", "s4"), []
+    ties = saturated = 0
     while sum(e.size for _, e in pairs) < check.options.values:
         scale, zero, wide, attributes, extra = parameters(rng, spread, shape, type_name)
         constants = [numpy_helper.from_array(scale, "scale"), integers("zero", type_name, zero)]
@@ -134,6 +141,10 @@ def linear(check, rng, device, type_name, spread, back):
             x = numbers(rng, shape, wide(scale), wide(zero), lo, hi)
             if spread == "block" or four:
                 x = np.where(np.abs(x / wide(scale)) < 2.0**31, x, np.float32(1))
+            quotients = x / wide(scale)
+            ties += int(np.count_nonzero(np.abs(quotients - np.trunc(quotients)) == 0.5))
+            rounded = np.rint(quotients) + wide(zero)
+            saturated += int(np.count_nonzero((rounded < lo) | (rounded > hi)))
             nodes = [helper.make_node("QuantizeLinear", ["x", "scale", "zero"], ["y"], **attributes)]
             outputs = [("y", kind)]
             if four:
@@ -145,7 +156,7 @@ def linear(check, rng, device, type_name, spread, back):
             got = check.qdot("quantize", check.save("x", x), *files)
         pairs.append((got, want))
     name = "DequantizeLinear" if back else "QuantizeLinear"
-    check.compare(f"{device} {name} {type_name} by {spread}", pairs)
+    check.compare(f"{name} {type_name} by {spread} on {device}", pairs, *([] if back else [ties, saturated]))
 
 
 def dynamic(check, rng, device):
@@ -161,7 +172,7 @@ def dynamic(check, rng, device):
         got = check.qdot("quantize", check.save("x", x), "--dynamic", "--scale-out", check.path("s"), "--zero-out",
                          check.path("z"), "--device", device)  # fmt: skip
         pairs += zip([got, np.load(check.path("s")), np.load(check.path("z"))], want, strict=True)
-    check.compare(f"{device} DynamicQuantizeLinear", pairs)
+    check.compare(f"DynamicQuantizeLinear on {device}", pairs)
 
 
 def main():
@@ -182,6 +193,7 @@ def main():
                         linear(check, rng, device, type_name, spread, False)
                     linear(check, rng, device, type_name, spread, True)
             dynamic(check, rng, device)
+    print(f"{check.passed} passed, {check.failed} failed, 0 skipped")
     return check.failed > 0
 
 

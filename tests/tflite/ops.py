@@ -4,7 +4,7 @@ packages tflite-runtime and ai-edge-litert: for each rounding, how many values d
 own kernels, the reference ones and the optimised ones. For each op one rounding must give no difference from
 the reference kernels. Stacks of ops must then equal both with the rounding that each op was found to have.
 
-usage: ops.py LIBRARY [NAME ...] [--models N] [--seed S] [--package tflite_runtime|ai_edge_litert] [--device D]
+usage: ops.py LIBRARY [NAME ...] [--models N] [--values N] [--seed S] [--package tflite_runtime|ai_edge_litert] [--device D]
 """
 
 import argparse
@@ -212,8 +212,8 @@ RESOLVERS = {"reference": "BUILTIN_REF", "optimised": "BUILTIN_WITHOUT_DEFAULT_D
 def compare(name, make, args, runner, roundings):
     """How many values differ by rounding and resolver; of how many; models not all taken."""
     differ = {(r, k): 0 for r in roundings for k in RESOLVERS}
-    total = left = 0
-    for case in range(args.models):
+    total = left = case = 0
+    while case < args.models or total < args.values:
         rng = np.random.default_rng([args.seed, case, zlib.crc32(name.encode())])
         m = Model()
         outputs = make(rng, m)
@@ -227,6 +227,7 @@ def compare(name, make, args, runner, roundings):
             for k in RESOLVERS:
                 differ[r, k] += sum(int(np.count_nonzero(a != b)) for a, b in zip(got, want[k], strict=True))
         total += sum(v.size for v in want["reference"])
+        case += 1
     return differ, total, left
 
 
@@ -236,7 +237,7 @@ def check_op(name, make, args, runner):
     equal = {k: next((r for r in ROUNDINGS if differ[r, k] == 0), None) for k in RESOLVERS}
     good = equal["reference"] and not left
     texts = [f"{k} {', '.join(f'{r} {differ[r, k]}' for r in ROUNDINGS)}" for k in RESOLVERS]
-    print(f"{'' if good else 'FAIL '}{name:18} {args.models} models {total:8} values; that differ from {'; from '.join(texts)}"
+    print(f"{'' if good else 'FAIL '}{name:18} {total:8} values; that differ from {'; from '.join(texts)}"
           f"{f'; {left} not taken' if left else ''}", flush=True)  # fmt: skip
     return equal, good
 
@@ -253,7 +254,7 @@ def check_stack(args, runner, equal):
         differ, total, left = compare("stack", stack, args, runner, [rounding])
         bad = differ[rounding, k]
         good = good and not bad and not left
-        print(f"{'FAIL ' if bad or left else ''}stack              {args.models} models {total:8} values; {bad} differ from {k} "
+        print(f"{'FAIL ' if bad or left else ''}stack              {total:8} values; {bad} differ from {k} "
               f"with {rounding}{f'; {left} not taken' if left else ''}", flush=True)  # fmt: skip
     return good
 
@@ -282,7 +283,8 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("library")
     parser.add_argument("names", nargs="*")
-    parser.add_argument("--models", type=int, default=40)
+    parser.add_argument("--models", type=int, default=20)
+    parser.add_argument("--values", type=int, default=100000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--package", default="tflite_runtime", choices=("tflite_runtime", "ai_edge_litert"))
     parser.add_argument("--device", default="cpu")
