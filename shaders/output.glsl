@@ -210,7 +210,7 @@ uvec2 bit64(int i)
     return i < 32 ? uvec2(bit, 0) : uvec2(0, bit);
 }
 
-// Without uaddCarry: two words summed with it under a condition end the process on lavapipe 26 of 512 bits.
+// Without uaddCarry: of a sum with it Mesa 26 may make one of 64 bits, which ends the process on 16 lanes.
 uvec2 add64(uvec2 x, uvec2 y)
 {
     const uint low = x.x + y.x;

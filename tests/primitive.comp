@@ -78,7 +78,7 @@ int sum_if_negative(int a, int b, int c)
     if (c < 0) {
         uint carry;
         x.x = uaddCarry(x.x, uint(c), carry);
-        x.y += 0xffffffffu + carry;
+        x.y = x.y + 0xffffffffu + carry; // in this order Mesa makes it a sum of 64 bits
     }
     return int(x.x ^ x.y);
 }
