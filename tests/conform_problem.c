@@ -36,7 +36,7 @@ static const struct word words[] = {
     {"", CHOICE, PART_CONV, 0, 2, {AT(conv.layout)}, {"nhwc", "nchw"}},
 
     {"group", SIZES, PART_ELEMENTS, 0, 1, {AT(elements.group)}, {0}},
-    {"each", FLAG, PART_ELEMENTS, 0, 1, {AT(elements.each)}, {0}},
+    {"axis", FLAG, PART_ELEMENTS, 0, 1, {AT(elements.each)}, {0}},
     {"reciprocal", FLAG, PART_ELEMENTS, 0, 1, {AT(elements.reciprocal)}, {0}},
     {"range", FLAG, PART_ELEMENTS, 0, 1, {AT(elements.narrow)}, {0}},
     {"zero", FLAG, PART_ELEMENTS, 0, 1, {AT(elements.zero)}, {0}},

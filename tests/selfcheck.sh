@@ -209,6 +209,12 @@ export XDG_CACHE_HOME="$tmp/cache" # only now: listing rows above compiles those
         --shape 64x48x80 --tuning "$f"
     check 'explain: an override without a row' 0 '^\* cpu .*no row of it: cpu/none' '' --device cpu \
         --conv '1x9x8x16 20x3x3' --tuning "$f"
+    check 'explain: an op on elements' 0 '^\* cpu .*chosen' '' --device cpu --elements 'quantize 2x64x10 s4 group32 reciprocal' --json "$tmp/j"
+    bad 'expected an op' --elements 'quantize 2x64'
+    bad 'expected an op' --elements 'quantize 2x64x10 u8 axis group3'
+    bad 'quantize.type' --elements 'quantize 2x64x10 s32'
+    bad 'expected none with --elements' --elements 'quantize 2x64x10 u8' --out s8
+    bad 'expected one of them' --elements 'quantize 2x64x10 u8' --shape 3x4x5
     verb=bench
     check 'bench: with an override and without' 0 "${last#cpu/} .* yes " '' --device cpu \
         --shape 64x48x80 --tuning "$f" --untuned --min-time 0.01
