@@ -10,7 +10,8 @@
 #include "shape.h"
 
 struct options {
-    const char *shape, *conv, *layout, *output_pad, *types, *out, *device, *kernel, *tuning, *json;
+    const char *shape, *conv, *elements, *layout, *output_pad, *types, *out, *device, *kernel,
+        *tuning, *json;
     int64_t budget;
     bool transposed, b_transposed, one_shot;
 };
@@ -24,6 +25,11 @@ static const struct opt options[] = {
      "(batch, height, width, channels), 64 output channels of 3x3, stride 1, padding 1,\n"
      "dilation 1, one group. s, p, d and g may be left out; s2x1 is height x width,\n"
      "p0x0x1x1 top x left x bottom x right. 1-D: a height of 1."},
+    {"--elements", "SPEC", OPT_TEXT, AT(elements), 0, 0,
+     "Or an op on elements: \"quantize 1x64x100 u8 axis\" is the op (quantize, dequantize,\n"
+     "dynamic_quantize, fake_quantize or fake_quantize_gradient), outer x axis x inner, the\n"
+     "type (u8, s8, u16, s16, u4, s4; of dequantize s32 too), and perhaps reciprocal (a\n"
+     "product with 1 / scale), and axis (scales along it) or group32 (one for 32 neighbours)."},
     {"--layout", "NAME", OPT_TEXT, AT(layout), 0, 0,
      "With --conv, how input, weights and output lie in memory: nhwc (default) or nchw."},
     {"--transposed", NULL, OPT_FLAG, AT(transposed), 0, 0,
@@ -32,8 +38,9 @@ static const struct opt options[] = {
      "With --transposed: rows and columns that the output has more at its end; one number\n"
      "where H = W. Default: 0."},
     {"--types", "AB", OPT_TEXT, AT(types), 0, 0,
-     "Types of A and B: u8s8 (default), s8s8, u8u8 or s8u8."},
-    {"--out", "TYPE", OPT_TEXT, AT(out), 0, 0, "The output: s32 (default), f32, s8 or u8."},
+     "Of a product or convolution, types of A and B: u8s8 (default), s8s8, u8u8 or s8u8."},
+    {"--out", "TYPE", OPT_TEXT, AT(out), 0, 0,
+     "Likewise, the output: s32 (default), f32, s8 or u8."},
     {"--b-transposed", NULL, OPT_FLAG, AT(b_transposed), 0, 0,
      "With --shape: B is given as [N,K]."},
     {"--one-shot", NULL, OPT_FLAG, AT(one_shot), 0, 0,
@@ -54,7 +61,7 @@ static const struct opt options[] = {
 static const struct opt_page page = {
     "explain",
     "what the dispatcher would choose for one op, and why not the others",
-    "--shape MxNxK | --conv SPEC [options]",
+    "--shape MxNxK | --conv SPEC | --elements SPEC [options]",
     "Asks the dispatcher for every candidate, device and row, for an op of this shape, and\n"
     "measures as creating the op would: with --device auto the op itself, on one OpenCL or Vulkan\n"
     "device its class of shapes. Times are kept in the cache, for this device, driver and "
@@ -71,14 +78,15 @@ static const struct opt_page page = {
     "JSON: {qdot, shape, types, out, b_transposed, one_shot (of a product), layout, transposed,\n"
     "output_pad (of a convolution), problem, candidates: [{device, kernel, chosen, seconds "
     "(absent\n"
-    "when not measured), basis, reason}]}.",
+    "when not measured), basis, reason}]}. Of an op on elements problem and candidates.",
     "0  one candidate was chosen\n"
     "1  none serves this op, or a device failed\n"
     "2  bad usage; one line on stderr names the argument and what was expected",
     "qdot explain --shape 1024x1024x1024\n"
     "qdot explain --shape 1x4096x4096 --types u8s8 --out f32 --device cpu\n"
     "qdot explain --shape 196x256x1152 --device opencl:0 --json why.json\n"
-    "qdot explain --conv '1x112x112x32 32x3x3 p1 g32' --out u8",
+    "qdot explain --conv '1x112x112x32 32x3x3 p1 g32' --out u8\n"
+    "qdot explain --elements 'dynamic_quantize 1x128x768 u8 axis' --device cpu",
 };
 
 struct named {
@@ -98,6 +106,16 @@ static const struct named outputs[] = {
     {"s8", QDOT_S8, QDOT_TYPE_DEFAULT},
     {"u8", QDOT_U8, QDOT_TYPE_DEFAULT},
 };
+
+static const char *types_of(const struct options *o)
+{
+    return o->types ? o->types : "u8s8";
+}
+
+static const char *out_of(const struct options *o)
+{
+    return o->out ? o->out : "s32";
+}
 
 static const struct named *find(const struct named four[4], const char *name)
 {
@@ -167,14 +185,89 @@ static int describe_conv(const struct options *o, struct shape *shape, struct qd
     return EXIT_OK;
 }
 
+#define ELEMENTS                                                                                  \
+    "expected an op, OUTERxAXISxINNER and a type, and perhaps reciprocal, axis or groupN, as in " \
+    "\"quantize 1x64x100 u8 axis\""
+
+/* Where 'word' is one of the names; SIZE_MAX: it is none. */
+static size_t named(const char *const *names, size_t count, const char *word)
+{
+    for (size_t i = 0; i < count && word; i++)
+        if (names[i] && strcmp(names[i], word) == 0)
+            return i;
+    return SIZE_MAX;
+}
+
+static bool parse_elements(char *text, struct qdot_op_desc *d)
+{
+    static const char *const kinds[] = {[QDOT_QUANTIZE] = "quantize",
+                                        [QDOT_DEQUANTIZE] = "dequantize",
+                                        [QDOT_DYNAMIC_QUANTIZE] = "dynamic_quantize",
+                                        [QDOT_FAKE_QUANTIZE] = "fake_quantize",
+                                        [QDOT_FAKE_QUANTIZE_GRADIENT] = "fake_quantize_gradient"};
+    static const char *const types[] = {
+        [QDOT_U8] = "u8",   [QDOT_S8] = "s8", [QDOT_S32] = "s32", [QDOT_S16] = "s16",
+        [QDOT_U16] = "u16", [QDOT_S4] = "s4", [QDOT_U4] = "u4"};
+    struct qdot_quantize *q = &d->quantize;
+    char *rest = NULL;
+    size_t sizes[3];
+    const size_t kind = named(kinds, sizeof(kinds) / sizeof(kinds[0]), strtok_r(text, " ", &rest));
+    const char *shape = strtok_r(NULL, " ", &rest);
+    const bool shaped = shape && opt_shape(shape, sizes);
+    const size_t type = named(types, sizeof(types) / sizeof(types[0]), strtok_r(NULL, " ", &rest));
+    if (kind == SIZE_MAX || !shaped || type == SIZE_MAX)
+        return false;
+    d->kind = (enum qdot_op_kind)kind;
+    *q = (struct qdot_quantize){
+        .type = (enum qdot_type)type, .outer = sizes[0], .axis = sizes[1], .inner = sizes[2]};
+    for (const char *word; (word = strtok_r(NULL, " ", &rest)) != NULL;) {
+        int64_t group;
+        if (strcmp(word, "reciprocal") == 0 && !q->reciprocal)
+            q->reciprocal = 1;
+        else if ((strcmp(word, "axis") == 0 || strcmp(word, "each") == 0) && !q->scale_count)
+            q->scale_count = q->axis;
+        else if (strncmp(word, "group", 5) == 0 && !q->scale_count &&
+                 opt_integer(word + 5, 1, INT32_MAX, &group))
+            q->group = (size_t)group;
+        else
+            return false;
+        if (q->group && !q->scale_count)
+            q->scale_count = q->outer * ((q->axis - 1) / q->group + 1) * q->inner;
+    }
+    return true;
+}
+
+/* Its scales are given at run, so that there is nothing to make up. */
+static int describe_elements(const struct options *o, struct qdot_op_desc *d)
+{
+    const struct {
+        const char *name;
+        bool given;
+    } others[] = {{"--types", o->types},           {"--out", o->out},
+                  {"--layout", o->layout},         {"--transposed", o->transposed},
+                  {"--output-pad", o->output_pad}, {"--b-transposed", o->b_transposed},
+                  {"--one-shot", o->one_shot}};
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+        if (others[i].given)
+            return opt_error("explain", "%s: expected none with --elements", others[i].name);
+    char text[128];
+    *d = (struct qdot_op_desc){.kernel = o->kernel};
+    if (snprintf(text, sizeof(text), "%s", o->elements) >= (int)sizeof(text) ||
+        !parse_elements(text, d))
+        return opt_error("explain", "--elements '%s': " ELEMENTS, o->elements);
+    return EXIT_OK;
+}
+
 /* The descriptor, with a B of any values unless one-shot; *b is the caller's to free. */
 static int describe(const struct options *o, struct shape *shape, struct qdot_op_desc *d,
                     unsigned char **b)
 {
-    if (!o->shape == !o->conv)
-        return opt_error("explain", "--shape, --conv: expected one of them, such as --shape "
-                                    "1024x1024x1024");
-    const struct named *pair = find(type_pairs, o->types), *out = find(outputs, o->out);
+    if (!!o->shape + !!o->conv + !!o->elements != 1)
+        return opt_error("explain", "--shape, --conv, --elements: expected one of them, such as "
+                                    "--shape 1024x1024x1024");
+    if (o->elements)
+        return describe_elements(o, d);
+    const struct named *pair = find(type_pairs, types_of(o)), *out = find(outputs, out_of(o));
     if (!pair)
         return opt_error("explain", "--types '%s': expected u8s8, s8s8, u8u8 or s8u8", o->types);
     if (!out)
@@ -266,17 +359,14 @@ static void print_candidates(const struct qdot_candidate *candidates, size_t cou
     }
 }
 
-static cJSON *to_json(const struct options *o, const struct shape *shape, const char *problem,
-                      const struct qdot_candidate *candidates, size_t count)
+static void add_shape(const struct options *o, const struct shape *shape, cJSON *root)
 {
     const struct qdot_conv *conv = &shape->conv;
     char text[SHAPE_TEXT];
-    cJSON *root = cJSON_CreateObject();
     shape_text(shape, text, sizeof(text));
-    cJSON_AddStringToObject(root, "qdot", qdot_version());
     cJSON_AddStringToObject(root, "shape", text);
-    cJSON_AddStringToObject(root, "types", o->types);
-    cJSON_AddStringToObject(root, "out", o->out);
+    cJSON_AddStringToObject(root, "types", types_of(o));
+    cJSON_AddStringToObject(root, "out", out_of(o));
     if (shape->kind == QDOT_CONV) {
         cJSON_AddStringToObject(root, "layout", conv->layout == QDOT_NCHW ? "nchw" : "nhwc");
         cJSON_AddBoolToObject(root, "transposed", conv->transposed);
@@ -287,6 +377,15 @@ static cJSON *to_json(const struct options *o, const struct shape *shape, const 
         cJSON_AddBoolToObject(root, "b_transposed", o->b_transposed);
         cJSON_AddBoolToObject(root, "one_shot", o->one_shot);
     }
+}
+
+static cJSON *to_json(const struct options *o, const struct shape *shape, const char *problem,
+                      const struct qdot_candidate *candidates, size_t count)
+{
+    cJSON *root = cJSON_CreateObject();
+    cJSON_AddStringToObject(root, "qdot", qdot_version());
+    if (!o->elements)
+        add_shape(o, shape, root);
     cJSON_AddStringToObject(root, "problem", problem);
     cJSON *list = cJSON_AddArrayToObject(root, "candidates");
     for (size_t i = 0; i < count; i++) {
@@ -318,7 +417,7 @@ static int save(const struct options *o, const struct shape *shape, const char *
 
 int explain_main(int argc, char **argv)
 {
-    struct options o = {.types = "u8s8", .out = "s32", .device = "auto", .budget = 300};
+    struct options o = {.device = "auto", .budget = 300};
     const enum opt_result parsed = opt_parse(&page, argc, argv, &o, NULL, 0, NULL);
     if (parsed != OPT_RUN)
         return parsed == OPT_HELP ? EXIT_OK : EXIT_USAGE;
@@ -346,8 +445,7 @@ int explain_main(int argc, char **argv)
         status = save(&o, &shape, problem, candidates, count);
     free(candidates);
     if (status == EXIT_OK && !chosen) {
-        opt_error("explain", "%s %s: no row of '%s' serves it", o.conv ? "--conv" : "--shape",
-                  o.conv ? o.conv : o.shape, o.device);
+        opt_error("explain", "%s: no row of '%s' serves it", problem, o.device);
         status = EXIT_WRONG;
     }
     return status;

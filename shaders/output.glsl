@@ -210,11 +210,11 @@ uvec2 bit64(int i)
     return i < 32 ? uvec2(bit, 0) : uvec2(0, bit);
 }
 
+// Without uaddCarry: of a sum with it Mesa 26 may make one of 64 bits, which ends the process on 16 lanes.
 uvec2 add64(uvec2 x, uvec2 y)
 {
-    uint carry;
-    const uint low = uaddCarry(x.x, y.x, carry);
-    return uvec2(low, x.y + y.y + carry);
+    const uint low = x.x + y.x;
+    return uvec2(low, x.y + y.y + uint(low < y.x));
 }
 
 // Signed x >> bits, 1 to 62, saturated to 32 bits.

@@ -32,12 +32,19 @@ struct product {
     enum qdot_type out_type;
     int8_t *a, *b;
     uint8_t *expected, *got; /* [m][n] of out_type */
-    float scale;
 };
+
+/* Of s8, a rounding by integers: every device has those. */
+static const int32_t multiplier = 0x60000000, shift = -6; /* 0.75 / 2^6 */
 
 static size_t out_bytes(const struct product *p)
 {
     return p->m * p->n * ref_size(p->out_type);
+}
+
+static bool narrow(const struct product *p)
+{
+    return p->out_type == QDOT_S8;
 }
 
 static void product_free(struct product *p)
@@ -61,15 +68,17 @@ static bool reference(const struct product *p, const int8_t *a, void *out)
                                         .b = p->b,
                                         .lda = p->k,
                                         .ldb = p->n,
-                                        .scale = &p->scale,
-                                        .scale_count = p->out_type == QDOT_S32 ? 0 : 1};
+                                        .rounding = narrow(p) ? QDOT_ROUND_Q31_SINGLE_UP : 0,
+                                        .multiplier = &multiplier,
+                                        .shift = &shift,
+                                        .multiplier_count = narrow(p)};
     return ref_run(&problem, out, p->n) == 0;
 }
 
 static bool product_make(struct product *p, struct random *r, size_t m, size_t n, size_t k,
                          enum qdot_type out_type)
 {
-    *p = (struct product){.m = m, .n = n, .k = k, .out_type = out_type, .scale = 0.01171875f};
+    *p = (struct product){.m = m, .n = n, .k = k, .out_type = out_type};
     p->a = malloc(m * k);
     p->b = malloc(k * n);
     p->expected = malloc(out_bytes(p));
@@ -92,8 +101,10 @@ static int make_op(struct qdot_device *device, const struct product *p, struct q
                                       .b_type = QDOT_S8,
                                       .out_type = p->out_type,
                                       .b = p->b,
-                                      .scale = p->out_type == QDOT_S32 ? NULL : &p->scale,
-                                      .scale_count = p->out_type == QDOT_S32 ? 0 : 1};
+                                      .rounding = narrow(p) ? QDOT_ROUND_Q31_SINGLE_UP : 0,
+                                      .multiplier = narrow(p) ? &multiplier : NULL,
+                                      .shift = narrow(p) ? &shift : NULL,
+                                      .multiplier_count = narrow(p)};
     return qdot_op_create(device, &desc, op, err);
 }
 

@@ -490,11 +490,11 @@ static bool same_geometry(const struct geometry *a, const struct geometry *b)
            a->kr == b->kr;
 }
 
-/* Does --group have cases for this row? "one_shot" has none for convolutions. */
+/* Does --group have cases for this row, or --problem one? "one_shot" has none for convolutions. */
 static bool has_group(const struct session *s, const struct geometry *g, const char *backend)
 {
-    if (s->options.problem)
-        return s->options.given.kind == g->kind;
+    if (s->options.problem && s->options.given.kind != g->kind)
+        return false;
     for (size_t i = 0; i < conform_group_count; i++)
         if (conform_group_applies(&conform_groups[i], g, backend) &&
             group_selected(s->options.group, conform_groups[i].name))

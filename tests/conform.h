@@ -99,7 +99,8 @@ struct elements_case {
     bool each, reciprocal, scale, zero; /* each: parameters by axis */
     bool scale_at_run, zero_at_run;
     bool narrow; /* a range within the type's */
-    enum values { VALUES_MIXED, VALUES_NEAR_TIES, VALUES_BITS, VALUES_ONE } values;
+    /* VALUES_ONE: of dynamic quantize. VALUES_SMALL, which a person can follow, no group makes. */
+    enum values { VALUES_MIXED, VALUES_NEAR_TIES, VALUES_BITS, VALUES_ONE, VALUES_SMALL } values;
     enum steps { STEPS_ANY, STEPS_POWERS, STEPS_EXTREME } steps; /* scales */
 };
 
@@ -154,6 +155,7 @@ extern const size_t conform_group_count;
 
 /* What the groups of this name try, "" where a kind of op has none; false: there is none. */
 bool group_about(const char *name, const char **products, const char **convolutions);
+void elements_settle(struct elements_case *e); /* makes it one that qdot.h allows */
 bool conform_group_applies(const struct conform_group *group, const struct geometry *g,
                            const char *backend);
 bool conform_make(const struct conform_group *group, const struct geometry *g, uint64_t seed,
@@ -182,9 +184,13 @@ struct target {
     struct ref_opencl *opencl;
     char kernel[64];
     enum fault fault; /* planted, to prove that conform reports it */
-    size_t fault_k;   /* only in sums of so many products or more */
+    size_t fault_k;   /* only in sums of so many products, or of so many elements, or more */
     bool tasks;       /* of struct options */
 };
+
+/* 'got': what the run left; 'out': where it, or what it is copied from, lies. */
+struct guarded;
+void conform_plant(enum fault fault, const struct guarded *out, bool at_end, uint8_t *got);
 
 /* A parallel_for that starts a thread a task. */
 void conform_parallel_for(void *ctx, void (*task)(void *arg, size_t i), void *arg, size_t count);

@@ -12,7 +12,7 @@ enum kind {
     INTS    /* int32_t each, together usual when all are 0 */
 };
 
-enum { MEMBERS = 4, CHOICES = 6, SIZE_MOST = 1 << 24 };
+enum { MEMBERS = 4, CHOICES = 7, SIZE_MOST = 1 << 24 };
 
 struct word {
     const char *key;
@@ -35,6 +35,17 @@ static const struct word words[] = {
     {"", CHOICE, PART_CONV, 0, 2, {AT(conv.transposed)}, {"", "transposed"}},
     {"", CHOICE, PART_CONV, 0, 2, {AT(conv.layout)}, {"nhwc", "nchw"}},
 
+    {"group", SIZES, PART_ELEMENTS, 0, 1, {AT(elements.group)}, {0}},
+    {"axis", FLAG, PART_ELEMENTS, 0, 1, {AT(elements.each)}, {0}},
+    {"reciprocal", FLAG, PART_ELEMENTS, 0, 1, {AT(elements.reciprocal)}, {0}},
+    {"range", FLAG, PART_ELEMENTS, 0, 1, {AT(elements.narrow)}, {0}},
+    {"zero", FLAG, PART_ELEMENTS, 0, 1, {AT(elements.zero)}, {0}},
+    {"zero-at-run", FLAG, PART_ELEMENTS, 0, 1, {AT(elements.zero_at_run)}, {0}},
+    {"scale", FLAG, PART_ELEMENTS, 0, 1, {AT(elements.scale)}, {0}},
+    {"scale-at-run", FLAG, PART_ELEMENTS, 0, 1, {AT(elements.scale_at_run)}, {0}},
+    {"scale=", CHOICE, PART_ELEMENTS, 0, 3, {AT(elements.steps)}, {"any", "powers", "extreme"}},
+    {"x=", CHOICE, PART_ELEMENTS, 0, 5, {AT(elements.values)}, {"mixed", "near-ties", "bits", "one", "small"}},
+
     {"round=", CHOICE, PART_OUTPUT, 0, 6, {AT(rounding)}, {"rne", "rne-zero-first", "q31-double-away", "q31-double-up", "q31-single-up", "mant24-up"}},
     {"scale=", CHOICE, PART_OUTPUT, 0, 5, {AT(scale)}, {"none", "one", "each", "half", "extreme"}},
     {"row-scale=", CHOICE, PART_OUTPUT, 0, 3, {AT(row_scale)}, {"none", "any", "extreme"}},
@@ -51,21 +62,25 @@ static const struct word words[] = {
     {"a=x", BYTE, PART_FILLS, 0, 2, {AT(a_fill), AT(a_byte)}, {0}},
     {"b=x", BYTE, PART_FILLS, 0, 2, {AT(b_fill), AT(b_byte)}, {0}},
 
-    {"place=", CHOICE, PART_WAY, 0, 6, {AT(place)}, {"host-end", "host-start", "buffers", "shared", "wrapped-end", "wrapped-start"}},
+    {"place=", CHOICE, PART_RUNS, 0, 6, {AT(place)}, {"host-end", "host-start", "buffers", "shared", "wrapped-end", "wrapped-start"}},
+    {"runs=", SIZES, PART_RUNS, 1, 1, {AT(runs)}, {0}},
+    {"threads=", SIZES, PART_RUNS, 0, 1, {AT(threads)}, {0}},
     {"b-transposed", FLAG, PART_WAY, 0, 1, {AT(b_transposed)}, {0}},
     {"b-at-run", FLAG, PART_WAY, 0, 1, {AT(b_at_run)}, {0}},
     {"gaps=", SIZES, PART_WAY, 0, 3, {AT(a_gap), AT(b_gap), AT(out_gap)}, {0}},
     {"repeats=", SIZES, PART_WAY, 0, 1, {AT(repeats)}, {0}},
-    {"runs=", SIZES, PART_WAY, 1, 1, {AT(runs)}, {0}},
     {"packed", FLAG, PART_WAY, 0, 1, {AT(packed)}, {0}},
     {"chain", FLAG, PART_WAY, 0, 1, {AT(chain)}, {0}},
-    {"threads=", SIZES, PART_WAY, 0, 1, {AT(threads)}, {0}},
     {"caches=", SIZES, PART_WAY, 0, 1, {AT(cache_percent)}, {0}},
 };
 /* clang-format on */
 enum { WORDS = sizeof(words) / sizeof(words[0]) };
 
-static const char *const type_names[] = {"", "u8", "s8", "s32", "f32"};
+static const char *const type_names[] = {"", "u8", "s8", "s32", "f32", "s16", "u16", "s4", "u4"};
+
+static const char *const element_kinds[] = {"quantize", "dequantize", "dynamic_quantize",
+                                            "fake_quantize", "fake_quantize_gradient"};
+enum { ELEMENT_KINDS = sizeof(element_kinds) / sizeof(element_kinds[0]) };
 
 /* ---- members --------------------------------------------------------------------------------- */
 
@@ -128,6 +143,15 @@ static bool is_usual(const struct conform_case *c, const struct word *w)
     return true;
 }
 
+/* Are there such words of this kind of op? */
+static bool has_part(enum qdot_op_kind kind, enum problem_part part)
+{
+    return part == PART_RUNS ? true
+           : part == PART_ELEMENTS || kind == QDOT_QUANTIZE
+               ? part == PART_ELEMENTS && kind == QDOT_QUANTIZE
+               : part != PART_CONV || kind == QDOT_CONV;
+}
+
 size_t problem_words(void)
 {
     return WORDS;
@@ -141,7 +165,7 @@ enum problem_part problem_part(size_t word)
 void problem_usual(struct conform_case *c, size_t word)
 {
     const struct word *w = &words[word];
-    if (!is_usual(c, w))
+    if (has_part(c->kind, w->part) && !is_usual(c, w))
         for (size_t i = 0; i < members(w); i++)
             set(c, w, i, w->usual);
 }
@@ -174,19 +198,24 @@ static void print_word(FILE *file, const struct conform_case *c, const struct wo
 void problem_print(const struct conform_case *c, char *text, size_t bytes)
 {
     const struct qdot_conv *v = &c->conv;
+    const struct elements_case *e = &c->elements;
     text[0] = '\0';
-    FILE *file = c->kind == QDOT_CONV || c->kind == QDOT_GEMM ? fmemopen(text, bytes, "w") : NULL;
+    FILE *file = c->kind <= QDOT_QUANTIZE ? fmemopen(text, bytes, "w") : NULL;
     if (!file)
         return;
     if (c->kind == QDOT_CONV)
         fprintf(file, "conv %zux%zux%zux%zu %zux%zux%zu", v->batch, v->height, v->width,
                 v->channels, v->out_channels, v->kernel_h, v->kernel_w);
-    else
+    else if (c->kind == QDOT_GEMM)
         fprintf(file, "gemm %zux%zux%zu", c->m, c->n, c->k);
-    fprintf(file, " %s%s %s", type_names[c->a_type], type_names[c->b_type],
-            type_names[c->out_type]);
+    else
+        fprintf(file, "%s %zux%zux%zu %s", element_kinds[e->kind - QDOT_QUANTIZE], e->outer,
+                e->axis, e->inner, type_names[e->type]);
+    if (c->kind != QDOT_QUANTIZE)
+        fprintf(file, " %s%s %s", type_names[c->a_type], type_names[c->b_type],
+                type_names[c->out_type]);
     for (size_t i = 0; i < WORDS; i++)
-        if ((words[i].part != PART_CONV || c->kind == QDOT_CONV) && !is_usual(c, &words[i]))
+        if (has_part(c->kind, words[i].part) && !is_usual(c, &words[i]))
             print_word(file, c, &words[i]);
     fclose(file);
 }
@@ -277,8 +306,18 @@ static enum qdot_type parse_type(const char *text, enum qdot_type least, enum qd
     return QDOT_TYPE_DEFAULT;
 }
 
-static bool parse_types(const char *operands, const char *out, struct conform_case *c)
+/* The next one of those with spaces between, NULL: none is left. */
+static const char *next_token(char **rest)
 {
+    char *token = *rest + strspn(*rest, " "), *end = token + strcspn(token, " ");
+    *rest = end + (*end != '\0');
+    *end = '\0';
+    return *token ? token : NULL;
+}
+
+static bool parse_types(char **rest, struct conform_case *c)
+{
+    const char *operands = next_token(rest), *out = next_token(rest);
     char a[3] = "";
     if (!operands || !out || strlen(operands) != 4)
         return false;
@@ -289,13 +328,19 @@ static bool parse_types(const char *operands, const char *out, struct conform_ca
     return c->a_type && c->b_type && c->out_type;
 }
 
-/* The next one of those with spaces between, NULL: none is left. */
-static const char *next_token(char **rest)
+static bool parse_elements(const char *kind, const char *shape, struct conform_case *c)
 {
-    char *token = *rest + strspn(*rest, " "), *end = token + strcspn(token, " ");
-    *rest = end + (*end != '\0');
-    *end = '\0';
-    return *token ? token : NULL;
+    size_t s[3];
+    for (size_t i = 0; i < ELEMENT_KINDS; i++)
+        if (strcmp(kind, element_kinds[i]) == 0 && parse_sizes(shape, 'x', 1, 3, s)) {
+            c->kind = QDOT_QUANTIZE;
+            c->elements.kind = (enum qdot_op_kind)(QDOT_QUANTIZE + (int)i);
+            c->elements.outer = s[0];
+            c->elements.axis = s[1];
+            c->elements.inner = s[2];
+            return true;
+        }
+    return false;
 }
 
 static bool parse_shape(char **rest, struct conform_case *c)
@@ -304,6 +349,8 @@ static bool parse_shape(char **rest, struct conform_case *c)
     size_t s[7];
     if (!kind || !shape)
         return false;
+    if (parse_elements(kind, shape, c))
+        return true;
     if (strcmp(kind, "gemm") == 0) {
         c->kind = QDOT_GEMM;
         if (!parse_sizes(shape, 'x', 1, 3, s))
@@ -328,7 +375,9 @@ static bool parse_shape(char **rest, struct conform_case *c)
     return true;
 }
 
-#define SHAPES "'gemm MxNxK' or 'conv BxHxWxC OxKHxKW', sizes from 1 to 16777216"
+#define SHAPES                                                                         \
+    "'gemm MxNxK', 'conv BxHxWxC OxKHxKW' or 'quantize OUTERxAXISxINNER' (dequantize " \
+    "...), sizes from 1 to 16777216"
 
 static bool refuse(char *wrong, size_t bytes, const char *what)
 {
@@ -344,18 +393,23 @@ bool problem_parse(const char *text, struct conform_case *c, char *wrong, size_t
         return refuse(wrong, wrong_bytes, "a text of at most 511 bytes");
     if (!parse_shape(&rest, c))
         return refuse(wrong, wrong_bytes, SHAPES);
-    const char *operands = next_token(&rest), *out = next_token(&rest);
-    if (!parse_types(operands, out, c))
+    if (c->kind == QDOT_QUANTIZE) {
+        const char *type = next_token(&rest);
+        c->elements.type = type ? parse_type(type, QDOT_U8, QDOT_U4) : QDOT_TYPE_DEFAULT;
+        if (!c->elements.type)
+            return refuse(wrong, wrong_bytes, "then a type such as u8");
+    } else if (!parse_types(&rest, c)) {
         return refuse(wrong, wrong_bytes, "then types such as u8s8, and s32, f32, s8 or u8");
+    }
     for (size_t i = 0; i < WORDS; i++)
-        if (words[i].usual == 1 && (words[i].part != PART_CONV || c->kind == QDOT_CONV))
+        if (words[i].usual == 1 && has_part(c->kind, words[i].part))
             for (size_t j = 0; j < words[i].count; j++)
                 set(c, &words[i], j, 1);
     for (const char *token; (token = next_token(&rest)) != NULL;) {
         bool known = false;
         for (size_t i = 0; i < WORDS && !known; i++)
-            known = (words[i].part != PART_CONV || c->kind == QDOT_CONV) &&
-                    is_usual(c, &words[i]) && parse_word(token, &words[i], c);
+            known = has_part(c->kind, words[i].part) && is_usual(c, &words[i]) &&
+                    parse_word(token, &words[i], c);
         if (!known) {
             snprintf(wrong, wrong_bytes, "no '%.60s' there (docs/report.md has the words)", token);
             return false;
@@ -416,10 +470,26 @@ static bool settle_output(struct conform_case *c, char *wrong, size_t bytes)
     return true;
 }
 
+static bool settle_elements(struct conform_case *c, char *wrong, size_t bytes)
+{
+    struct elements_case *e = &c->elements;
+    if (too_large(e->outer, e->axis, e->inner) || too_large(e->outer * e->axis, e->inner, 4))
+        return refuse(wrong, bytes, "operands of at most 2^31 bytes");
+    if (e->type == QDOT_F32 || (e->type == QDOT_S32 && e->kind != QDOT_DEQUANTIZE) ||
+        (e->type != QDOT_U8 && e->kind == QDOT_DYNAMIC_QUANTIZE))
+        return refuse(wrong, bytes, "u8, s8, u16, s16, u4, s4; dequantize: s32; dynamic: only u8");
+    elements_settle(e);
+    return true;
+}
+
 bool problem_settle(struct conform_case *c, char *wrong, size_t bytes)
 {
-    if (c->kind != QDOT_GEMM && c->kind != QDOT_CONV)
-        return refuse(wrong, bytes, "a product or a convolution");
+    if (c->kind > QDOT_QUANTIZE)
+        return refuse(wrong, bytes, "a product, a convolution, quantize or its kin");
+    if (c->runs > RUNS_MAX || c->threads > 1024)
+        return refuse(wrong, bytes, "at most runs=4, threads=1024");
+    if (c->kind == QDOT_QUANTIZE)
+        return settle_elements(c, wrong, bytes);
     if (!settle_output(c, wrong, bytes))
         return false;
     if (c->kind == QDOT_CONV) {
@@ -430,8 +500,8 @@ bool problem_settle(struct conform_case *c, char *wrong, size_t bytes)
         return refuse(wrong, bytes, "operands of at most 2^31 values");
     }
     c->wide_bias = c->wide_bias && c->bias;
-    if (c->runs > RUNS_MAX || c->threads > 1024 || c->cache_percent > 1000)
-        return refuse(wrong, bytes, "at most runs=4, threads=1024, caches=1000");
+    if (c->cache_percent > 1000)
+        return refuse(wrong, bytes, "at most caches=1000");
     if (c->repeats > 1000 ||
         (c->repeats && (c->place > PLACE_HOST_START || c->a_gap || c->out_gap)))
         return refuse(wrong, bytes, "at most repeats=1000, on host memory, without gaps");

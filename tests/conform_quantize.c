@@ -17,8 +17,7 @@ static void make_kind(struct random *r, struct elements_case *e, size_t kind, si
         e->type = QDOT_S32;
 }
 
-/* Makes the case one that qdot.h allows. */
-static void make_valid(struct elements_case *e)
+void elements_settle(struct elements_case *e)
 {
     const bool dynamic = e->kind == QDOT_DYNAMIC_QUANTIZE;
     if (e->kind == QDOT_DEQUANTIZE || dynamic)
@@ -32,6 +31,9 @@ static void make_valid(struct elements_case *e)
     if (e->type == QDOT_S32)
         e->zero = false;
     e->group = e->group > e->axis ? e->axis : e->group;
+    e->each &= !e->group;
+    if (!dynamic && e->values == VALUES_ONE)
+        e->values = VALUES_MIXED;
     e->scale_at_run &= e->scale;
     e->zero_at_run &= e->zero;
 }
@@ -78,7 +80,7 @@ bool elements_values(const struct geometry *g, size_t index, struct random *r,
                                 .reciprocal = index / (KINDS * TYPES) % 2,
                                 .values = (enum values)(index / (KINDS * TYPES * 2) % 3),
                                 .steps = (enum steps)(index / (KINDS * TYPES * 2 * 3))};
-    make_valid(e);
+    elements_settle(e);
     return true;
 }
 
@@ -95,7 +97,7 @@ bool elements_parameters(const struct geometry *g, size_t index, struct random *
     e->each = how == 1 || how == 2;
     e->group = how > 2 ? random_between(r, 1, e->axis) : 0;
     e->inner = how % 2 ? 1 : random_between(r, 2, g->small ? 5 : 40);
-    make_valid(e);
+    elements_settle(e);
     return true;
 }
 
@@ -112,7 +114,7 @@ bool elements_tails(const struct geometry *g, size_t index, struct random *r,
     e->axis = index < most ? 1 : 3;
     e->inner = index % most + 1;
     e->each = index >= most;
-    make_valid(e);
+    elements_settle(e);
     return true;
 }
 
@@ -141,7 +143,7 @@ static void make_any(const struct geometry *g, struct random *r, struct conform_
     make_kind(r, e, random_below(r, KINDS), random_below(r, TYPES));
     make_shape(g, r, e, 60);
     make_values(r, e);
-    make_valid(e);
+    elements_settle(e);
 }
 
 bool elements_memory(const struct geometry *g, size_t index, struct random *r,
@@ -200,7 +202,7 @@ bool elements_threads(const struct geometry *g, size_t index, struct random *r,
     e->axis = (const size_t[]){1, 3, 40, 200}[index % 4];
     e->inner = 120001 / e->axis;
     e->group = e->group > e->axis ? e->axis : e->group;
-    make_valid(e);
+    elements_settle(e);
     c->threads = (const size_t[]){1, 2, 3, 7}[index / 4 % 4];
     c->runs = 2;
     return true;

@@ -168,11 +168,32 @@ static float dynamic_value(struct elements_job *job, size_t row, float before)
     return (float)((double)random_next(r) * 0x1p-62 - 1.5);
 }
 
+/* -3 to 3 in halves; of dequantize 0 to 3. */
+static void fill_small(struct elements_job *job, size_t run, size_t count)
+{
+    const struct elements_case *e = &job->c->elements;
+    struct region *x = &job->places[run][X], *dy = &job->places[run][DY];
+    for (size_t i = 0; i < count; i++) {
+        const float half = ((float)random_below(&job->random, 13) - 6) * 0.5f;
+        const float whole = (float)(i % 5 + 1);
+        if (e->kind == QDOT_DEQUANTIZE)
+            ref_put(x->g.memory, e->type, i, (int32_t)random_below(&job->random, 4));
+        else
+            memcpy(x->g.memory + 4 * i, &half, 4);
+        if (dy->bytes)
+            memcpy(dy->g.memory + 4 * i, &whole, 4);
+    }
+}
+
 static void fill_x(struct elements_job *job, size_t run, const struct ref_elements *p)
 {
     const struct elements_case *e = &job->c->elements;
     struct region *x = &job->places[run][X], *dy = &job->places[run][DY];
     const size_t count = p->outer * p->axis * p->inner;
+    if (e->values == VALUES_SMALL) {
+        fill_small(job, run, count);
+        return;
+    }
     for (size_t i = 0; i < dy->bytes; i++)
         dy->g.memory[i] = (uint8_t)random_next(&job->random);
     for (size_t i = 0; i < x->bytes && e->kind == QDOT_DEQUANTIZE; i++)
@@ -273,7 +294,7 @@ static enum verdict refused(struct elements_job *job, const char *call,
                             const struct qdot_error *err)
 {
     fail(job, call, err->text);
-    return err->status == QDOT_UNSUPPORTED ? VERDICT_NOT_RUN : VERDICT_FAIL;
+    return err->status == QDOT_UNSUPPORTED ? VERDICT_REFUSED : VERDICT_FAIL;
 }
 
 static enum verdict open_own(struct elements_job *job, const struct target *target,
@@ -442,9 +463,10 @@ static enum verdict mismatch(struct elements_job *job, size_t run, enum part par
     if (part == OUT)
         print_value(x, sizeof(x), region->bytes ? job->places[run][X].expected : NULL,
                     e->kind == QDOT_DEQUANTIZE ? e->type : QDOT_F32, element);
-    snprintf(o->reason, sizeof(o->reason), "%s%s%s",
-             part < OUT ? "an input was changed" : "a wrong value", *x ? " of " : "", x);
-    snprintf(o->index, sizeof(o->index), "run %zu, %s[%zu]", run, part_names[part], element);
+    snprintf(o->reason, sizeof(o->reason), "%s",
+             part < OUT ? "an input was changed" : "a wrong value");
+    snprintf(o->index, sizeof(o->index), "run %zu, %s[%zu]%s%s", run, part_names[part], element,
+             *x ? ", a = " : "", x);
     print_value(o->got, sizeof(o->got), got, type, element);
     print_value(o->expected, sizeof(o->expected), expected, type, element);
     return VERDICT_FAIL;
@@ -480,14 +502,14 @@ static enum verdict compare(struct elements_job *job)
     return VERDICT_PASS;
 }
 
-static void plant(struct elements_job *job, enum fault fault)
+static void plant(struct elements_job *job, const struct target *target)
 {
+    const struct elements_case *e = &job->c->elements;
+    const bool end = job->c->place == PLACE_HOST_END || job->c->place == PLACE_WRAPPED_END;
     struct region *out = &job->places[0][OUT];
-    uint8_t *got = in_buffers(job->c) ? job->whole.memory + out->offset : out->g.memory;
-    if (fault == FAULT_WRONG)
-        got[0] ^= 1;
-    if (fault == FAULT_CRASH)
-        *(volatile uint8_t *)(out->g.pages + out->g.page_bytes) = 0;
+    if (e->outer * e->axis * e->inner >= target->fault_k)
+        conform_plant(target->fault, &out->g, end,
+                      in_buffers(job->c) ? job->whole.memory + out->offset : out->g.memory);
 }
 
 static void clean(struct elements_job *job)
@@ -514,7 +536,8 @@ enum verdict conform_run_elements(const struct target *target, const struct conf
     *outcome = (struct outcome){{0}, {0}, {0}, {0}};
     enum verdict verdict = VERDICT_FAIL;
     if (!allocate(&job)) {
-        fail(&job, "mmap or malloc", "out of memory");
+        fail(&job, "this program's operands", "out of memory");
+        verdict = VERDICT_NOT_RUN;
     } else {
         fill(&job);
         verdict = open_own(&job, target, &device);
@@ -525,7 +548,7 @@ enum verdict conform_run_elements(const struct target *target, const struct conf
         if (verdict == VERDICT_PASS)
             verdict = run_all(&job, device);
         if (verdict == VERDICT_PASS) {
-            plant(&job, target->fault);
+            plant(&job, target);
             verdict = compare(&job);
         }
     }

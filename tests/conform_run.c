@@ -371,23 +371,18 @@ static enum verdict again(struct job *job, struct qdot_device *device)
     return VERDICT_PASS;
 }
 
-static void plant(struct job *job)
+void conform_plant(enum fault fault, const struct guarded *out, bool at_end, uint8_t *got)
 {
-    const struct part *out = &job->runs[0].parts[SLOT_OUT];
-    struct area *area = &job->areas[out->area];
-    uint8_t *memory = area->got ? area->got : area->g.memory;
-    if (job->c->k < job->target->fault_k)
-        return;
-    switch (job->target->fault) {
+    switch (fault) {
     case FAULT_WRONG:
-        memory[out->offset] ^= 1;
+        *got ^= 1;
         break;
     case FAULT_OUTSIDE:
-        if (area->g.page_bytes > area->bytes)
-            area->g.pages[job_at_end(job->c) ? 0 : area->g.page_bytes - 1] ^= 1;
+        if (out->page_bytes > out->bytes)
+            out->pages[at_end ? 0 : out->page_bytes - 1] ^= 1;
         break;
     case FAULT_CRASH: /* a true one: a driver's handler may swallow what raise() sends */
-        *(volatile uint8_t *)(area->g.pages + area->g.page_bytes) = 0;
+        *(volatile uint8_t *)(out->pages + out->page_bytes) = 0;
         break;
     case FAULT_HANG:
         for (;;)
@@ -397,6 +392,15 @@ static void plant(struct job *job)
     case FAULT_NONE:
         break;
     }
+}
+
+static void plant(struct job *job)
+{
+    const struct part *out = &job->runs[0].parts[SLOT_OUT];
+    const struct area *area = &job->areas[out->area];
+    if (job->c->k >= job->target->fault_k)
+        conform_plant(job->target->fault, &area->g, job_at_end(job->c),
+                      (area->got ? area->got : area->g.memory) + out->offset);
 }
 
 static void clean(struct job *job)

@@ -164,7 +164,7 @@ static bool usual_words(struct shrinking *s)
     struct conform_case plain = s->best;
     plain_output(&plain);
     changed |= fails(s, &plain);
-    for (enum problem_part part = PART_WAY; part <= PART_CONV; part++)
+    for (enum problem_part part = PART_RUNS; part <= PART_CONV; part++)
         changed |= usual_part(s, part);
     for (size_t i = 0; i < problem_words(); i++) {
         struct conform_case c = s->best;
@@ -176,10 +176,25 @@ static bool usual_words(struct shrinking *s)
 }
 
 /* Values a person can add up: all one, or small; of the usual types. */
+static bool small_elements(struct shrinking *s)
+{
+    struct conform_case c = s->best;
+    c.elements.type = QDOT_U8;
+    bool changed = fails(s, &c);
+    c = s->best;
+    c.elements.steps = STEPS_POWERS;
+    changed |= fails(s, &c);
+    c = s->best;
+    c.elements.values = VALUES_SMALL;
+    return fails(s, &c) || changed;
+}
+
 static bool small_values(struct shrinking *s)
 {
     static const enum fill order[] = {FILL_CONSTANT, FILL_SMALL};
     struct conform_case types = s->best;
+    if (s->best.kind == QDOT_QUANTIZE)
+        return small_elements(s);
     types.a_type = QDOT_U8;
     types.b_type = QDOT_S8;
     bool changed = fails(s, &types);
@@ -199,9 +214,14 @@ static bool small_values(struct shrinking *s)
 
 /* A size to be made small, of any member: channels are counted in a group. */
 enum dim {
+    DIM_RUNS,
     DIM_M,
     DIM_N,
     DIM_K,
+    DIM_OUTER,
+    DIM_AXIS,
+    DIM_INNER,
+    DIM_GROUP,
     DIM_BATCH,
     DIM_HEIGHT,
     DIM_WIDTH,
@@ -213,65 +233,44 @@ enum dim {
     DIMS
 };
 
+/* The member; of channels as many as all groups have. */
+static size_t *member(struct conform_case *c, enum dim dim)
+{
+    struct qdot_conv *v = &c->conv;
+    struct elements_case *e = &c->elements;
+    return (size_t *const[DIMS]){&c->runs,         &c->m,        &c->n,        &c->k,
+                                 &e->outer,        &e->axis,     &e->inner,    &e->group,
+                                 &v->batch,        &v->height,   &v->width,    &v->groups,
+                                 &v->out_channels, &v->kernel_h, &v->kernel_w, &v->channels}[dim];
+}
+
+static bool in_groups(enum dim dim)
+{
+    return dim == DIM_OUT || dim == DIM_IN;
+}
+
+static bool has_dim(const struct conform_case *c, enum dim dim)
+{
+    return dim == DIM_RUNS    ? true
+           : dim <= DIM_K     ? c->kind == QDOT_GEMM
+           : dim < DIM_GROUP  ? c->kind == QDOT_QUANTIZE
+           : dim == DIM_GROUP ? c->kind == QDOT_QUANTIZE && c->elements.group
+                              : c->kind == QDOT_CONV;
+}
+
 static size_t size_of(const struct conform_case *c, enum dim dim)
 {
-    const struct qdot_conv *v = &c->conv;
-    const bool conv = c->kind == QDOT_CONV;
-    if ((dim <= DIM_K) == conv)
-        return 1;
-    return (const size_t[DIMS]){c->m,
-                                c->n,
-                                c->k,
-                                v->batch,
-                                v->height,
-                                v->width,
-                                v->groups,
-                                conv ? v->out_channels / v->groups : 1,
-                                v->kernel_h,
-                                v->kernel_w,
-                                conv ? v->channels / v->groups : 1}[dim];
+    struct conform_case copy = *c;
+    return !has_dim(c, dim) ? 1 : *member(&copy, dim) / (in_groups(dim) ? c->conv.groups : 1);
 }
 
 static struct conform_case with_size(const struct conform_case *from, enum dim dim, size_t value)
 {
     struct conform_case c = *from;
-    struct qdot_conv *v = &c.conv;
-    const size_t in = size_of(from, DIM_IN), out = size_of(from, DIM_OUT);
-    switch (dim) {
-    case DIM_M:
-        c.m = value;
-        break;
-    case DIM_N:
-        c.n = value;
-        break;
-    case DIM_K:
-        c.k = value;
-        break;
-    case DIM_BATCH:
-        v->batch = value;
-        break;
-    case DIM_HEIGHT:
-        v->height = value;
-        break;
-    case DIM_WIDTH:
-        v->width = value;
-        break;
-    case DIM_GROUPS:
-        v->groups = value;
-        v->channels = value * in;
-        v->out_channels = value * out;
-        break;
-    case DIM_OUT:
-        v->out_channels = value * v->groups;
-        break;
-    case DIM_KERNEL_H:
-        v->kernel_h = value;
-        break;
-    case DIM_KERNEL_W:
-        v->kernel_w = value;
-        break;
-    default:
-        v->channels = value * v->groups;
+    *member(&c, dim) = value * (in_groups(dim) ? c.conv.groups : 1);
+    if (dim == DIM_GROUPS) {
+        c.conv.channels = value * size_of(from, DIM_IN);
+        c.conv.out_channels = value * size_of(from, DIM_OUT);
     }
     return c;
 }
@@ -318,6 +317,20 @@ static bool simple_axes(struct shrinking *s)
     return changed;
 }
 
+/* As many elements in one line, whose length can be any number of them. */
+static bool one_line(struct shrinking *s)
+{
+    struct conform_case c = s->best;
+    struct elements_case *e = &c.elements;
+    if (c.kind != QDOT_QUANTIZE)
+        return false;
+    e->inner *= e->outer * e->axis;
+    e->outer = e->axis = 1;
+    e->each = false;
+    e->group = 0;
+    return fails(s, &c);
+}
+
 /* As many products by a kernel of 1x1, whose channels can have any number of them. */
 static bool one_tap(struct shrinking *s)
 {
@@ -338,7 +351,8 @@ static void reduce(struct shrinking *s)
     for (bool changed = true; changed && !s->over;) {
         changed = usual_words(s);
         changed |= one_tap(s);
-        for (enum dim dim = DIM_M; dim < DIMS; dim++)
+        changed |= one_line(s);
+        for (enum dim dim = DIM_RUNS; dim < DIMS; dim++)
             changed |= small_size(s, dim);
         changed |= simple_axes(s);
         changed |= small_values(s);

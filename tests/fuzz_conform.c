@@ -37,6 +37,7 @@ static void read_again(const struct conform_case *c)
     EXPECT(again.kind == c->kind && again.m == c->m && again.n == c->n && again.k == c->k);
     EXPECT(again.runs == c->runs && again.threads == c->threads && again.packed == c->packed);
     EXPECT(again.scale == c->scale && again.a_zero == c->a_zero && again.bias == c->bias);
+    EXPECT(again.elements.scale == c->elements.scale && again.elements.group == c->elements.group);
 }
 
 static void read_problem(const uint8_t *data, size_t size)
@@ -66,7 +67,7 @@ static void make_case(const uint8_t *data, size_t size)
     const uint64_t seed = take(&in, 4);
     struct conform_case c;
     char wrong[192] = "";
-    if (group->kind > QDOT_CONV) /* has no text */
+    if (group->kind > QDOT_QUANTIZE) /* has no text */
         return;
     if (!conform_make(group, &g, seed, take(&in, 2), &c))
         return;

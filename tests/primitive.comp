@@ -71,6 +71,18 @@ uint sum_of_carry(uint a, uint b)
     return carry == (sum < a ? 1u : 0u) ? sum : ~sum; // wrong where the carry is
 }
 
+// The halves of b * 2^32 + a, to which a negative c is added, one xor the other.
+int sum_if_negative(int a, int b, int c)
+{
+    uvec2 x = uvec2(a, b);
+    if (c < 0) {
+        uint carry;
+        x.x = uaddCarry(x.x, uint(c), carry);
+        x.y = x.y + 0xffffffffu + carry; // in this order Mesa makes it a sum of 64 bits
+    }
+    return int(x.x ^ x.y);
+}
+
 int add_saturated(int a, int b)
 {
     int sum = a + b;

@@ -69,6 +69,7 @@ expected_value math_add, math_sub, math_mul, math_mad, math_mad_high, math_mul_h
     math_right, math_rotate, math_bits, math_zeros, math_upsample, math_same;
 expected_value math_add_sat, math_sub_sat, math_mad_sat, math_mul_sat, math_abs_sat, math_sat;
 expected_value math_product_right, math_fixed; /* (a * b) >> 31, and with 2^30 added */
+expected_value math_sum_if_negative;           /* of 64 bits in two halves */
 
 /* Floats: as bits. detail is a rounding. */
 enum { TO_NEAREST, TO_ZERO, UPWARD, DOWNWARD };

@@ -37,6 +37,7 @@ P(28, S32, S32, S32, NONE, math_add_sat, 0, ANY, add_saturated(a, b))
 P(29, U32, U32, U32, NONE, math_add, 0, ANY, sum_of_carry(a, b))
 P(30, S32, U32, NONE, NONE, math_same, 0, ANY, int(a))
 P(31, U32, S32, NONE, NONE, math_same, 0, ANY, uint(a))
+P(32, S32, S32, S32, S32, math_sum_if_negative, 0, ANY, sum_if_negative(a, b, c))
 #endif
 
 // Rounding to nearest even is asked for.

@@ -176,6 +176,14 @@ EXPECTED(math_upsample)
     return wrapped((uint64_t)b << 8 * scalar_bytes(p->a) | (uint64_t)a);
 }
 
+EXPECTED(math_sum_if_negative)
+{
+    UNUSED;
+    uint64_t sum = ((uint64_t)b << 32) + (uint32_t)a;
+    sum += c < 0 ? (uint64_t)c : 0;
+    return wrapped((uint32_t)(sum ^ sum >> 32));
+}
+
 EXPECTED(math_product_right)
 {
     UNUSED;

@@ -157,6 +157,47 @@ static void query_properties(struct probe_vk *vk, uint32_t version, bool listed)
         vk->features |= PROBE_VK_DENORMS;
 }
 
+/* Of VK_KHR_cooperative_matrix, which Debian 12's headers do not have. */
+struct matrix_features {
+    VkStructureType type;
+    void *next;
+    VkBool32 matrix, robust;
+};
+
+struct matrix_shape {
+    VkStructureType type;
+    void *next;
+    uint32_t m, n, k;
+    int32_t a, b, c, result;
+    VkBool32 saturates;
+    int32_t scope;
+};
+
+typedef VkResult(VKAPI_PTR *list_shapes)(VkPhysicalDevice, uint32_t *, struct matrix_shape *);
+
+/* Products of s8 that add to s32, of a subgroup: a feature that is on, and a shape. */
+static bool claims_matrices(const struct probe_vk *vk)
+{
+    enum { FEATURES = 1000506000, SHAPE, SINT8 = 3, SINT32 = 5, SUBGROUP = 3, SHAPES = 64 };
+    struct matrix_features found = {.type = (VkStructureType)FEATURES};
+    VkPhysicalDeviceFeatures2 all = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2,
+                                     .pNext = &found};
+    struct matrix_shape shapes[SHAPES];
+    uint32_t count = SHAPES;
+    list_shapes list =
+        (list_shapes)vk->get(vk->instance, "vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR");
+    vk->vkGetPhysicalDeviceFeatures2(vk->physical, &all);
+    for (size_t i = 0; i < SHAPES; i++)
+        shapes[i] = (struct matrix_shape){.type = (VkStructureType)SHAPE};
+    if (!found.matrix || !list || list(vk->physical, &count, shapes) < 0)
+        return false;
+    for (uint32_t i = 0; i < count; i++)
+        if (shapes[i].a == SINT8 && shapes[i].b == SINT8 && shapes[i].c == SINT32 &&
+            shapes[i].result == SINT32 && !shapes[i].saturates && shapes[i].scope == SUBGROUP)
+            return true;
+    return false;
+}
+
 static bool open_device(struct probe_vk *vk, uint32_t version, const VkExtensionProperties *list,
                         uint32_t count)
 {
@@ -193,7 +234,8 @@ static bool open_device(struct probe_vk *vk, uint32_t version, const VkExtension
         {f.shorts.storageBuffer16BitAccess, PROBE_VK_SHORTS},
         {f.scalar.scalarBlockLayout, PROBE_VK_SCALAR},
         {f.dot.shaderIntegerDotProduct, PROBE_VK_DOT},
-        {v12 && lists(list, count, "VK_KHR_cooperative_matrix"), PROBE_VK_MATRIX},
+        {v12 && lists(list, count, "VK_KHR_cooperative_matrix") && claims_matrices(vk),
+         PROBE_VK_MATRIX},
     };
     for (size_t i = 0; i < sizeof(found) / sizeof(found[0]); i++)
         vk->features |= found[i].has ? found[i].feature : 0;

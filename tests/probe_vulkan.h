@@ -68,7 +68,7 @@ enum {
     PROBE_VK_FLOATS = 1 << 6, /* rounding to nearest even, and infinities kept, can be asked for */
     PROBE_VK_DENORMS = 1 << 7,
     PROBE_VK_SCALAR = 1 << 8,   /* the scalar layout of blocks */
-    PROBE_VK_MATRIX = 1 << 9,   /* cooperative matrices: claimed, not switched on */
+    PROBE_VK_MATRIX = 1 << 9,   /* cooperative matrices of s8: claimed, not switched on */
     PROBE_VK_SUBGROUP = 1 << 10 /* subgroup operations in compute shaders */
 };
 

@@ -79,23 +79,23 @@ planted() {
         failed=$((failed + 1))
     fi
 }
-# A defect of sums of 38 products or more: whatever fails first, the smallest case has 38 of them, and a
-# line that runs just that one.
-smallest() { # smallest KIND PROBLEM
-    kind=$1 problem=$2
-    row=$(last_row "$kind")
-    some="--device cpu --kernel $row --group edge --cases 40"
+# A defect of sums of 38 products (or of 38 elements) or more: whatever fails first, the smallest case has
+# 38 of them, and a line that runs just that one.
+smallest() { # smallest KIND ROW GROUP PROBLEM VALUES
+    kind=$1 row=$2 problem=$4 values=$5
+    some="--device cpu --kernel $row --group $3 --cases 40"
     # shellcheck disable=SC2086 # $some is several words
-    check "$kind: the smallest wrong one" 1 "smallest: $problem: a wrong value at run 0, out.*got 39, expected 38" '' \
+    check "$kind: the smallest wrong one" 1 "smallest: $problem: a wrong value at run 0, out.*$values" '' \
         $some --fault wrong@38 --json "$tmp/j"
     replay=$(sed -n 's/^[[:space:]]*"replay":[[:space:]]*"qdot conform \(.*--problem.*\)"$/\1/p' "$tmp/j" | tail -n 1)
     eval "set -- ${replay:-no replay line}"
-    check "$kind: its replay line fails" 1 "^fail .*$row .*got 39, expected 38" '' "$@" --fault wrong@38 --shrink 0
+    check "$kind: its replay line fails" 1 "^fail .*$row .*$values" '' "$@" --fault wrong@38 --shrink 0
     check "$kind: and 37 products pass" 0 "^pass .*$row .* 1 cases" '' --device cpu --kernel "$row" --fault wrong@38 \
         --problem "$(echo "$problem" | sed 's/38/37/')"
 }
-smallest conv 'conv 1x1x1x38 1x1x1 u8s8 s32 a=x01 b=x01'
-smallest gemm 'gemm 1x1x38 u8s8 s32 a=x01 b=x01'
+smallest quantize cpu/quantize parameters 'quantize 1x1x38 u8 x=small' 'a = .*: got [01], expected [01]'
+smallest conv "$(last_row conv)" edge 'conv 1x1x1x38 1x1x1 u8s8 s32 a=x01 b=x01' 'got 39, expected 38'
+smallest gemm "$(last_row gemm)" edge 'gemm 1x1x38 u8s8 s32 a=x01 b=x01' 'got 39, expected 38'
 # shellcheck disable=SC2086 # $some is several words
 {
     check 'gemm: the smallest crash' 1 "smallest: $problem: ended by signal 11" '' $some --fault crash@38
@@ -162,6 +162,11 @@ usage --problem 'gemm 3x4x99999999 u8s8 s32'
 usage --problem 'gemm 3x4x5 u8s8 s32' --group edge
 usage --problem 'conv 1x4x4x6 8x3x3 u8s8 s32 g4'
 usage --problem 'conv 1x2x2x6 8x3x3 u8s8 s32'
+usage --problem 'quantize 1x2x3 u9'
+usage --problem 'quantize 1x2x3 s32'
+usage --problem 'quantize 1x2x3 u8 bias'
+usage --problem 'requantize 1x2x3 u8'
+usage --problem 'dynamic_quantize 1x2x3 s8'
 
 # ---- tune ----------------------------------------------------------------------------------------
 
@@ -204,6 +209,12 @@ export XDG_CACHE_HOME="$tmp/cache" # only now: listing rows above compiles those
         --shape 64x48x80 --tuning "$f"
     check 'explain: an override without a row' 0 '^\* cpu .*no row of it: cpu/none' '' --device cpu \
         --conv '1x9x8x16 20x3x3' --tuning "$f"
+    check 'explain: an op on elements' 0 '^\* cpu .*chosen' '' --device cpu --elements 'quantize 2x64x10 s4 group32 reciprocal' --json "$tmp/j"
+    bad 'expected an op' --elements 'quantize 2x64'
+    bad 'expected an op' --elements 'quantize 2x64x10 u8 axis group3'
+    bad 'quantize.type' --elements 'quantize 2x64x10 s32'
+    bad 'expected none with --elements' --elements 'quantize 2x64x10 u8' --out s8
+    bad 'expected one of them' --elements 'quantize 2x64x10 u8' --shape 3x4x5
     verb=bench
     check 'bench: with an override and without' 0 "${last#cpu/} .* yes " '' --device cpu \
         --shape 64x48x80 --tuning "$f" --untuned --min-time 0.01
