@@ -102,7 +102,7 @@ vulkan_layer() { # vulkan_layer ROW-PATTERN GROUPS
 vulkan_program() { # vulkan_program TEST
     QDOT_TEST_DEVICE=vulkan:0 layered "$build/$1"
 }
-opencl_program() {
+any_program() { # any_program TEST
     timeout 120 "$build/$1"
 }
 device() { # device DEVICE CHECKS: those of the device itself
