@@ -104,7 +104,7 @@ beside mutants 1500 mutants
 beside emulate 600 emulate
 beside conform-vulkan 600 conform_vulkan
 beside oclgrind 600 oclgrind_races
-beside fuzz 900 fuzz
+beside fuzz 1200 fuzz
 beside symbols 30 symbols
 beside inner-loops 60 inner_loops
 beside counted 60 counted
@@ -114,7 +114,7 @@ beside api-cpu 400 api cpu
 beside api-opencl 600 api opencl
 beside api-vulkan 600 api vulkan
 beside conform-cpu 400 conform_cpu
-beside conform-opencl 600 conform_opencl
+beside conform-opencl 900 conform_opencl
 beside codegen 600 codegen
 beside codegen-vulkan 600 codegen_vulkan
 beside coop-spirv 60 coop_spirv
