@@ -8,6 +8,7 @@ usage: context.py LIBRARY [--device NAME] [--models N] [--seed S] [--layers N]
 
 import argparse
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -131,7 +132,7 @@ def errors(args, devices, directory):
     # The packed weights of a row of another layout.
     path, data = fresh("layout")
     with open(data, "r+b") as file:
-        content = file.read().replace(b"qdotpack\x03\x00\x00\x00", b"qdotpack\x02\x00\x00\x00")
+        content = re.sub(b"qdotpack.\x00\x00\x00", b"qdotpack\xff\x00\x00\x00", file.read(), flags=re.DOTALL)
         file.seek(0)
         file.write(content)
     failed += expect("another layout", "packed", path, devices)

@@ -162,7 +162,7 @@ def main():
     parser.add_argument("models", nargs="*")
     args = parser.parse_args()
     devices = register(args.library, args.device)
-    failed = 0
+    failed, count = 0, len(args.models) or 3
     for path in args.models:
         failed += check(os.path.basename(path), path, random_feeds(path), devices)
     if not args.models:
@@ -170,6 +170,7 @@ def main():
         failed += check("every op", model, feeds, devices)
         failed += bound(model, feeds, devices)
         failed += by_call(devices)
+    print(f"{count - failed} passed, {failed} failed, 0 skipped")
     return 1 if failed else 0
 
 
