@@ -13,10 +13,12 @@
 #include "table.h"
 
 #define GRAIN 16384
+#define LINE_VALUES 512
 
 struct normal {
-    size_t channels;
-    float *factor, *term; /* by channel, in one piece */
+    size_t channels,
+        line;             /* line: a multiple of channels, of which a loop is worth its beginning */
+    float *factor, *term; /* by channel, over and over, in one piece */
 };
 
 /* ---- what is claimed --------------------------------------------------------------------------- */
@@ -77,16 +79,21 @@ static OrtStatus *compile(struct step *s, const struct group *g)
     if (!p)
         return fail(g->ort, "no memory for a step");
     p->channels = in[MEAN].tensor.count;
-    p->factor = calloc(2 * p->channels, sizeof(*p->factor));
+    p->line = (LINE_VALUES + p->channels - 1) / p->channels * p->channels;
+    p->factor = calloc(2 * p->line, sizeof(*p->factor));
     if (!p->factor)
         return fail(g->ort, "no memory for %zu channels", p->channels);
-    p->term = p->factor + p->channels;
+    p->term = p->factor + p->line;
     TRY(group_float(g, "epsilon", &epsilon));
     for (size_t i = 0; i < p->channels; i++) {
         const float mean = ((const float *)in[MEAN].tensor.data)[i];
         const float variance = ((const float *)in[VARIANCE].tensor.data)[i];
         p->factor[i] = 1 / sqrtf(variance + epsilon) * parameter(&in[W], i);
         p->term[i] = parameter(&in[OFFSET], i) - mean * p->factor[i];
+    }
+    for (size_t i = p->channels; i < p->line; i++) {
+        p->factor[i] = p->factor[i - p->channels];
+        p->term[i] = p->term[i - p->channels];
     }
     return NULL;
 }
@@ -141,7 +148,7 @@ static void do_part(void *arg, size_t begin, size_t end)
 {
     const struct job *j = arg;
     const size_t channels = j->normal->channels, step = j->inner == 1;
-    const size_t length = step ? channels : j->inner;
+    const size_t length = step ? j->normal->line : j->inner;
     while (begin < end) {
         const size_t within = begin % length, left = length - within;
         const size_t count = left < end - begin ? left : end - begin;
