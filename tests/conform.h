@@ -203,6 +203,14 @@ struct outcome {
     char index[128], got[48], expected[48]; /* of the first mismatch */
 };
 
+enum verdict conform_fail(struct outcome *outcome, const char *what, const char *why);
+/* Of a failed call. A refusal is not a failure, and not a pass. */
+enum verdict conform_refused(struct outcome *outcome, const char *call,
+                             const struct qdot_error *err);
+/* A device of the case's own threads and caches, if it has any: else *own stays as it is. */
+enum verdict conform_open_own(const struct target *target, const struct conform_case *c,
+                              struct qdot_device **own, struct outcome *outcome);
+
 enum verdict conform_run(const struct target *target, const struct conform_case *c,
                          struct outcome *outcome);
 enum verdict conform_run_elements(const struct target *target, const struct conform_case *c,

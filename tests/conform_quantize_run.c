@@ -4,8 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "conform.h"
-#include "guard.h"
+#include "conform_places.h"
 
 /* ---- operands -------------------------------------------------------------------------------- */
 
@@ -13,42 +12,16 @@ enum part { X, DY, SCALE, ZERO, OUT, SCALE_OUT, ZERO_OUT, PARTS };
 
 static const char *const part_names[] = {"a", "b", "scale", "zero", "out", "scale_out", "zero_out"};
 
-struct region {
-    struct guarded g; /* of host memory; of a device buffer what it is written from and read into */
-    uint8_t *expected;
-    size_t bytes, offset; /* in the buffer */
-};
-
 struct elements_job {
     const struct conform_case *c;
     struct outcome *outcome;
     struct random random;
     size_t m[RUNS_MAX];
-    struct region places[RUNS_MAX][PARTS];
+    struct places places;
     struct guarded scale, zero; /* of the descriptor */
     int32_t lo, hi;
-    struct guarded whole; /* of a device buffer for all */
-    size_t whole_bytes;
-    struct qdot_buffer *buffer, *buffers[RUNS_MAX][PARTS];
-    struct qdot_device *own;
     struct qdot_op *op;
 };
-
-static enum verdict fail(struct elements_job *job, const char *what, const char *why)
-{
-    snprintf(job->outcome->reason, sizeof(job->outcome->reason), "%s: %s", what, why);
-    return VERDICT_FAIL;
-}
-
-static bool in_buffers(const struct conform_case *c)
-{
-    return c->place == PLACE_BUFFERS || c->place == PLACE_SHARED;
-}
-
-static bool wrapped(const struct conform_case *c)
-{
-    return c->place == PLACE_WRAPPED_END || c->place == PLACE_WRAPPED_START;
-}
 
 /* The formula's problem for m units; without the operands. */
 static struct ref_elements problem(const struct elements_case *e, size_t m)
@@ -172,7 +145,7 @@ static float dynamic_value(struct elements_job *job, size_t row, float before)
 static void fill_small(struct elements_job *job, size_t run, size_t count)
 {
     const struct elements_case *e = &job->c->elements;
-    struct region *x = &job->places[run][X], *dy = &job->places[run][DY];
+    struct place_of *x = &job->places.of[run][X], *dy = &job->places.of[run][DY];
     for (size_t i = 0; i < count; i++) {
         const float half = ((float)random_below(&job->random, 13) - 6) * 0.5f;
         const float whole = (float)(i % 5 + 1);
@@ -188,7 +161,7 @@ static void fill_small(struct elements_job *job, size_t run, size_t count)
 static void fill_x(struct elements_job *job, size_t run, const struct ref_elements *p)
 {
     const struct elements_case *e = &job->c->elements;
-    struct region *x = &job->places[run][X], *dy = &job->places[run][DY];
+    struct place_of *x = &job->places.of[run][X], *dy = &job->places.of[run][DY];
     const size_t count = p->outer * p->axis * p->inner;
     if (e->values == VALUES_SMALL) {
         fill_small(job, run, count);
@@ -209,41 +182,35 @@ static void fill_x(struct elements_job *job, size_t run, const struct ref_elemen
 
 /* ---- layout ---------------------------------------------------------------------------------- */
 
+/* Of elements of this part: what an offset into a buffer is a multiple of. */
+static size_t alignment_of(const struct elements_case *e, enum part part)
+{
+    const bool narrow =
+        (part == X && e->kind == QDOT_DEQUANTIZE) ||
+        (part == OUT && (e->kind == QDOT_QUANTIZE || e->kind == QDOT_DYNAMIC_QUANTIZE));
+    const size_t bits = narrow ? ref_bits(e->type) : 32;
+    return bits < 8 ? 1 : bits / 8;
+}
+
 static bool allocate(struct elements_job *job)
 {
     const struct conform_case *c = job->c;
     const struct elements_case *e = &c->elements;
-    const bool end = c->place == PLACE_HOST_END || c->place == PLACE_WRAPPED_END;
+    const bool end = places_at_end(c);
     const size_t units = e->outer > 1 ? e->outer : e->axis;
     const struct ref_elements p = problem(e, units);
     const size_t parameters = ref_parameters(&p) * 4;
-    size_t at = 0;
     if ((e->scale && !e->scale_at_run && !guarded_alloc(&job->scale, parameters, end)) ||
         (e->zero && !e->zero_at_run && !guarded_alloc(&job->zero, parameters, end)))
         return false;
     for (size_t i = 0; i < c->runs; i++) {
         job->m[i] = i == 0 ? units : random_between(&job->random, 1, units);
-        for (enum part part = X; part < PARTS; part++) {
-            struct region *region = &job->places[i][part];
-            region->bytes = part_bytes(e, part, job->m[i]);
-            if (region->bytes == 0)
-                continue;
-            if (!guarded_alloc(&region->g, region->bytes, end) ||
-                !(region->expected = malloc(region->bytes)))
+        for (enum part part = X; part < PARTS; part++)
+            if (!places_add(&job->places, &job->random, i, part, part_bytes(e, part, job->m[i]),
+                            alignment_of(e, part)))
                 return false;
-            const bool loose =
-                (part == X && e->kind == QDOT_DEQUANTIZE) ||
-                (part == OUT && (e->kind == QDOT_QUANTIZE || e->kind == QDOT_DYNAMIC_QUANTIZE));
-            const size_t bits = loose ? ref_bits(e->type) : 32;
-            const size_t alignment = bits < 8 ? 1 : bits / 8;
-            at += random_below(&job->random, 16);
-            at = (at + alignment - 1) / alignment * alignment;
-            region->offset = at;
-            at += region->bytes;
-        }
     }
-    job->whole_bytes = at + random_below(&job->random, 16);
-    return !in_buffers(c) || guarded_alloc(&job->whole, job->whole_bytes, true);
+    return places_complete(&job->places, &job->random);
 }
 
 static void choose_range(struct elements_job *job)
@@ -266,7 +233,7 @@ static void fill(struct elements_job *job)
     fill_scales_of(job, &job->scale);
     fill_zeros_of(job, &job->zero);
     for (size_t i = 0; i < job->c->runs; i++) {
-        struct region *parts = job->places[i];
+        struct place_of *parts = job->places.of[i];
         fill_scales_of(job, &parts[SCALE].g);
         fill_zeros_of(job, &parts[ZERO].g);
         struct ref_elements p = problem(e, job->m[i]);
@@ -289,35 +256,6 @@ static void fill(struct elements_job *job)
 }
 
 /* ---- the run --------------------------------------------------------------------------------- */
-
-static enum verdict refused(struct elements_job *job, const char *call,
-                            const struct qdot_error *err)
-{
-    fail(job, call, err->text);
-    return err->status == QDOT_UNSUPPORTED ? VERDICT_REFUSED : VERDICT_FAIL;
-}
-
-static enum verdict open_own(struct elements_job *job, const struct target *target,
-                             struct qdot_device **device)
-{
-    struct qdot_error err = {0};
-    struct qdot_device_info info = {.size = sizeof(info)};
-    *device = target->device;
-    if (!job->c->threads)
-        return VERDICT_PASS;
-    if (qdot_device_info(*device, &info, &err))
-        return refused(job, "qdot_device_info", &err);
-    struct qdot_device_desc open = {.size = sizeof(open),
-                                    .device = info.name,
-                                    .cache_dir = "",
-                                    .thread_count = job->c->threads};
-    if (target->tasks)
-        open.threads = (struct qdot_threads){job->c->threads, NULL, conform_parallel_for};
-    if (qdot_open(&open, &job->own, &err))
-        return refused(job, "qdot_open", &err);
-    *device = job->own;
-    return VERDICT_PASS;
-}
 
 static enum verdict create(struct elements_job *job, const struct target *target,
                            struct qdot_device *device)
@@ -346,54 +284,12 @@ static enum verdict create(struct elements_job *job, const struct target *target
         .kernel = target->kernel,
     };
     if (qdot_op_create(device, &desc, &job->op, &err))
-        return refused(job, "qdot_op_create", &err);
+        return conform_refused(job->outcome, "qdot_op_create", &err);
     if (strcmp(qdot_op_row(job->op), target->kernel) != 0)
-        return fail(job, "another row was taken", qdot_op_row(job->op));
+        return conform_fail(job->outcome, "another row was taken", qdot_op_row(job->op));
     guarded_free(&job->scale); /* not referenced afterwards, says qdot.h: a later use faults */
     guarded_free(&job->zero);
     return VERDICT_PASS;
-}
-
-static enum verdict make_buffers(struct elements_job *job, struct qdot_device *device)
-{
-    struct qdot_error err = {0};
-    const struct conform_case *c = job->c;
-    if (in_buffers(c)) {
-        for (size_t i = 0; i < c->runs; i++)
-            for (enum part part = X; part < PARTS; part++)
-                if (job->places[i][part].bytes)
-                    memcpy(job->whole.memory + job->places[i][part].offset,
-                           job->places[i][part].g.memory, job->places[i][part].bytes);
-        if (qdot_buffer_create(device, job->whole_bytes, NULL, &job->buffer, &err) ||
-            qdot_buffer_write(job->buffer, 0, job->whole.memory, job->whole_bytes, &err))
-            return refused(job, "buffer", &err);
-    }
-    for (size_t i = 0; i < c->runs && wrapped(c); i++)
-        for (enum part part = X; part < PARTS; part++) {
-            struct region *region = &job->places[i][part];
-            if (region->bytes && qdot_buffer_create(device, region->bytes, region->g.memory,
-                                                    &job->buffers[i][part], &err))
-                return refused(job, "qdot_buffer_create", &err);
-        }
-    return VERDICT_PASS;
-}
-
-static struct qdot_output operand(const struct elements_job *job, size_t run, enum part part)
-{
-    const struct region *region = &job->places[run][part];
-    if (region->bytes == 0)
-        return (struct qdot_output){0};
-    if (in_buffers(job->c))
-        return (struct qdot_output){.buffer = job->buffer, .offset_bytes = region->offset};
-    if (wrapped(job->c))
-        return (struct qdot_output){.buffer = job->buffers[run][part]};
-    return (struct qdot_output){.host = region->g.memory};
-}
-
-static struct qdot_input input(const struct elements_job *job, size_t run, enum part part)
-{
-    const struct qdot_output o = operand(job, run, part);
-    return (struct qdot_input){o.host, o.buffer, o.offset_bytes};
 }
 
 static enum verdict run_all(struct elements_job *job, struct qdot_device *device)
@@ -403,29 +299,18 @@ static enum verdict run_all(struct elements_job *job, struct qdot_device *device
         const struct qdot_run run = {
             .size = sizeof(run),
             .m = i == 0 ? 0 : job->m[i],
-            .a = input(job, i, X),
-            .b = input(job, i, DY),
-            .scale = input(job, i, SCALE),
-            .zero = input(job, i, ZERO),
-            .out = operand(job, i, OUT),
-            .scale_out = operand(job, i, SCALE_OUT),
-            .zero_out = operand(job, i, ZERO_OUT),
+            .a = places_input(&job->places, i, X),
+            .b = places_input(&job->places, i, DY),
+            .scale = places_input(&job->places, i, SCALE),
+            .zero = places_input(&job->places, i, ZERO),
+            .out = places_output(&job->places, i, OUT),
+            .scale_out = places_output(&job->places, i, SCALE_OUT),
+            .zero_out = places_output(&job->places, i, ZERO_OUT),
         };
         if (qdot_op_run(job->op, &run, &err))
-            return fail(job, "qdot_op_run", err.text);
+            return conform_fail(job->outcome, "qdot_op_run", err.text);
     }
-    if ((in_buffers(job->c) || wrapped(job->c)) && qdot_sync(device, &err))
-        return fail(job, "qdot_sync", err.text);
-    if (in_buffers(job->c) &&
-        qdot_buffer_read(job->buffer, 0, job->whole.memory, job->whole_bytes, &err))
-        return fail(job, "qdot_buffer_read", err.text);
-    for (size_t i = 0; i < job->c->runs && wrapped(job->c); i++)
-        for (enum part part = X; part < PARTS; part++)
-            if (job->buffers[i][part] &&
-                qdot_buffer_read(job->buffers[i][part], 0, job->places[i][part].g.memory,
-                                 job->places[i][part].bytes, &err))
-                return fail(job, "qdot_buffer_read", err.text);
-    return VERDICT_PASS;
+    return places_fetch(&job->places, device);
 }
 
 /* ---- the comparison -------------------------------------------------------------------------- */
@@ -442,26 +327,23 @@ static void print_value(char *text, size_t bytes, const uint8_t *memory, enum qd
     snprintf(text, bytes, "%a", (double)value);
 }
 
-static enum verdict mismatch(struct elements_job *job, size_t run, enum part part,
-                             const uint8_t *got, const uint8_t *expected)
+static void say(void *ctx, size_t run, size_t part, const uint8_t *got, size_t at)
 {
+    const struct elements_job *job = ctx;
     const struct elements_case *e = &job->c->elements;
-    const struct region *region = &job->places[run][part];
+    const uint8_t *expected = job->places.of[run][part].expected;
     struct outcome *o = job->outcome;
     const bool whole = e->kind == QDOT_QUANTIZE || e->kind == QDOT_DYNAMIC_QUANTIZE;
     const enum qdot_type type = part == ZERO_OUT                   ? QDOT_S32
                                 : part == OUT && whole             ? e->type
                                 : part == SCALE_OUT || part == OUT ? QDOT_F32
                                                                    : QDOT_U8;
-    size_t at = 0;
-    while (got[at] == expected[at])
-        at++;
     size_t element = at * 8 / ref_bits(type);
     if (ref_bits(type) == 4 && (got[at] & 15) == (expected[at] & 15))
         element++;
     char x[48] = "";
     if (part == OUT)
-        print_value(x, sizeof(x), region->bytes ? job->places[run][X].expected : NULL,
+        print_value(x, sizeof(x), job->places.of[run][X].expected,
                     e->kind == QDOT_DEQUANTIZE ? e->type : QDOT_F32, element);
     snprintf(o->reason, sizeof(o->reason), "%s",
              part < OUT ? "an input was changed" : "a wrong value");
@@ -469,89 +351,45 @@ static enum verdict mismatch(struct elements_job *job, size_t run, enum part par
              *x ? ", a = " : "", x);
     print_value(o->got, sizeof(o->got), got, type, element);
     print_value(o->expected, sizeof(o->expected), expected, type, element);
-    return VERDICT_FAIL;
 }
 
-static bool poisoned(const struct guarded *g, size_t begin, size_t end)
-{
-    for (size_t i = begin; i < end; i++)
-        if (g->pages[i] != GUARD_POISON)
-            return false;
-    return true;
-}
-
-static enum verdict compare(struct elements_job *job)
-{
-    const bool whole = in_buffers(job->c);
-    for (size_t i = 0; i < job->c->runs; i++)
-        for (enum part part = X; part < PARTS; part++) {
-            struct region *region = &job->places[i][part];
-            uint8_t *got = whole ? job->whole.memory + region->offset : region->g.memory;
-            if (region->bytes == 0)
-                continue;
-            if (memcmp(got, region->expected, region->bytes) != 0)
-                return mismatch(job, i, part, got, region->expected);
-            memset(got, GUARD_POISON, region->bytes);
-            const size_t before = (size_t)(region->g.memory - region->g.pages);
-            if (!poisoned(&region->g, 0, before) ||
-                !poisoned(&region->g, before + region->bytes, region->g.page_bytes))
-                return fail(job, "memory next to an operand was changed", part_names[part]);
-        }
-    if (whole && !poisoned(&job->whole, 0, job->whole.page_bytes))
-        return fail(job, "a byte outside every operand", "was changed");
-    return VERDICT_PASS;
-}
-
-static void plant(struct elements_job *job, const struct target *target)
+static enum verdict run(struct elements_job *job, const struct target *target)
 {
     const struct elements_case *e = &job->c->elements;
-    const bool end = job->c->place == PLACE_HOST_END || job->c->place == PLACE_WRAPPED_END;
-    struct region *out = &job->places[0][OUT];
+    struct qdot_device *device;
+    enum verdict verdict = places_open(&job->places, target, &device);
+    if (verdict == VERDICT_PASS)
+        verdict = create(job, target, device);
+    if (verdict == VERDICT_PASS)
+        verdict = places_make_buffers(&job->places, device);
+    if (verdict == VERDICT_PASS)
+        verdict = run_all(job, device);
+    if (verdict != VERDICT_PASS)
+        return verdict;
     if (e->outer * e->axis * e->inner >= target->fault_k)
-        conform_plant(target->fault, &out->g, end,
-                      in_buffers(job->c) ? job->whole.memory + out->offset : out->g.memory);
-}
-
-static void clean(struct elements_job *job)
-{
-    qdot_op_destroy(job->op);
-    qdot_buffer_destroy(job->buffer);
-    for (size_t i = 0; i < RUNS_MAX; i++)
-        for (enum part part = X; part < PARTS; part++) {
-            qdot_buffer_destroy(job->buffers[i][part]);
-            guarded_free(&job->places[i][part].g);
-            free(job->places[i][part].expected);
-        }
-    guarded_free(&job->scale);
-    guarded_free(&job->zero);
-    guarded_free(&job->whole);
-    qdot_close(job->own);
+        places_plant(&job->places, target->fault);
+    return places_compare(&job->places, job, say);
 }
 
 enum verdict conform_run_elements(const struct target *target, const struct conform_case *c,
                                   struct outcome *outcome)
 {
-    struct elements_job job = {.c = c, .outcome = outcome, .random = {c->data}};
-    struct qdot_device *device = NULL;
+    struct elements_job job = {
+        .c = c,
+        .outcome = outcome,
+        .random = {c->data},
+        .places = {.c = c, .outcome = outcome, .names = part_names, .parts = PARTS, .out = OUT}};
+    enum verdict verdict = VERDICT_NOT_RUN;
     *outcome = (struct outcome){{0}, {0}, {0}, {0}};
-    enum verdict verdict = VERDICT_FAIL;
     if (!allocate(&job)) {
-        fail(&job, "this program's operands", "out of memory");
-        verdict = VERDICT_NOT_RUN;
+        conform_fail(outcome, "this program's operands", "out of memory");
     } else {
         fill(&job);
-        verdict = open_own(&job, target, &device);
-        if (verdict == VERDICT_PASS)
-            verdict = create(&job, target, device);
-        if (verdict == VERDICT_PASS)
-            verdict = make_buffers(&job, device);
-        if (verdict == VERDICT_PASS)
-            verdict = run_all(&job, device);
-        if (verdict == VERDICT_PASS) {
-            plant(&job, target);
-            verdict = compare(&job);
-        }
+        verdict = run(&job, target);
     }
-    clean(&job);
+    qdot_op_destroy(job.op);
+    guarded_free(&job.scale);
+    guarded_free(&job.zero);
+    places_free(&job.places);
     return verdict;
 }

@@ -7,17 +7,46 @@
 
 static const char *const slot_names[SLOTS] = {"A", "a_zero", "row_scale", "B", "out", "second out"};
 
-enum verdict job_fail(struct job *job, const char *what, const char *why)
+enum verdict conform_fail(struct outcome *outcome, const char *what, const char *why)
 {
-    snprintf(job->outcome->reason, sizeof(job->outcome->reason), "%s: %s", what, why);
+    snprintf(outcome->reason, sizeof(outcome->reason), "%s: %s", what, why);
     return VERDICT_FAIL;
 }
 
-/* A refusal is not a failure, and not a pass. */
+enum verdict conform_refused(struct outcome *outcome, const char *call,
+                             const struct qdot_error *err)
+{
+    conform_fail(outcome, call, err->text[0] ? err->text : qdot_status_text(err->status));
+    return err->status == QDOT_UNSUPPORTED ? VERDICT_REFUSED : VERDICT_FAIL;
+}
+
+enum verdict conform_open_own(const struct target *target, const struct conform_case *c,
+                              struct qdot_device **own, struct outcome *outcome)
+{
+    struct qdot_error err = {0};
+    struct qdot_device_info info = {.size = sizeof(info)};
+    if (!c->threads)
+        return VERDICT_PASS;
+    if (qdot_device_info(target->device, &info, &err))
+        return conform_refused(outcome, "qdot_device_info", &err);
+    struct qdot_device_desc desc = {.size = sizeof(desc),
+                                    .device = info.name,
+                                    .cache_dir = "",
+                                    .thread_count = c->threads,
+                                    .cache_percent = c->cache_percent};
+    if (target->tasks)
+        desc.threads = (struct qdot_threads){c->threads, NULL, conform_parallel_for};
+    return qdot_open(&desc, own, &err) ? conform_refused(outcome, "qdot_open", &err) : VERDICT_PASS;
+}
+
+enum verdict job_fail(struct job *job, const char *what, const char *why)
+{
+    return conform_fail(job->outcome, what, why);
+}
+
 static enum verdict refused(struct job *job, const char *call, const struct qdot_error *err)
 {
-    job_fail(job, call, err->text[0] ? err->text : qdot_status_text(err->status));
-    return err->status == QDOT_UNSUPPORTED ? VERDICT_REFUSED : VERDICT_FAIL;
+    return conform_refused(job->outcome, call, err);
 }
 
 /* ---- the row --------------------------------------------------------------------------------- */
@@ -85,22 +114,10 @@ static enum verdict create(struct job *job, struct qdot_device **device)
     const struct conform_case *c = job->c;
     struct qdot_error err = {0};
     const bool fixed = case_has_multipliers(c);
-    *device = job->target->device;
-    if (c->threads) {
-        struct qdot_device_info info = {.size = sizeof(info)};
-        if (qdot_device_info(*device, &info, &err))
-            return refused(job, "qdot_device_info", &err);
-        struct qdot_device_desc open = {.size = sizeof(open),
-                                        .device = info.name,
-                                        .cache_dir = "",
-                                        .thread_count = c->threads,
-                                        .cache_percent = c->cache_percent};
-        if (job->target->tasks)
-            open.threads = (struct qdot_threads){c->threads, NULL, conform_parallel_for};
-        if (qdot_open(&open, &job->own, &err))
-            return refused(job, "qdot_open", &err);
-        *device = job->own;
-    }
+    const enum verdict opened = conform_open_own(job->target, c, &job->own, job->outcome);
+    *device = job->own ? job->own : job->target->device;
+    if (opened != VERDICT_PASS)
+        return opened;
     struct qdot_op_desc desc = {
         .size = sizeof(desc),
         .kind = c->kind,

@@ -24,6 +24,7 @@ if(QDOT_COMMAND AND CJSON_INCLUDE)
         tests/conform_layout.c
         tests/conform_options.c
         tests/conform_problem.c
+        tests/conform_places.c
         tests/conform_process.c
         tests/conform_quantize.c
         tests/conform_quantize_run.c
