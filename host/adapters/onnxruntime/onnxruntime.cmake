@@ -10,6 +10,7 @@ if(NOT ORT_HEADERS)
 else()
     add_library(qdot_ort_ep MODULE
         host/adapters/onnxruntime/pairs.c
+        host/adapters/onnxruntime/pairs_avx512.c
         host/adapters/onnxruntime/call.c
         host/adapters/onnxruntime/context.c
         host/adapters/onnxruntime/conv.c

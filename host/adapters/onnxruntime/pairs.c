@@ -12,6 +12,7 @@
 #include <math.h>
 #include <string.h>
 #include "device.h"
+#include "pairs_lines.h"
 #include "round.h"
 #include "table.h"
 
@@ -106,7 +107,8 @@ struct job {
     void (*line)(const struct job *j, size_t y, size_t a, size_t b, size_t count, size_t step);
     float ra, rb, fixed;    /* of Mul ra is r, fixed y_zero */
     int32_t a_zero, b_zero; /* of Mul */
-    bool large; /* results may be too large to be rounded as they are: they are bounded */
+    bool large;    /* results may be too large to be rounded as they are: they are bounded */
+    add_line *add; /* of lines of both, where there is a fast one */
 };
 
 static inline uint8_t finish(const struct job *j, float v, int32_t least)
@@ -149,7 +151,11 @@ static void do_part(void *arg, size_t begin, size_t end)
         const size_t line = begin / length, within = begin % length;
         const size_t left = length - within, count = left < end - begin ? left : end - begin;
         const size_t small = step ? within : line % j->middle;
-        if (j->a_repeated)
+        if (j->add && step) {
+            const size_t a = j->a_repeated ? small : begin, b = j->a_repeated ? begin : small;
+            const struct sums sums = {j->a + a, j->b + b, j->y + begin, j->ra, j->rb, j->fixed};
+            j->add(&sums, count);
+        } else if (j->a_repeated)
             j->line(j, begin, small, begin, count, step);
         else
             j->line(j, begin, begin, small, count, step);
@@ -262,6 +268,8 @@ static OrtStatus *compute(struct step *s, struct call *c)
     job.a = in[a].data;
     job.b = in[b].data;
     job.y = y;
+    if (s->op->variant != PAIR_MUL && !job.large)
+        job.add = fast_add_line(is_signed);
     return call_share(c, count, GRAIN, do_part, &job);
 }
 
