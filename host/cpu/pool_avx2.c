@@ -9,4 +9,5 @@
 #define MAX(a, b) _mm256_max_epu8(a, b)
 #define XOR(a, b) _mm256_xor_si256(a, b)
 #define EACH(byte) _mm256_set1_epi8((char)(byte))
+#define FEWER(t) cpu_pool.largest(t)
 #include "pool_lines.h"

@@ -9,4 +9,5 @@
 #define MAX(a, b) _mm512_max_epu8(a, b)
 #define XOR(a, b) _mm512_xor_si512(a, b)
 #define EACH(byte) _mm512_set1_epi8((char)(byte))
+#define FEWER(t) cpu_pool_avx2.largest(t)
 #include "pool_lines.h"

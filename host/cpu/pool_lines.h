@@ -1,7 +1,7 @@
 /*
  * Lines of max pools for one instruction set. Who includes it has defined TARGET; KERNEL, the name of
  * its struct cpu_pool_kernel; VECTOR, of LANES bytes, unaligned LOAD and STORE of it, its MAX, unsigned,
- * XOR, and EACH(byte) of all lanes.
+ * XOR, EACH(byte) of all lanes, and FEWER, which does lines shorter than a vector.
  */
 #include "bytes.h"
 
@@ -18,27 +18,17 @@ static inline __attribute__((always_inline)) TARGET void largest_vector(const st
     STORE(t->to + j, XOR(most, EACH(t->flip_back)));
 }
 
-static void largest_byte(const struct cpu_taps *t, size_t j)
-{
-    uint8_t most = 0;
-    for (size_t row = 0; row < t->rows; row++) {
-        const uint8_t *from = t->from + row * t->row_step + j;
-        for (size_t column = 0; column < t->columns; column++, from += t->column_step)
-            most = (*from ^ t->flip) > most ? *from ^ t->flip : most;
-    }
-    t->to[j] = most ^ t->flip_back;
-}
-
 /* The last vector begins where it ends with the line: some bytes are made twice. */
 TARGET static void largest(const struct cpu_taps *t)
 {
-    size_t j = 0;
-    for (; j + LANES <= t->count; j += LANES)
+    if (t->count < LANES) {
+        FEWER(t);
+        return;
+    }
+    for (size_t j = 0; j + LANES <= t->count; j += LANES)
         largest_vector(t, j);
-    if (j < t->count && t->count >= LANES)
+    if (t->count % LANES)
         largest_vector(t, t->count - LANES);
-    for (; t->count < LANES && j < t->count; j++)
-        largest_byte(t, j);
 }
 
 const struct cpu_pool_kernel KERNEL = {largest};
