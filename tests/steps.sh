@@ -106,7 +106,8 @@ cpu_rows() {
     rows=$(last_rows cpu)
     case " $flags " in *" avx2 "*) rows="$rows,cpu/*_avx2" ;; esac
     case " $flags " in *" avx_vnni "*) rows="$rows,cpu/*_avxvnni" ;; esac
-    case " $flags " in *" avx512_vnni "*) rows="$rows,cpu/*_avx512vnni" ;; esac
+    case " $flags " in *" avx512_vnni "*) rows="$rows,cpu/*_avx512vnni,cpu/*_avx512" ;; esac
+    case " $flags " in *" avx512vbmi "*) rows="$rows,cpu/*_avx512vbmi" ;; esac
     echo "$rows"
 }
 

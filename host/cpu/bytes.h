@@ -24,6 +24,16 @@ extern const struct cpu_pool_kernel cpu_pool;
 extern const struct cpu_pool_kernel cpu_pool_avx2, cpu_pool_avx512;
 #endif
 
+/* to[i] = table[from[i]], of 256 entries. */
+struct cpu_map_kernel {
+    void (*look_up)(const uint8_t *table, const uint8_t *from, uint8_t *to, size_t count);
+};
+
+extern const struct cpu_map_kernel cpu_map;
+#if defined(__x86_64__)
+extern const struct cpu_map_kernel cpu_map_avx512vbmi;
+#endif
+
 /* to[i * to_step] = table[from[i * from_step]]; without a table a copy. */
 struct cpu_bytes {
     const uint8_t *from;
@@ -31,7 +41,7 @@ struct cpu_bytes {
     size_t from_step, to_step, count;
     const uint8_t *table;
 };
-void cpu_map_bytes(const struct cpu_bytes *b);
+void cpu_map_bytes(const struct cpu_bytes *b, const struct cpu_map_kernel *kernel);
 
 int cpu_map_prepare(struct qdot_op *op, struct qdot_error *err);
 void cpu_map_run(struct qdot_op *op, const struct qdot_run *args);

@@ -11,6 +11,7 @@
 #include "quantize.h"
 
 static const struct qdot_feature features[] = {
+    {CPU_AVX512VBMI, "avx512vbmi"},
     {CPU_AVX512VNNI, "avx512vnni"},
     {CPU_AVXVNNI, "avxvnni"},
     {CPU_AVX2, "avx2"},
@@ -194,7 +195,17 @@ static const struct qdot_row rows[] = {
 #endif
     {.name = "quantize", .op = QDOT_QUANTIZE, .mr = 1, .nr = 16, .kr = 1, .impl = &cpu_elements},
 
-    {.name = "map", .op = QDOT_MAP, .mr = 1, .nr = 64, .kr = 1},
+#if defined(__x86_64__)
+    {.name = "map_avx512vbmi",
+     .op = QDOT_MAP,
+     .needs = CPU_AVX512VBMI,
+     .mr = 1,
+     .nr = 64,
+     .kr = 1,
+     .impl = &cpu_map_avx512vbmi},
+#endif
+    {.name = "map", .op = QDOT_MAP, .mr = 1, .nr = 64, .kr = 1, .impl = &cpu_map},
+
 #if defined(__x86_64__)
     {.name = "max_pool_avx512",
      .op = QDOT_MAX_POOL,

@@ -8,6 +8,7 @@ enum {
     CPU_AVX2 = 1u << 0,
     CPU_AVXVNNI = 1u << 1,
     CPU_AVX512VNNI = 1u << 2, /* the bundle F, BW, VL, DQ, VNNI, and an OS that saves zmm */
+    CPU_AVX512VBMI = 1u << 3, /* that bundle and VBMI */
 };
 
 uint32_t cpu_features(void);

@@ -31,7 +31,7 @@ uint32_t cpu_features(void)
     found |= CPU_AVX2;
     const unsigned avx512 = bit_AVX512F | bit_AVX512BW | bit_AVX512VL | bit_AVX512DQ;
     if ((state & 0xe6) == 0xe6 && (b & avx512) == avx512 && (c & bit_AVX512VNNI))
-        found |= CPU_AVX512VNNI;
+        found |= CPU_AVX512VNNI | (c & bit_AVX512VBMI ? CPU_AVX512VBMI : 0);
     if (a >= 1) {
         __cpuid_count(7, 1, a1, b1, c1, d1);
         if (a1 & 1u << 4)

@@ -44,7 +44,15 @@ static void copy_bytes(const struct cpu_bytes *b)
         *to = *from;
 }
 
-void cpu_map_bytes(const struct cpu_bytes *b)
+static void look_up(const uint8_t *table, const uint8_t *from, uint8_t *to, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        to[i] = table[from[i]];
+}
+
+const struct cpu_map_kernel cpu_map = {look_up};
+
+void cpu_map_bytes(const struct cpu_bytes *b, const struct cpu_map_kernel *kernel)
 {
     const uint8_t *table = b->table, *from = b->from;
     uint8_t *to = b->to;
@@ -55,12 +63,16 @@ void cpu_map_bytes(const struct cpu_bytes *b)
             copy.from = &one;
         copy_bytes(&copy);
     } else if (b->from_step == 1 && b->to_step == 1) {
-        for (size_t i = 0; i < b->count; i++)
-            to[i] = table[from[i]];
+        kernel->look_up(table, from, to, b->count);
     } else {
         for (size_t i = 0; i < b->count; i++, from += b->from_step, to += b->to_step)
             *to = table[*from];
     }
+}
+
+static const struct cpu_map_kernel *kernel_of(const struct map_run *run)
+{
+    return run->op->row->impl;
 }
 
 /* 256 * a + b; of an operand that is repeated it is a table of the other. */
@@ -73,7 +85,7 @@ static void do_pairs(const struct map_run *run, const uint8_t *a, const uint8_t 
     const uint8_t *table = run->op->table;
     if (a_step == 0) {
         const struct cpu_bytes bytes = {b, out, b_step, out_step, count, table + 256 * *a};
-        cpu_map_bytes(&bytes);
+        cpu_map_bytes(&bytes, kernel_of(run));
     } else if (a_step == 1 && b_step == 1 && out_step == 1) {
         for (size_t i = 0; i < count; i++)
             out[i] = table[256 * a[i] + b[i]];
@@ -97,7 +109,7 @@ static void do_line(const struct map_run *run, const size_t at[QDOT_MAP_TENSORS]
                                     run->s.stride[QDOT_MAP_OUT][run->x],
                                     count,
                                     run->op->table};
-    cpu_map_bytes(&bytes);
+    cpu_map_bytes(&bytes, kernel_of(run));
 }
 
 /* ---- blocks ---------------------------------------------------------------------------------- */

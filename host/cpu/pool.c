@@ -53,7 +53,7 @@ static void look_up(const struct pool_run *run, uint8_t *bytes, size_t count)
 {
     const struct cpu_bytes b = {bytes, bytes, 1, 1, count, run->op->table};
     if (b.table)
-        cpu_map_bytes(&b);
+        cpu_map_bytes(&b, &cpu_map);
 }
 
 /* A row, pixel by pixel. */
@@ -112,7 +112,7 @@ static void do_piece(const struct pool_run *run, const uint8_t *plane, struct sp
     kernel_of(run)->largest(&taps);
     if (pixel == 1) {
         const struct cpu_bytes picked = {across, out, step, run->ldo, count, run->op->table};
-        cpu_map_bytes(&picked);
+        cpu_map_bytes(&picked, &cpu_map);
         return;
     }
     for (size_t i = 0; i < count; i++) {
