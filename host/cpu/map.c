@@ -17,7 +17,13 @@ struct map_run {
     struct qdot_mapping s;
     const uint8_t *from[2];
     uint8_t *out;
-    size_t x, y;                /* the dimensions of blocks; y: SIZE_MAX where there is one */
+    size_t x, y; /* the dimensions of blocks; y: SIZE_MAX where there is one */
+    enum {
+        BY_LINES,
+        ALONG_X,
+        ALONG_Y
+    } turned;                   /* the output's neighbours are along x, a's along y, or
+                                                   the other way round */
     size_t block[2], blocks[2]; /* their sides, and how many of them */
     size_t count, each;         /* blocks at all, blocks of an item */
 };
@@ -112,6 +118,62 @@ static void do_line(const struct map_run *run, const size_t at[QDOT_MAP_TENSORS]
     cpu_map_bytes(&bytes, kernel_of(run));
 }
 
+/* ---- turned blocks --------------------------------------------------------------------------- */
+
+typedef uint8_t bytes16 __attribute__((vector_size(16)));
+
+/* Interleaved four times, each with that 8 behind. */
+static inline void turn_16(const uint8_t *from, size_t from_step, uint8_t *to, size_t to_step)
+{
+    bytes16 v[16], t[16];
+    for (size_t i = 0; i < 16; i++)
+        memcpy(&v[i], from + i * from_step, 16);
+    for (int pass = 0; pass < 4; pass++) {
+        for (size_t i = 0; i < 8; i++) {
+            t[2 * i] = __builtin_shufflevector(v[i], v[i + 8], 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5,
+                                               21, 6, 22, 7, 23);
+            t[2 * i + 1] = __builtin_shufflevector(v[i], v[i + 8], 8, 24, 9, 25, 10, 26, 11, 27, 12,
+                                                   28, 13, 29, 14, 30, 15, 31);
+        }
+        memcpy(v, t, sizeof(v));
+    }
+    for (size_t i = 0; i < 16; i++)
+        memcpy(to + i * to_step, &v[i], 16);
+}
+
+/* to[i * to_step + j] = from[j * from_step + i] of so many lines i, 16 x 16 where there are as many. */
+static void turn(const uint8_t *from, size_t from_step, uint8_t *to, size_t to_step, size_t lines,
+                 size_t count)
+{
+    const size_t whole_lines = lines & ~(size_t)15, whole = count & ~(size_t)15;
+    for (size_t j = 0; j < whole; j += 16)
+        for (size_t i = 0; i < whole_lines; i += 16)
+            turn_16(from + j * from_step + i, from_step, to + i * to_step + j, to_step);
+    for (size_t j = 0; j < count; j++)
+        for (size_t i = j < whole ? whole_lines : 0; i < lines; i++)
+            to[i * to_step + j] = from[j * from_step + i];
+}
+
+static void turn_block(const struct map_run *run, const size_t at[QDOT_MAP_TENSORS],
+                       const size_t size[2])
+{
+    const bool x = run->turned == ALONG_X;
+    const size_t from_step = run->s.stride[QDOT_MAP_A][x ? run->x : run->y];
+    const size_t to_step = run->s.stride[QDOT_MAP_OUT][x ? run->y : run->x];
+    const size_t count = size[x ? 0 : 1], lines = size[x ? 1 : 0];
+    const uint8_t *from = run->from[0] + at[QDOT_MAP_A], *table = run->op->table;
+    uint8_t *to = run->out + at[QDOT_MAP_OUT];
+    if (table && count < 16) {
+        for (size_t j = 0; j < count; j++)
+            for (size_t i = 0; i < lines; i++)
+                to[i * to_step + j] = table[from[j * from_step + i]];
+        return;
+    }
+    turn(from, from_step, to, to_step, lines, count);
+    for (size_t i = 0; i < lines && table; i++, to += to_step)
+        kernel_of(run)->look_up(table, to, to, count);
+}
+
 /* ---- blocks ---------------------------------------------------------------------------------- */
 
 static size_t extent(const struct map_run *run, size_t d)
@@ -144,6 +206,10 @@ static void do_block(const struct map_run *run, size_t index)
         index /= s->dims[d];
         for (int t = 0; t < QDOT_MAP_TENSORS; t++)
             at[t] += i * s->stride[t][d];
+    }
+    if (run->turned != BY_LINES) {
+        turn_block(run, at, size);
+        return;
     }
     for (size_t i = 0; i < size[1]; i++) {
         do_line(run, at, size[0]);
@@ -187,6 +253,14 @@ static void choose_blocks(struct map_run *run)
     bool whole = s->stride[QDOT_MAP_OUT][run->x] == 1; /* lines without gaps */
     for (int t = 0; t < s->operands; t++)
         whole = whole && s->stride[t][run->x] <= 1;
+    run->turned = BY_LINES;
+    if (s->operands == 1 && run->y != SIZE_MAX && !whole) {
+        const size_t *out = s->stride[QDOT_MAP_OUT], *a = s->stride[QDOT_MAP_A];
+        if (out[run->x] == 1 && a[run->y] == 1)
+            run->turned = ALONG_X;
+        else if (out[run->y] == 1 && a[run->x] == 1)
+            run->turned = ALONG_Y;
+    }
     run->block[0] = least(s->dims[run->x], whole ? CHUNK : SIDE);
     run->block[1] = least(extent(run, run->y), whole ? CHUNK / run->block[0] : SIDE);
     run->count = 1;
