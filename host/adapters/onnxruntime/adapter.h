@@ -147,7 +147,8 @@ struct provider {
     const OrtApi *ort;
     const OrtEpApi *ep;
     struct qdot_device *device;
-    struct memory *memory; /* of that device, which is its then; NULL: tensors are on the host */
+    struct qdot_device *host; /* the CPU, for steps whose tensors are there; perhaps the same */
+    struct memory *memory;    /* of 'device', which is its then; NULL: tensors are on the host */
     const OrtLogger *logger;
     size_t most_bytes; /* of an operand of one run; more are several runs */
     size_t threads;
@@ -177,7 +178,7 @@ struct step {
     size_t packed_bytes;
     void *memory;                  /* in which they lie; NULL: not the step's */
     void *impl;                    /* the kind's; one call at a time where it has one op */
-    struct device_ops *device_ops; /* device.c's; NULL on the host */
+    struct device_ops *device_ops; /* device.c's */
 };
 
 struct call {

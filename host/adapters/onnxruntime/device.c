@@ -1,4 +1,4 @@
-/* The ops of a step on a device. They are of one shape and one table; where a call has others they are
+/* The ops of a step. They are of one shape and one table; where a call has others they are
  * made anew. */
 #include "device.h"
 #include <stdlib.h>
@@ -6,7 +6,8 @@
 
 struct kept {
     struct qdot_op *op; /* NULL with a key: the device takes no such op */
-    uint8_t *key;       /* the descriptor, then 'more'; NULL: nothing was made yet */
+    struct qdot_device *device;
+    uint8_t *key; /* the descriptor, then 'more'; NULL: nothing was made yet */
     size_t key_bytes;
 };
 
@@ -18,8 +19,6 @@ struct device_ops {
 
 OrtStatus *device_start(struct step *s)
 {
-    if (!s->provider->memory)
-        return NULL;
     struct device_ops *ops = calloc(1, sizeof(*ops));
     if (!ops)
         return fail(s->provider->ort, "no memory for a step");
@@ -55,14 +54,15 @@ static OrtStatus *make_room(const struct step *s, struct device_ops *ops, size_t
     return NULL;
 }
 
-static bool is_kept(const struct kept *k, const struct wanted *w)
+static bool is_kept(const struct kept *k, const struct qdot_device *device, const struct wanted *w)
 {
-    return k->key && k->key_bytes == sizeof(w->desc) + w->more_bytes &&
+    return k->key && k->device == device && k->key_bytes == sizeof(w->desc) + w->more_bytes &&
            memcmp(k->key, &w->desc, sizeof(w->desc)) == 0 &&
            (!w->more_bytes || memcmp(k->key + sizeof(w->desc), w->more, w->more_bytes) == 0);
 }
 
-static OrtStatus *make(const struct step *s, struct kept *k, const struct wanted *w)
+static OrtStatus *make(const struct step *s, struct qdot_device *device, struct kept *k,
+                       const struct wanted *w)
 {
     const OrtApi *ort = s->provider->ort;
     struct qdot_op_desc desc = w->desc;
@@ -70,6 +70,7 @@ static OrtStatus *make(const struct step *s, struct kept *k, const struct wanted
     qdot_op_destroy(k->op);
     free(k->key);
     k->op = NULL;
+    k->device = device;
     k->key_bytes = sizeof(w->desc) + w->more_bytes;
     k->key = malloc(k->key_bytes);
     void *room = malloc(w->room ? w->room : 1);
@@ -84,7 +85,7 @@ static OrtStatus *make(const struct step *s, struct kept *k, const struct wanted
         memcpy(k->key + sizeof(w->desc), w->more, w->more_bytes);
     if (w->fill)
         w->fill(&desc, w->more, room);
-    const int status = qdot_op_create(s->provider->device, &desc, &k->op, &err);
+    const int status = qdot_op_create(device, &desc, &k->op, &err);
     free(room);
     if (status != QDOT_OK && status != QDOT_UNSUPPORTED && status != QDOT_INVALID) {
         free(k->key); /* the next call may do better */
@@ -92,20 +93,24 @@ static OrtStatus *make(const struct step *s, struct kept *k, const struct wanted
         return fail(ort, "%s: %s", s->op->name, err.text);
     }
     if (status != QDOT_OK)
-        note(s->provider, "%s: not on the device: %s", s->op->name, err.text);
+        note(s->provider, "%s: not as one op: %s", s->op->name, err.text);
     return NULL;
 }
 
 static OrtStatus *run_locked(struct step *s, struct call *c, size_t index, const struct wanted *w,
                              const struct qdot_run *run, bool *done)
 {
+    const bool there = run->a.buffer || run->b.buffer || run->out.buffer;
+    struct qdot_device *const device = there ? s->provider->device : s->provider->host;
+    struct qdot_run with_pool = *run;
     struct qdot_error err = {0};
+    with_pool.threads_ctx = c;
     TRY(make_room(s, s->device_ops, index + 1));
     struct kept *const k = &s->device_ops->list[index];
-    if (!is_kept(k, w))
-        TRY(make(s, k, w));
+    if (!is_kept(k, device, w))
+        TRY(make(s, device, k, w));
     *done = k->op != NULL;
-    if (k->op && qdot_op_run(k->op, run, &err))
+    if (k->op && qdot_op_run(k->op, &with_pool, &err))
         return fail(c->ort, "%s: %s", s->op->name, err.text);
     return NULL;
 }
@@ -119,6 +124,21 @@ OrtStatus *device_run(struct step *s, struct call *c, size_t index, const struct
     OrtStatus *const status = run_locked(s, c, index, wanted, run, done);
     pthread_mutex_unlock(&ops->lock);
     return status;
+}
+
+OrtStatus *device_place(struct step *s, struct call *c, bool on_host, const int64_t *dims,
+                        size_t rank, struct qdot_output *out)
+{
+    if (!on_host)
+        return call_place(c, 0, dims, rank, out);
+    *out = (struct qdot_output){.host = NULL};
+    TRY(call_fetch(s, c, 0));
+    return call_output(c, 0, dims, rank, &out->host);
+}
+
+OrtStatus *device_refused(const struct step *s)
+{
+    return fail(s->provider->ort, "%s: no op of the library takes these sizes", s->op->name);
 }
 
 /* ---- maps -------------------------------------------------------------------------------------- */

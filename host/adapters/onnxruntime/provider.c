@@ -517,15 +517,21 @@ static OrtStatus *open_device(struct provider *p, const struct options *o, struc
     if (p->memory && o->device[0] && strcmp(o->device, memory_name(p->memory)) != 0)
         return fail(p->ort, "option device: the session's device is %s, got '%s'",
                     memory_name(p->memory), o->device);
-    if (p->memory)
-        return memory_device(p->memory, cache_dir, &p->device);
-    const struct qdot_device_desc desc = {
+    struct qdot_device_desc desc = {
         .size = sizeof(desc),
-        .device = o->device[0] ? o->device : "cpu",
+        .device = "cpu",
         .cache_dir = cache_dir,
         .threads = {p->threads, NULL, call_parallel_for},
         .packed_cache = shared_cache(shared),
     };
+    if (qdot_open(&desc, &p->host, &err))
+        return fail_qdot(p->ort, &err);
+    if (p->memory)
+        return memory_device(p->memory, cache_dir, &p->device);
+    p->device = p->host;
+    if (!o->device[0] || strcmp(o->device, "cpu") == 0)
+        return NULL;
+    desc.device = o->device;
     return qdot_open(&desc, &p->device, &err) ? fail_qdot(p->ort, &err) : NULL;
 }
 
@@ -568,8 +574,9 @@ void provider_release(struct provider *p)
         return;
     if (p->arena)
         p->ort->ReleaseAllocator(p->arena);
-    if (!p->memory)
+    if (!p->memory && p->device != p->host)
         qdot_close(p->device);
+    qdot_close(p->host);
     context_release(&p->contexts);
     free(p);
 }

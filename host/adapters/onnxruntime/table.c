@@ -9,8 +9,6 @@
 #include <string.h>
 #include "device.h"
 
-#define GRAIN 262144
-
 /* ---- tables ------------------------------------------------------------------------------------ */
 
 bool linear_fits(const struct group *g)
@@ -137,34 +135,9 @@ static OrtStatus *shape_for(const struct step *s, const struct call *c, struct s
     return NULL;
 }
 
-struct job {
-    const uint8_t *table; /* NULL: a copy */
-    const uint8_t *x;
-    uint8_t *y;
-};
-
-static void do_part(void *arg, size_t begin, size_t end)
-{
-    const struct job *j = arg;
-    if (j->table)
-        table_apply(j->table, j->x + begin, j->y + begin, end - begin);
-    else
-        memcpy(j->y + begin, j->x + begin, end - begin);
-}
-
 static float bound_of(const struct tensor *t, float none)
 {
     return t->type && t->count == 1 ? *(const float *)t->data : none;
-}
-
-static OrtStatus *on_device(struct step *s, struct call *c, const struct shape *shape,
-                            const uint8_t *table, bool *done)
-{
-    const struct qdot_map map = device_line(c->in[X].count);
-    const struct qdot_input x = input_at(&c->in[X], 0);
-    struct qdot_output out;
-    TRY(call_place(c, 0, shape->dims, shape->rank, &out));
-    return device_map(s, c, 0, &map, table, &x, &out, done);
 }
 
 static OrtStatus *compute(struct step *s, struct call *c)
@@ -172,10 +145,10 @@ static OrtStatus *compute(struct step *s, struct call *c)
     const struct tensor *in = c->in;
     struct linear l;
     struct shape shape = {in[X].rank, {0}};
-    struct job job = {.table = NULL};
+    const struct qdot_map map = device_line(in[X].count);
+    struct qdot_output out;
     uint8_t table[256];
-    bool done;
-    void *y;
+    bool done = false;
     TRY(call_fetch(s, c, 1u << X));
     TRY(linear_of(c, s, &l));
     memcpy(shape.dims, in[X].dims, sizeof(shape.dims));
@@ -184,18 +157,15 @@ static OrtStatus *compute(struct step *s, struct call *c)
     const bool relu = s->op->variant == TABLE_RELU, divide = s->op->variant == TABLE_DIVIDE;
     const float low = relu ? 0 : divide ? -FLT_MAX : bound_of(&in[LOW], -FLT_MAX);
     const float high = bound_of(&in[HIGH], FLT_MAX), divisor = divide ? bound_of(&in[LOW], 1) : 1;
-    if (table_make(&l, divisor, low, high, table))
-        job.table = table;
-    if (in[X].buffer && in[X].count) {
-        TRY(on_device(s, c, &shape, job.table, &done));
-        if (done)
+    const bool changes = table_make(&l, divisor, low, high, table);
+    for (int on_host = 0; on_host < 2 && !done; on_host++) {
+        TRY(device_place(s, c, on_host, shape.dims, shape.rank, &out));
+        if (in[X].count == 0)
             return NULL;
-        TRY(call_fetch(s, c, 0));
+        const struct qdot_input x = input_at(&in[X], 0);
+        TRY(device_map(s, c, 0, &map, changes ? table : NULL, &x, &out, &done));
     }
-    TRY(call_output(c, 0, shape.dims, shape.rank, &y));
-    job.x = in[X].data;
-    job.y = y;
-    return in[X].count ? call_share(c, in[X].count, GRAIN, do_part, &job) : NULL;
+    return done ? NULL : device_refused(s);
 }
 
 const struct kind table_kind = {
