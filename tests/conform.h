@@ -67,6 +67,7 @@ enum fill {
     FILL_EXTREME, /* 0x80, 0x7f, 0x00, 0xff at random */
     FILL_ANY,
     FILL_SMALL,   /* -3 .. 3, unsigned 0 .. 6 */
+    FILL_COUNTED, /* 0, 1, 2 ... */
     FILL_CONSTANT /* one byte everywhere */
 };
 
@@ -108,7 +109,6 @@ struct conform_case {
     struct elements_case elements; /* of QDOT_QUANTIZE */
     struct qdot_map map;           /* of QDOT_MAP, but for its table */
     bool table;                    /* of one operand, or of a pool */
-    bool counted;                  /* the operands' bytes are 0, 1, 2 ... */
     enum qdot_op_kind kind;
     struct qdot_conv conv; /* of QDOT_CONV, with no field at its default 0; m is then its batch, n
                               its output channels, k the products of a sum. Of QDOT_MAX_POOL too */
@@ -139,6 +139,11 @@ static inline bool case_has_multipliers(const struct conform_case *c)
     return c->rounding >= QDOT_ROUND_Q31_DOUBLE_AWAY && c->rounding <= QDOT_ROUND_Q31_SINGLE_UP;
 }
 
+static inline bool case_is_product(const struct conform_case *c)
+{
+    return c->kind == QDOT_GEMM || c->kind == QDOT_CONV;
+}
+
 struct conform_group {
     enum qdot_op_kind kind;
     const char *name; /* unique in its kind */
@@ -156,6 +161,8 @@ extern const size_t conform_group_count;
 /* What the groups of this name try, "" where a kind of op has none; false: there is none. */
 bool group_about(const char *name, const char **products, const char **convolutions);
 void elements_settle(struct elements_case *e); /* makes it one that qdot.h allows */
+/* From the first byte of so many units of a map's tensor to its last. */
+size_t map_reach(const struct qdot_map *map, const size_t *stride, size_t units);
 bool conform_group_applies(const struct conform_group *group, const struct geometry *g,
                            const char *backend);
 bool conform_make(const struct conform_group *group, const struct geometry *g, uint64_t seed,

@@ -45,7 +45,8 @@ static void make_map(const struct geometry *g, struct random *r, struct conform_
               g->small              ? 200
               : random_below(r, 16) ? 4000
                                     : 60000);
-    m->operands = (int)random_below(r, 3);
+    m->operands = random_below(r, 3) == 2 ? 2 : 1;
+    c->a_fill = c->b_fill = FILL_ANY;
     c->table = random_below(r, 2);
     make_strides(r, m, any_order, gaps, m->a_stride);
     make_strides(r, m, any_order && random_below(r, 2), gaps && random_below(r, 2), m->out_stride);
@@ -77,6 +78,7 @@ bool map_tails(const struct geometry *g, size_t index, struct random *r, struct 
                                .b_stride = {!one},
                                .out_stride = {1},
                                .operands = one ? 1 : 2};
+    c->a_fill = c->b_fill = FILL_ANY;
     c->table = index < most;
     c->place = random_below(r, 4) ? PLACE_BUFFERS : PLACE_HOST_END;
     c->runs = 2;
@@ -88,7 +90,8 @@ bool map_tables(const struct geometry *g, size_t index, struct random *r, struct
     (void)r;
     if (index >= 2)
         return false;
-    c->table = c->counted = true;
+    c->a_fill = c->b_fill = FILL_COUNTED;
+    c->table = true;
     c->map = (struct qdot_map){.rank = 2,
                                .dims = {256, index ? 256 : 2},
                                .a_stride = {1, 0},
@@ -133,6 +136,8 @@ bool map_transpose(const struct geometry *g, size_t index, struct random *r, str
     if (index % 5 == 0 && !g->small)
         for (size_t i = 0; i < 2; i++)
             m->dims[i] = random_between(r, 1, 150);
+    m->operands = 1;
+    c->a_fill = FILL_ANY;
     c->table = random_below(r, 2);
     make_strides(r, m, true, false, m->a_stride);
     make_strides(r, m, false, false, m->out_stride);
@@ -197,6 +202,7 @@ bool map_threads(const struct geometry *g, size_t index, struct random *r, struc
     m->dims[1] = random_between(r, 100, 400);
     m->dims[2] = random_between(r, 100, 400);
     m->operands = index % 2 ? 2 : 1;
+    c->a_fill = c->b_fill = FILL_ANY;
     c->table = index / 2 % 2;
     make_strides(r, m, index / 4 % 2, false, m->a_stride);
     make_strides(r, m, false, index / 8 % 2, m->out_stride);

@@ -22,12 +22,17 @@ struct bytes_job {
 
 /* ---- layout ---------------------------------------------------------------------------------- */
 
-static size_t reach(const struct qdot_map *map, const size_t *stride, size_t m)
+size_t map_reach(const struct qdot_map *map, const size_t *stride, size_t units)
 {
     size_t bytes = 1;
     for (size_t d = 0; d < map->rank; d++)
-        bytes += ((d ? map->dims[d] : m) - 1) * stride[d];
+        bytes += ((d ? map->dims[d] : units) - 1) * stride[d];
     return bytes;
+}
+
+static const size_t *strides_of(const struct qdot_map *map, enum part part)
+{
+    return part == A ? map->a_stride : part == B ? map->b_stride : map->out_stride;
 }
 
 static size_t part_bytes(const struct bytes_job *job, enum part part, size_t m)
@@ -40,11 +45,7 @@ static size_t part_bytes(const struct bytes_job *job, enum part part, size_t m)
                            : (m * job->out_h * job->out_w - 1) * job->ldo + v->channels;
     if (part == B && c->map.operands < 2)
         return 0;
-    return reach(&c->map,
-                 part == A   ? c->map.a_stride
-                 : part == B ? c->map.b_stride
-                             : c->map.out_stride,
-                 m);
+    return map_reach(&c->map, strides_of(&c->map, part), m);
 }
 
 static bool allocate(struct bytes_job *job)
@@ -91,10 +92,9 @@ static void fill(struct bytes_job *job)
     for (size_t i = 0; i < c->runs; i++) {
         for (enum part part = A; part < PARTS; part++) {
             struct place_of *region = &job->places.of[i][part];
-            const enum fill how = c->kind == QDOT_MAX_POOL && part == A ? c->a_fill : FILL_ANY;
-            fill_bytes(&job->random, region->g.memory, region->bytes, c->a_type, how, 0);
-            for (size_t j = 0; c->counted && j < region->bytes; j++)
-                region->g.memory[j] = (uint8_t)j;
+            const enum fill how = part == A ? c->a_fill : part == B ? c->b_fill : FILL_ANY;
+            fill_bytes(&job->random, region->g.memory, region->bytes, c->a_type, how,
+                       part == A ? c->a_byte : c->b_byte);
             if (region->bytes)
                 memcpy(region->expected, region->g.memory, region->bytes);
         }
@@ -129,6 +129,8 @@ static enum verdict create(struct bytes_job *job, const struct target *target,
         .kernel = target->kernel,
     };
     desc.map.table = job->table.memory;
+    if (c->map.operands == 1 && random_below(&job->random, 2))
+        desc.map.operands = 0;
     if (c->kind == QDOT_MAX_POOL)
         leave_out(job, &desc.conv);
     if (qdot_op_create(device, &desc, &job->op, &err))
@@ -160,15 +162,80 @@ static enum verdict run_all(struct bytes_job *job, struct qdot_device *device)
 
 /* ---- the comparison -------------------------------------------------------------------------- */
 
+/* An index of so many dimensions, [i][j]..., as a text. */
+static void print_index(char *text, size_t bytes, const size_t *index, size_t rank)
+{
+    FILE *file = fmemopen(text, bytes, "w");
+    for (size_t d = 0; file && d < rank; d++)
+        fprintf(file, "[%zu]", index[d]);
+    if (file)
+        fclose(file);
+}
+
+/* The element of a map's tensor that is at this byte, the first if it repeats; false: a gap is. */
+static bool map_index(const struct qdot_map *map, enum part part, size_t units, size_t byte,
+                      size_t index[QDOT_MAP_RANK])
+{
+    const size_t *stride = strides_of(map, part);
+    memset(index, 0, QDOT_MAP_RANK * sizeof(*index));
+    for (;;) {
+        size_t at = 0, d = map->rank;
+        for (size_t i = 0; i < map->rank; i++)
+            at += index[i] * stride[i];
+        if (at == byte)
+            return true;
+        while (d > 0 && ++index[d - 1] == (d == 1 ? units : map->dims[d - 1]))
+            index[--d] = 0;
+        if (d == 0)
+            return false;
+    }
+}
+
+/* Likewise of a pool: image, row, column and channel, or of NCHW image, channel, row and column. */
+static bool pool_index(const struct bytes_job *job, enum part part, size_t byte,
+                       size_t index[QDOT_MAP_RANK])
+{
+    const struct qdot_conv *v = &job->c->conv;
+    const size_t h = part == OUT ? job->out_h : v->height, w = part == OUT ? job->out_w : v->width;
+    const bool nchw = v->layout == QDOT_NCHW;
+    const size_t ld = part == OUT ? job->ldo : job->lda;
+    const size_t sizes[] = {SIZE_MAX, nchw ? v->channels : h, nchw ? h : w, nchw ? w : ld};
+    for (size_t d = 4; d-- > 0; byte /= sizes[d])
+        index[d] = byte % sizes[d];
+    return nchw || index[3] < v->channels;
+}
+
 static void say(void *ctx, size_t run, size_t part, const uint8_t *got, size_t at)
 {
     const struct bytes_job *job = ctx;
+    const struct conform_case *c = job->c;
+    const bool map = c->kind == QDOT_MAP;
     struct outcome *o = job->outcome;
+    size_t index[QDOT_MAP_RANK];
+    char element[96] = "";
+    const bool is_element = map ? map_index(&c->map, (enum part)part, job->m[run], at, index)
+                                : pool_index(job, (enum part)part, at, index);
+    if (is_element)
+        print_index(element, sizeof(element), index, map ? c->map.rank : 4);
+    else
+        snprintf(element, sizeof(element), ", byte %zu", at);
     snprintf(o->reason, sizeof(o->reason), "%s",
-             part < OUT ? "an input was changed" : "a wrong value, or a gap that was changed");
-    snprintf(o->index, sizeof(o->index), "run %zu, %s, byte %zu", run, part_names[part], at);
+             part < OUT   ? "an input was changed"
+             : is_element ? "a wrong value"
+                          : "a gap was changed");
+    snprintf(o->index, sizeof(o->index), "run %zu, %s%s", run, part_names[part], element);
     snprintf(o->got, sizeof(o->got), "0x%02x", got[at]);
     snprintf(o->expected, sizeof(o->expected), "0x%02x", job->places.of[run][part].expected[at]);
+}
+
+/* Of the first run's output. */
+static size_t elements(const struct bytes_job *job)
+{
+    size_t count = job->units;
+    for (size_t d = 1; d < job->c->map.rank; d++)
+        count *= job->c->map.dims[d];
+    return job->c->kind == QDOT_MAP ? count
+                                    : count * job->out_h * job->out_w * job->c->conv.channels;
 }
 
 static enum verdict run(struct bytes_job *job, const struct target *target)
@@ -183,7 +250,7 @@ static enum verdict run(struct bytes_job *job, const struct target *target)
         verdict = run_all(job, device);
     if (verdict != VERDICT_PASS)
         return verdict;
-    if (job->places.of[0][OUT].bytes >= target->fault_k)
+    if (elements(job) >= target->fault_k)
         places_plant(&job->places, target->fault);
     return places_compare(&job->places, job, say);
 }

@@ -25,6 +25,9 @@ void fill_bytes(struct random *r, void *memory, size_t bytes, enum qdot_type typ
         case FILL_SMALL:
             out[i] = (uint8_t)((bits >> 8) % 7 - (type == QDOT_S8 ? 3 : 0));
             break;
+        case FILL_COUNTED:
+            out[i] = (uint8_t)i;
+            break;
         case FILL_CONSTANT:
             out[i] = constant;
         }

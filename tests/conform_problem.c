@@ -14,10 +14,21 @@ enum kind {
 
 enum { MEMBERS = 4, CHOICES = 7, SIZE_MOST = 1 << 24 };
 
+/* The kinds of ops that have a word. */
+enum {
+    CONVS = 1 << QDOT_CONV,
+    PRODUCTS = 1 << QDOT_GEMM | CONVS,
+    ELEMENTS = 1 << QDOT_QUANTIZE,
+    MAPS = 1 << QDOT_MAP,
+    POOLS = 1 << QDOT_MAX_POOL,
+    ALL = PRODUCTS | ELEMENTS | MAPS | POOLS
+};
+
 struct word {
     const char *key;
     enum kind kind;
     enum problem_part part;
+    unsigned kinds;
     size_t usual, count;
     size_t at[MEMBERS]; /* offsets */
     const char *names[CHOICES];
@@ -27,51 +38,53 @@ struct word {
 
 /* clang-format off */ /* it would give each offset a line */
 static const struct word words[] = {
-    {"s", SIZES, PART_CONV, 1, 2, {AT(conv.stride_h), AT(conv.stride_w)}, {0}},
-    {"p", SIZES, PART_CONV, 0, 4, {AT(conv.pad_top), AT(conv.pad_left), AT(conv.pad_bottom), AT(conv.pad_right)}, {0}},
-    {"d", SIZES, PART_CONV, 1, 2, {AT(conv.dilation_h), AT(conv.dilation_w)}, {0}},
-    {"g", SIZES, PART_CONV, 1, 1, {AT(conv.groups)}, {0}},
-    {"o", SIZES, PART_CONV, 0, 2, {AT(conv.output_pad_h), AT(conv.output_pad_w)}, {0}},
-    {"", CHOICE, PART_CONV, 0, 2, {AT(conv.transposed)}, {"", "transposed"}},
-    {"", CHOICE, PART_CONV, 0, 2, {AT(conv.layout)}, {"nhwc", "nchw"}},
+    {"s", SIZES, PART_CONV, CONVS | POOLS, 1, 2, {AT(conv.stride_h), AT(conv.stride_w)}, {0}},
+    {"p", SIZES, PART_CONV, CONVS | POOLS, 0, 4, {AT(conv.pad_top), AT(conv.pad_left), AT(conv.pad_bottom), AT(conv.pad_right)}, {0}},
+    {"d", SIZES, PART_CONV, CONVS | POOLS, 1, 2, {AT(conv.dilation_h), AT(conv.dilation_w)}, {0}},
+    {"g", SIZES, PART_CONV, CONVS, 1, 1, {AT(conv.groups)}, {0}},
+    {"o", SIZES, PART_CONV, CONVS, 0, 2, {AT(conv.output_pad_h), AT(conv.output_pad_w)}, {0}},
+    {"", CHOICE, PART_CONV, CONVS, 0, 2, {AT(conv.transposed)}, {"", "transposed"}},
+    {"", CHOICE, PART_CONV, CONVS | POOLS, 0, 2, {AT(conv.layout)}, {"nhwc", "nchw"}},
 
-    {"group", SIZES, PART_ELEMENTS, 0, 1, {AT(elements.group)}, {0}},
-    {"axis", FLAG, PART_ELEMENTS, 0, 1, {AT(elements.each)}, {0}},
-    {"reciprocal", FLAG, PART_ELEMENTS, 0, 1, {AT(elements.reciprocal)}, {0}},
-    {"range", FLAG, PART_ELEMENTS, 0, 1, {AT(elements.narrow)}, {0}},
-    {"zero", FLAG, PART_ELEMENTS, 0, 1, {AT(elements.zero)}, {0}},
-    {"zero-at-run", FLAG, PART_ELEMENTS, 0, 1, {AT(elements.zero_at_run)}, {0}},
-    {"scale", FLAG, PART_ELEMENTS, 0, 1, {AT(elements.scale)}, {0}},
-    {"scale-at-run", FLAG, PART_ELEMENTS, 0, 1, {AT(elements.scale_at_run)}, {0}},
-    {"scale=", CHOICE, PART_ELEMENTS, 0, 3, {AT(elements.steps)}, {"any", "powers", "extreme"}},
-    {"x=", CHOICE, PART_ELEMENTS, 0, 5, {AT(elements.values)}, {"mixed", "near-ties", "bits", "one", "small"}},
+    {"group", SIZES, PART_ELEMENTS, ELEMENTS, 0, 1, {AT(elements.group)}, {0}},
+    {"axis", FLAG, PART_ELEMENTS, ELEMENTS, 0, 1, {AT(elements.each)}, {0}},
+    {"reciprocal", FLAG, PART_ELEMENTS, ELEMENTS, 0, 1, {AT(elements.reciprocal)}, {0}},
+    {"range", FLAG, PART_ELEMENTS, ELEMENTS, 0, 1, {AT(elements.narrow)}, {0}},
+    {"zero", FLAG, PART_ELEMENTS, ELEMENTS, 0, 1, {AT(elements.zero)}, {0}},
+    {"zero-at-run", FLAG, PART_ELEMENTS, ELEMENTS, 0, 1, {AT(elements.zero_at_run)}, {0}},
+    {"scale", FLAG, PART_ELEMENTS, ELEMENTS, 0, 1, {AT(elements.scale)}, {0}},
+    {"scale-at-run", FLAG, PART_ELEMENTS, ELEMENTS, 0, 1, {AT(elements.scale_at_run)}, {0}},
+    {"scale=", CHOICE, PART_ELEMENTS, ELEMENTS, 0, 3, {AT(elements.steps)}, {"any", "powers", "extreme"}},
+    {"x=", CHOICE, PART_ELEMENTS, ELEMENTS, 0, 5, {AT(elements.values)}, {"mixed", "near-ties", "bits", "one", "small"}},
 
-    {"round=", CHOICE, PART_OUTPUT, 0, 6, {AT(rounding)}, {"rne", "rne-zero-first", "q31-double-away", "q31-double-up", "q31-single-up", "mant24-up"}},
-    {"scale=", CHOICE, PART_OUTPUT, 0, 5, {AT(scale)}, {"none", "one", "each", "half", "extreme"}},
-    {"row-scale=", CHOICE, PART_OUTPUT, 0, 3, {AT(row_scale)}, {"none", "any", "extreme"}},
-    {"bias-f=", CHOICE, PART_OUTPUT, 0, 3, {AT(bias_f)}, {"none", "any", "extreme"}},
-    {"zero=", INTS, PART_OUTPUT, 0, 1, {AT(out_zero)}, {0}},
-    {"clamp=", INTS, PART_OUTPUT, 0, 2, {AT(clamp_lo), AT(clamp_hi)}, {0}},
+    {"round=", CHOICE, PART_OUTPUT, PRODUCTS, 0, 6, {AT(rounding)}, {"rne", "rne-zero-first", "q31-double-away", "q31-double-up", "q31-single-up", "mant24-up"}},
+    {"scale=", CHOICE, PART_OUTPUT, PRODUCTS, 0, 5, {AT(scale)}, {"none", "one", "each", "half", "extreme"}},
+    {"row-scale=", CHOICE, PART_OUTPUT, PRODUCTS, 0, 3, {AT(row_scale)}, {"none", "any", "extreme"}},
+    {"bias-f=", CHOICE, PART_OUTPUT, PRODUCTS, 0, 3, {AT(bias_f)}, {"none", "any", "extreme"}},
+    {"zero=", INTS, PART_OUTPUT, PRODUCTS, 0, 1, {AT(out_zero)}, {0}},
+    {"clamp=", INTS, PART_OUTPUT, PRODUCTS, 0, 2, {AT(clamp_lo), AT(clamp_hi)}, {0}},
 
-    {"a-zero=", CHOICE, PART_VALUES, 0, 5, {AT(a_zero)}, {"none", "one", "low", "high", "each"}},
-    {"b-zero=", CHOICE, PART_VALUES, 0, 5, {AT(b_zero)}, {"none", "one", "low", "high", "each"}},
-    {"bias", FLAG, PART_VALUES, 0, 1, {AT(bias)}, {0}},
-    {"wide-bias", FLAG, PART_VALUES, 0, 1, {AT(wide_bias)}, {0}},
-    {"a=", CHOICE, PART_FILLS, 0, 4, {AT(a_fill)}, {"mixed", "extreme", "any", "small"}},
-    {"b=", CHOICE, PART_FILLS, 0, 4, {AT(b_fill)}, {"mixed", "extreme", "any", "small"}},
-    {"a=x", BYTE, PART_FILLS, 0, 2, {AT(a_fill), AT(a_byte)}, {0}},
-    {"b=x", BYTE, PART_FILLS, 0, 2, {AT(b_fill), AT(b_byte)}, {0}},
+    {"a-zero=", CHOICE, PART_VALUES, PRODUCTS, 0, 5, {AT(a_zero)}, {"none", "one", "low", "high", "each"}},
+    {"b-zero=", CHOICE, PART_VALUES, PRODUCTS, 0, 5, {AT(b_zero)}, {"none", "one", "low", "high", "each"}},
+    {"bias", FLAG, PART_VALUES, PRODUCTS, 0, 1, {AT(bias)}, {0}},
+    {"wide-bias", FLAG, PART_VALUES, PRODUCTS, 0, 1, {AT(wide_bias)}, {0}},
+    {"a=", CHOICE, PART_FILLS, PRODUCTS | MAPS | POOLS, 0, 5, {AT(a_fill)}, {"mixed", "extreme", "any", "small", "counted"}},
+    {"b=", CHOICE, PART_FILLS, PRODUCTS | MAPS, 0, 5, {AT(b_fill)}, {"mixed", "extreme", "any", "small", "counted"}},
+    {"a=x", BYTE, PART_FILLS, PRODUCTS | MAPS | POOLS, 0, 2, {AT(a_fill), AT(a_byte)}, {0}},
+    {"b=x", BYTE, PART_FILLS, PRODUCTS | MAPS, 0, 2, {AT(b_fill), AT(b_byte)}, {0}},
 
-    {"place=", CHOICE, PART_RUNS, 0, 6, {AT(place)}, {"host-end", "host-start", "buffers", "shared", "wrapped-end", "wrapped-start"}},
-    {"runs=", SIZES, PART_RUNS, 1, 1, {AT(runs)}, {0}},
-    {"threads=", SIZES, PART_RUNS, 0, 1, {AT(threads)}, {0}},
-    {"b-transposed", FLAG, PART_WAY, 0, 1, {AT(b_transposed)}, {0}},
-    {"b-at-run", FLAG, PART_WAY, 0, 1, {AT(b_at_run)}, {0}},
-    {"gaps=", SIZES, PART_WAY, 0, 3, {AT(a_gap), AT(b_gap), AT(out_gap)}, {0}},
-    {"repeats=", SIZES, PART_WAY, 0, 1, {AT(repeats)}, {0}},
-    {"packed", FLAG, PART_WAY, 0, 1, {AT(packed)}, {0}},
-    {"chain", FLAG, PART_WAY, 0, 1, {AT(chain)}, {0}},
-    {"caches=", SIZES, PART_WAY, 0, 1, {AT(cache_percent)}, {0}},
+    {"place=", CHOICE, PART_RUNS, ALL, 0, 6, {AT(place)}, {"host-end", "host-start", "buffers", "shared", "wrapped-end", "wrapped-start"}},
+    {"runs=", SIZES, PART_RUNS, ALL, 1, 1, {AT(runs)}, {0}},
+    {"threads=", SIZES, PART_RUNS, ALL, 0, 1, {AT(threads)}, {0}},
+    {"b-transposed", FLAG, PART_WAY, PRODUCTS, 0, 1, {AT(b_transposed)}, {0}},
+    {"b-at-run", FLAG, PART_WAY, PRODUCTS, 0, 1, {AT(b_at_run)}, {0}},
+    {"gaps=", SIZES, PART_WAY, PRODUCTS, 0, 3, {AT(a_gap), AT(b_gap), AT(out_gap)}, {0}},
+    {"gaps=", SIZES, PART_WAY, POOLS, 0, 2, {AT(a_gap), AT(out_gap)}, {0}},
+    {"table", FLAG, PART_WAY, MAPS | POOLS, 0, 1, {AT(table)}, {0}},
+    {"repeats=", SIZES, PART_WAY, PRODUCTS, 0, 1, {AT(repeats)}, {0}},
+    {"packed", FLAG, PART_WAY, PRODUCTS, 0, 1, {AT(packed)}, {0}},
+    {"chain", FLAG, PART_WAY, PRODUCTS, 0, 1, {AT(chain)}, {0}},
+    {"caches=", SIZES, PART_WAY, PRODUCTS, 0, 1, {AT(cache_percent)}, {0}},
 };
 /* clang-format on */
 enum { WORDS = sizeof(words) / sizeof(words[0]) };
@@ -143,13 +156,9 @@ static bool is_usual(const struct conform_case *c, const struct word *w)
     return true;
 }
 
-/* Are there such words of this kind of op? */
-static bool has_part(enum qdot_op_kind kind, enum problem_part part)
+static bool has_word(const struct conform_case *c, const struct word *w)
 {
-    return part == PART_RUNS ? true
-           : part == PART_ELEMENTS || kind == QDOT_QUANTIZE
-               ? part == PART_ELEMENTS && kind == QDOT_QUANTIZE
-               : part != PART_CONV || kind == QDOT_CONV;
+    return (w->kinds >> c->kind & 1) != 0;
 }
 
 size_t problem_words(void)
@@ -165,7 +174,7 @@ enum problem_part problem_part(size_t word)
 void problem_usual(struct conform_case *c, size_t word)
 {
     const struct word *w = &words[word];
-    if (has_part(c->kind, w->part) && !is_usual(c, w))
+    if (has_word(c, w) && !is_usual(c, w))
         for (size_t i = 0; i < members(w); i++)
             set(c, w, i, w->usual);
 }
@@ -195,27 +204,60 @@ static void print_word(FILE *file, const struct conform_case *c, const struct wo
         }
 }
 
-void problem_print(const struct conform_case *c, char *text, size_t bytes)
+static void print_sizes(FILE *file, const char *before, const size_t *sizes, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        fprintf(file, "%s%zu", i ? "x" : before, sizes[i]);
+}
+
+/* Dimensions and strides as a tuning file has them. */
+static void print_map(FILE *file, const struct qdot_map *m)
+{
+    print_sizes(file, "map ", m->dims, m->rank);
+    print_sizes(file, " a", m->a_stride, m->rank);
+    if (m->operands == 2)
+        print_sizes(file, " b", m->b_stride, m->rank);
+    print_sizes(file, " o", m->out_stride, m->rank);
+}
+
+static void print_shape(FILE *file, const struct conform_case *c)
 {
     const struct qdot_conv *v = &c->conv;
     const struct elements_case *e = &c->elements;
-    text[0] = '\0';
-    FILE *file = c->kind <= QDOT_QUANTIZE ? fmemopen(text, bytes, "w") : NULL;
-    if (!file)
-        return;
-    if (c->kind == QDOT_CONV)
-        fprintf(file, "conv %zux%zux%zux%zu %zux%zux%zu", v->batch, v->height, v->width,
-                v->channels, v->out_channels, v->kernel_h, v->kernel_w);
-    else if (c->kind == QDOT_GEMM)
+    const size_t input[] = {v->batch, v->height, v->width, v->channels};
+    switch (c->kind) {
+    case QDOT_GEMM:
         fprintf(file, "gemm %zux%zux%zu", c->m, c->n, c->k);
-    else
+        break;
+    case QDOT_CONV:
+        print_sizes(file, "conv ", input, 4);
+        fprintf(file, " %zux%zux%zu", v->out_channels, v->kernel_h, v->kernel_w);
+        break;
+    case QDOT_MAP:
+        print_map(file, &c->map);
+        break;
+    case QDOT_MAX_POOL:
+        print_sizes(file, "max_pool ", input, 4);
+        fprintf(file, " %zux%zu %s", v->kernel_h, v->kernel_w, type_names[c->a_type]);
+        break;
+    default:
         fprintf(file, "%s %zux%zux%zu %s", element_kinds[e->kind - QDOT_QUANTIZE], e->outer,
                 e->axis, e->inner, type_names[e->type]);
-    if (c->kind != QDOT_QUANTIZE)
+    }
+    if (case_is_product(c))
         fprintf(file, " %s%s %s", type_names[c->a_type], type_names[c->b_type],
                 type_names[c->out_type]);
+}
+
+void problem_print(const struct conform_case *c, char *text, size_t bytes)
+{
+    text[0] = '\0';
+    FILE *file = fmemopen(text, bytes, "w");
+    if (!file)
+        return;
+    print_shape(file, c);
     for (size_t i = 0; i < WORDS; i++)
-        if (has_part(c->kind, words[i].part) && !is_usual(c, &words[i]))
+        if (has_word(c, &words[i]) && !is_usual(c, &words[i]))
             print_word(file, c, &words[i]);
     fclose(file);
 }
@@ -328,6 +370,13 @@ static bool parse_types(char **rest, struct conform_case *c)
     return c->a_type && c->b_type && c->out_type;
 }
 
+static bool parse_one_type(char **rest, enum qdot_type most, enum qdot_type *type)
+{
+    const char *text = next_token(rest);
+    *type = text ? parse_type(text, QDOT_U8, most) : QDOT_TYPE_DEFAULT;
+    return *type != QDOT_TYPE_DEFAULT;
+}
+
 static bool parse_elements(const char *kind, const char *shape, struct conform_case *c)
 {
     size_t s[3];
@@ -343,41 +392,78 @@ static bool parse_elements(const char *kind, const char *shape, struct conform_c
     return false;
 }
 
-static bool parse_shape(char **rest, struct conform_case *c)
+static bool parse_strides(const char *text, char tensor, const struct qdot_map *m, size_t *strides)
 {
-    const char *kind = next_token(rest), *shape = next_token(rest);
-    size_t s[7];
-    if (!kind || !shape)
+    return text && *text == tensor && parse_sizes(text + 1, 'x', 0, m->rank, strides);
+}
+
+/* Of two operands there is one text more. */
+static bool parse_map(const char *dims, char **rest, struct conform_case *c)
+{
+    struct qdot_map *m = &c->map;
+    const char *a = next_token(rest), *b = next_token(rest);
+    c->kind = QDOT_MAP;
+    m->operands = b && *b == 'b' ? 2 : 1;
+    m->rank = 1;
+    for (const char *x = dims; (x = strchr(x, 'x')) != NULL; x++)
+        m->rank++;
+    return m->rank <= QDOT_MAP_RANK && parse_sizes(dims, 'x', 1, m->rank, m->dims) &&
+           parse_strides(a, 'a', m, m->a_stride) &&
+           (m->operands < 2 || parse_strides(b, 'b', m, m->b_stride)) &&
+           parse_strides(m->operands < 2 ? b : next_token(rest), 'o', m, m->out_stride);
+}
+
+static bool parse_gemm(const char *shape, struct conform_case *c)
+{
+    size_t s[3];
+    if (!parse_sizes(shape, 'x', 1, 3, s))
         return false;
-    if (parse_elements(kind, shape, c))
-        return true;
-    if (strcmp(kind, "gemm") == 0) {
-        c->kind = QDOT_GEMM;
-        if (!parse_sizes(shape, 'x', 1, 3, s))
-            return false;
-        c->m = s[0];
-        c->n = s[1];
-        c->k = s[2];
-        return true;
-    }
-    const char *weights = next_token(rest);
-    if (strcmp(kind, "conv") != 0 || !weights || !parse_sizes(shape, 'x', 1, 4, s) ||
-        !parse_sizes(weights, 'x', 1, 3, s + 4))
+    c->kind = QDOT_GEMM;
+    c->m = s[0];
+    c->n = s[1];
+    c->k = s[2];
+    return true;
+}
+
+/* A kernel's output channels come first; of a pool it has none. */
+static bool parse_windows(enum qdot_op_kind kind, const char *input, const char *kernel,
+                          struct conform_case *c)
+{
+    const size_t first = kind == QDOT_CONV ? 0 : 1;
+    size_t s[4], k[3] = {0};
+    if (!kernel || !parse_sizes(input, 'x', 1, 4, s) ||
+        !parse_sizes(kernel, 'x', 1, 3 - first, k + first))
         return false;
-    c->kind = QDOT_CONV;
+    c->kind = kind;
     c->conv = (struct qdot_conv){.batch = s[0],
                                  .height = s[1],
                                  .width = s[2],
                                  .channels = s[3],
-                                 .out_channels = s[4],
-                                 .kernel_h = s[5],
-                                 .kernel_w = s[6]};
+                                 .out_channels = k[0],
+                                 .kernel_h = k[1],
+                                 .kernel_w = k[2]};
     return true;
 }
 
-#define SHAPES                                                                         \
-    "'gemm MxNxK', 'conv BxHxWxC OxKHxKW' or 'quantize OUTERxAXISxINNER' (dequantize " \
-    "...), sizes from 1 to 16777216"
+static bool parse_shape(char **rest, struct conform_case *c)
+{
+    const char *kind = next_token(rest), *shape = next_token(rest);
+    if (!kind || !shape)
+        return false;
+    if (strcmp(kind, "gemm") == 0)
+        return parse_gemm(shape, c);
+    if (strcmp(kind, "conv") == 0)
+        return parse_windows(QDOT_CONV, shape, next_token(rest), c);
+    if (strcmp(kind, "max_pool") == 0)
+        return parse_windows(QDOT_MAX_POOL, shape, next_token(rest), c);
+    if (strcmp(kind, "map") == 0)
+        return parse_map(shape, rest, c);
+    return parse_elements(kind, shape, c);
+}
+
+#define SHAPES                                                                                \
+    "'gemm MxNxK', 'conv BxHxWxC OxKHxKW', 'max_pool BxHxWxC KHxKW', 'map DxD aSxS oSxS' or " \
+    "'quantize OUTERxAXISxINNER' (dequantize ...), sizes from 1 to 16777216"
 
 static bool refuse(char *wrong, size_t bytes, const char *what)
 {
@@ -393,23 +479,20 @@ bool problem_parse(const char *text, struct conform_case *c, char *wrong, size_t
         return refuse(wrong, wrong_bytes, "a text of at most 511 bytes");
     if (!parse_shape(&rest, c))
         return refuse(wrong, wrong_bytes, SHAPES);
-    if (c->kind == QDOT_QUANTIZE) {
-        const char *type = next_token(&rest);
-        c->elements.type = type ? parse_type(type, QDOT_U8, QDOT_U4) : QDOT_TYPE_DEFAULT;
-        if (!c->elements.type)
-            return refuse(wrong, wrong_bytes, "then a type such as u8");
-    } else if (!parse_types(&rest, c)) {
+    if (case_is_product(c) && !parse_types(&rest, c))
         return refuse(wrong, wrong_bytes, "then types such as u8s8, and s32, f32, s8 or u8");
-    }
+    if ((c->kind == QDOT_QUANTIZE && !parse_one_type(&rest, QDOT_U4, &c->elements.type)) ||
+        (c->kind == QDOT_MAX_POOL && !parse_one_type(&rest, QDOT_S8, &c->a_type)))
+        return refuse(wrong, wrong_bytes, "then a type such as u8");
     for (size_t i = 0; i < WORDS; i++)
-        if (words[i].usual == 1 && has_part(c->kind, words[i].part))
+        if (words[i].usual == 1 && has_word(c, &words[i]))
             for (size_t j = 0; j < words[i].count; j++)
                 set(c, &words[i], j, 1);
     for (const char *token; (token = next_token(&rest)) != NULL;) {
         bool known = false;
         for (size_t i = 0; i < WORDS && !known; i++)
-            known = has_part(c->kind, words[i].part) && is_usual(c, &words[i]) &&
-                    parse_word(token, &words[i], c);
+            known =
+                has_word(c, &words[i]) && is_usual(c, &words[i]) && parse_word(token, &words[i], c);
         if (!known) {
             snprintf(wrong, wrong_bytes, "no '%.60s' there (docs/report.md has the words)", token);
             return false;
@@ -482,14 +565,68 @@ static bool settle_elements(struct conform_case *c, char *wrong, size_t bytes)
     return true;
 }
 
+/* What qdot.h says of the strides of out: no two elements share a byte. */
+static bool apart(const struct qdot_map *m)
+{
+    for (size_t d = 0; d < m->rank; d++) {
+        size_t reach = 0; /* of the others that are no further apart */
+        for (size_t i = 0; i < m->rank; i++)
+            if (i != d && m->out_stride[i] <= m->out_stride[d])
+                reach += (m->dims[i] - 1) * m->out_stride[i];
+        if (m->dims[d] > 1 && m->out_stride[d] <= reach)
+            return false;
+    }
+    return true;
+}
+
+static bool settle_map(struct conform_case *c, char *wrong, size_t bytes)
+{
+    struct qdot_map *m = &c->map;
+    if (!apart(m))
+        return refuse(wrong, bytes, "strides of out with which no two elements share a byte");
+    if (map_reach(m, m->a_stride, m->dims[0]) > (size_t)1 << 31 ||
+        map_reach(m, m->b_stride, m->dims[0]) > (size_t)1 << 31 ||
+        map_reach(m, m->out_stride, m->dims[0]) > (size_t)1 << 31)
+        return refuse(wrong, bytes, "operands of at most 2^31 bytes");
+    if (m->operands < 2) {
+        memset(m->b_stride, 0, sizeof(m->b_stride));
+        c->b_fill = FILL_MIXED;
+    }
+    c->table = c->table || m->operands == 2;
+    return true;
+}
+
+static bool settle_pool(struct conform_case *c, char *wrong, size_t bytes)
+{
+    struct qdot_conv *v = &c->conv;
+    struct qdot_error err = {0};
+    size_t height, width;
+    v->out_channels = v->channels;
+    v->groups = 1;
+    if (qdot_conv_output(v, &height, &width, &err) || !height || !width)
+        return refuse(wrong, bytes, err.text[0] ? err.text : "an output that is not empty");
+    if (v->layout == QDOT_NCHW)
+        c->a_gap = c->out_gap = 0;
+    if (too_large(v->batch * v->height, v->width, v->channels + c->a_gap) ||
+        too_large(v->batch * height, width, v->channels + c->out_gap))
+        return refuse(wrong, bytes, "operands of at most 2^31 bytes");
+    if (height * v->kernel_h > SIZE_MOST || width * v->kernel_w > SIZE_MOST)
+        return refuse(wrong, bytes, "at most 16777216 taps along an axis");
+    if (!ref_pool_valid(v))
+        return refuse(wrong, bytes, "windows that each have an element of the input");
+    return true;
+}
+
 bool problem_settle(struct conform_case *c, char *wrong, size_t bytes)
 {
-    if (c->kind > QDOT_QUANTIZE)
-        return refuse(wrong, bytes, "a product, a convolution, quantize or its kin");
     if (c->runs > RUNS_MAX || c->threads > 1024)
         return refuse(wrong, bytes, "at most runs=4, threads=1024");
     if (c->kind == QDOT_QUANTIZE)
         return settle_elements(c, wrong, bytes);
+    if (c->kind == QDOT_MAP)
+        return settle_map(c, wrong, bytes);
+    if (c->kind == QDOT_MAX_POOL)
+        return settle_pool(c, wrong, bytes);
     if (!settle_output(c, wrong, bytes))
         return false;
     if (c->kind == QDOT_CONV) {

@@ -4,9 +4,9 @@
 
 #include "conform.h"
 
-/* "gemm MxNxK AB OUT WORD...", "conv BxHxWxC OxKHxKW AB OUT WORD..." or "quantize OUTERxAXISxINNER TYPE
- * WORD..." (dequantize ...): a word for each part that is not as usual. Of a case of another kind "". The
- * data are not in it: --seed has theirs. */
+/* "gemm MxNxK AB OUT WORD...", "conv BxHxWxC OxKHxKW AB OUT WORD...", "quantize OUTERxAXISxINNER TYPE
+ * WORD..." (dequantize ...), "map DIMS aSTRIDES [bSTRIDES] oSTRIDES WORD..." or "max_pool BxHxWxC KHxKW
+ * TYPE WORD...": a word for each part that is not as usual. The data are not in it: --seed has theirs. */
 void problem_print(const struct conform_case *c, char *text, size_t bytes);
 /* False, and what is wrong, in words. */
 bool problem_parse(const char *text, struct conform_case *c, char *wrong, size_t wrong_bytes);
@@ -16,7 +16,7 @@ bool problem_settle(struct conform_case *c, char *wrong, size_t wrong_bytes);
 /* The words: how many, the part of which, and a case with one made as usual. */
 enum problem_part {
     PART_RUNS, /* where operands lie, runs, threads: of all kinds */
-    PART_WAY,  /* likewise, of products and convolutions, as are the next two */
+    PART_WAY,  /* likewise, of some kinds; and tables */
     PART_VALUES,
     PART_OUTPUT,
     PART_ELEMENTS, /* of quantize and its kin */

@@ -137,9 +137,17 @@ static bool fails(struct shrinking *s, const struct conform_case *candidate)
 
 static void plain_output(struct conform_case *c)
 {
-    c->out_type = QDOT_S32;
+    if (case_is_product(c))
+        c->out_type = QDOT_S32;
     for (size_t i = 0; i < problem_words(); i++)
         if (problem_part(i) == PART_OUTPUT)
+            problem_usual(c, i);
+}
+
+static void usual_windows(struct conform_case *c)
+{
+    for (size_t i = 0; i < problem_words(); i++)
+        if (problem_part(i) == PART_CONV)
             problem_usual(c, i);
 }
 
@@ -230,7 +238,8 @@ enum dim {
     DIM_KERNEL_H,
     DIM_KERNEL_W,
     DIM_IN,
-    DIMS
+    DIM_MAP, /* and the next ones: of a map's dimensions, then of the strides of each tensor */
+    DIMS = DIM_MAP + 4 * QDOT_MAP_RANK
 };
 
 /* The member; of channels as many as all groups have. */
@@ -238,10 +247,16 @@ static size_t *member(struct conform_case *c, enum dim dim)
 {
     struct qdot_conv *v = &c->conv;
     struct elements_case *e = &c->elements;
-    return (size_t *const[DIMS]){&c->runs,         &c->m,        &c->n,        &c->k,
-                                 &e->outer,        &e->axis,     &e->inner,    &e->group,
-                                 &v->batch,        &v->height,   &v->width,    &v->groups,
-                                 &v->out_channels, &v->kernel_h, &v->kernel_w, &v->channels}[dim];
+    struct qdot_map *m = &c->map;
+    if (dim >= DIM_MAP) {
+        const size_t i = (size_t)(dim - DIM_MAP);
+        size_t *const arrays[] = {m->dims, m->a_stride, m->b_stride, m->out_stride};
+        return arrays[i / QDOT_MAP_RANK] + i % QDOT_MAP_RANK;
+    }
+    return (size_t *const[DIM_MAP]){
+        &c->runs,         &c->m,        &c->n,        &c->k,       &e->outer, &e->axis,
+        &e->inner,        &e->group,    &v->batch,    &v->height,  &v->width, &v->groups,
+        &v->out_channels, &v->kernel_h, &v->kernel_w, &v->channels}[dim];
 }
 
 static bool in_groups(enum dim dim)
@@ -249,13 +264,21 @@ static bool in_groups(enum dim dim)
     return dim == DIM_OUT || dim == DIM_IN;
 }
 
+static bool has_windows(const struct conform_case *c)
+{
+    return c->kind == QDOT_CONV || c->kind == QDOT_MAX_POOL;
+}
+
 static bool has_dim(const struct conform_case *c, enum dim dim)
 {
-    return dim == DIM_RUNS    ? true
-           : dim <= DIM_K     ? c->kind == QDOT_GEMM
-           : dim < DIM_GROUP  ? c->kind == QDOT_QUANTIZE
-           : dim == DIM_GROUP ? c->kind == QDOT_QUANTIZE && c->elements.group
-                              : c->kind == QDOT_CONV;
+    const size_t of_map = (size_t)(dim >= DIM_MAP ? dim - DIM_MAP : 0) % QDOT_MAP_RANK;
+    return dim == DIM_RUNS                       ? true
+           : dim <= DIM_K                        ? c->kind == QDOT_GEMM
+           : dim < DIM_GROUP                     ? c->kind == QDOT_QUANTIZE
+           : dim == DIM_GROUP                    ? c->kind == QDOT_QUANTIZE && c->elements.group
+           : dim == DIM_GROUPS || dim == DIM_OUT ? c->kind == QDOT_CONV
+           : dim < DIM_MAP                       ? has_windows(c)
+                                                 : c->kind == QDOT_MAP && of_map < c->map.rank;
 }
 
 static size_t size_of(const struct conform_case *c, enum dim dim)
@@ -275,12 +298,12 @@ static struct conform_case with_size(const struct conform_case *from, enum dim d
     return c;
 }
 
-/* To 1, else to where failures begin, as if all larger ones failed. */
+/* To 1, else to where failures begin, as if all larger ones failed. 0 is a stride of what repeats. */
 static bool small_size(struct shrinking *s, enum dim dim)
 {
     size_t below = 1, above = size_of(&s->best, dim);
     bool changed = false;
-    if (above == 1)
+    if (above <= 1)
         return false;
     struct conform_case c = with_size(&s->best, dim, 1);
     if (fails(s, &c))
@@ -303,7 +326,7 @@ static bool simple_axes(struct shrinking *s)
 {
     const size_t usual[] = {1, 1, 1, 1, 0, 0, 0, 0, 0, 0};
     bool changed = false;
-    if (s->best.kind != QDOT_CONV)
+    if (!has_windows(&s->best))
         return false;
     for (size_t i = 0; i < sizeof(usual) / sizeof(usual[0]); i++) {
         struct conform_case c = s->best;
@@ -318,17 +341,106 @@ static bool simple_axes(struct shrinking *s)
 }
 
 /* As many elements in one line, whose length can be any number of them. */
-static bool one_line(struct shrinking *s)
+static void elements_in_line(struct elements_case *e)
 {
-    struct conform_case c = s->best;
-    struct elements_case *e = &c.elements;
-    if (c.kind != QDOT_QUANTIZE)
-        return false;
     e->inner *= e->outer * e->axis;
     e->outer = e->axis = 1;
     e->each = false;
     e->group = 0;
-    return fails(s, &c);
+}
+
+static void map_in_line(struct qdot_map *m)
+{
+    for (size_t d = 1; d < m->rank; d++)
+        m->dims[0] *= m->dims[d];
+    m->rank = m->a_stride[0] = m->b_stride[0] = m->out_stride[0] = 1;
+}
+
+/* Channels of one pixel. */
+static void pool_in_line(struct conform_case *c)
+{
+    struct qdot_conv *v = &c->conv;
+    size_t height, width;
+    if (qdot_conv_output(v, &height, &width, NULL))
+        return;
+    usual_windows(c);
+    v->channels *= v->batch * height * width;
+    v->batch = v->height = v->width = v->kernel_h = v->kernel_w = 1;
+}
+
+static bool one_line(struct shrinking *s)
+{
+    struct conform_case c = s->best;
+    if (c.kind == QDOT_QUANTIZE)
+        elements_in_line(&c.elements);
+    else if (c.kind == QDOT_MAP)
+        map_in_line(&c.map);
+    else if (c.kind == QDOT_MAX_POOL)
+        pool_in_line(&c);
+    return fails(s, &c); /* of others it is the best one, which has been tried */
+}
+
+static bool one_operand(struct shrinking *s)
+{
+    struct conform_case c = s->best;
+    c.map.operands = 1;
+    c.table = false;
+    return c.kind == QDOT_MAP && fails(s, &c);
+}
+
+/* Without a dimension; from the last one on, so that what runs have less of stays. */
+static bool fewer_dimensions(struct shrinking *s)
+{
+    bool changed = false;
+    if (s->best.kind != QDOT_MAP)
+        return false;
+    for (size_t d = s->best.map.rank; s->best.map.rank > 1 && d-- > 0;) {
+        struct conform_case c = s->best;
+        struct qdot_map *m = &c.map;
+        m->rank--;
+        for (size_t i = d; i < m->rank; i++) {
+            m->dims[i] = m->dims[i + 1];
+            m->a_stride[i] = m->a_stride[i + 1];
+            m->b_stride[i] = m->b_stride[i + 1];
+            m->out_stride[i] = m->out_stride[i + 1];
+        }
+        changed |= fails(s, &c);
+    }
+    return changed;
+}
+
+/* Without gaps: dimensions in the order in which they lie, or as they are counted. What repeats, does. */
+static void close_gaps(const struct qdot_map *m, size_t *stride, bool as_counted)
+{
+    bool done[QDOT_MAP_RANK] = {false};
+    for (size_t i = 0, reach = 1; i < m->rank; i++) {
+        size_t next = m->rank;
+        for (size_t d = m->rank; d-- > 0;)
+            if (!done[d] && (next == m->rank || (!as_counted && stride[d] < stride[next])))
+                next = d;
+        done[next] = true;
+        if (stride[next]) {
+            stride[next] = reach;
+            reach *= m->dims[next];
+        }
+    }
+}
+
+static bool simple_strides(struct shrinking *s)
+{
+    bool changed = false;
+    if (s->best.kind != QDOT_MAP)
+        return false;
+    for (size_t i = 0; i < 8; i++) {
+        struct conform_case c = s->best;
+        struct qdot_map *m = &c.map;
+        size_t *const strides[] = {m->a_stride, m->b_stride, m->out_stride};
+        for (size_t t = 0; t < 3; t++) /* of all, then of each */
+            if (i / 2 == 0 || t == i / 2 - 1)
+                close_gaps(m, strides[t], i % 2 == 0);
+        changed |= fails(s, &c);
+    }
+    return changed;
 }
 
 /* As many products by a kernel of 1x1, whose channels can have any number of them. */
@@ -338,9 +450,7 @@ static bool one_tap(struct shrinking *s)
     struct qdot_conv *v = &c.conv;
     if (c.kind != QDOT_CONV || v->kernel_h * v->kernel_w == 1)
         return false;
-    for (size_t i = 0; i < problem_words(); i++)
-        if (problem_part(i) == PART_CONV)
-            problem_usual(&c, i);
+    usual_windows(&c);
     v->batch = v->height = v->width = v->kernel_h = v->kernel_w = v->out_channels = 1;
     v->channels = s->best.k;
     return fails(s, &c);
@@ -352,8 +462,11 @@ static void reduce(struct shrinking *s)
         changed = usual_words(s);
         changed |= one_tap(s);
         changed |= one_line(s);
+        changed |= one_operand(s);
+        changed |= fewer_dimensions(s);
         for (enum dim dim = DIM_RUNS; dim < DIMS; dim++)
             changed |= small_size(s, dim);
+        changed |= simple_strides(s);
         changed |= simple_axes(s);
         changed |= small_values(s);
     }
@@ -425,7 +538,7 @@ void shrink(const struct options *o, const struct conform_case *c, double second
                           .best = *c};
     char wrong[128];
     if (!problem_settle(&s.best, wrong, sizeof(wrong)))
-        return; /* a kind of op that has no text */
+        return; /* a case that --problem does not take */
     bool again = fails_alone(&s);
     if (again)
         reduce(&s);

@@ -111,10 +111,10 @@ device() { # device DEVICE CHECKS: those of the device itself
 opencl_small() {
     sh "$tree/tests/small_device.sh" "$build"
 }
-# The smallest case of a defect planted in sums of 38 products or more.
-smallest() { # smallest KIND: gemm or conv
-    "$build/qdot" conform --device cpu --kernel "cpu/$1_12x16" --group edge --cases 40 --fault wrong@38 >"$scratch/smallest"
-    grep -q 'smallest: [a-z]* [1x]*38.* u8s8 s32 a=x01 b=x01: a wrong value' "$scratch/smallest" || {
+# The smallest case of a defect planted in sums of 38 products (or in 38 elements) or more.
+smallest() { # smallest ROW GROUP PROBLEM
+    "$build/qdot" conform --device cpu --kernel "$1" --group "$2" --cases 40 --fault wrong@38 >"$scratch/smallest"
+    grep -q "smallest: $3: a wrong value" "$scratch/smallest" || {
         echo "FAIL $(grep -m 1 -o 'smallest.*' "$scratch/smallest")"
         return 1
     }

@@ -93,6 +93,14 @@ smallest() { # smallest KIND ROW GROUP PROBLEM VALUES
     check "$kind: and 37 products pass" 0 "^pass .*$row .* 1 cases" '' --device cpu --kernel "$row" --fault wrong@38 \
         --problem "$(echo "$problem" | sed 's/38/37/')"
 }
+check 'map: a problem of most words' 0 '^pass .* 1 cases' '' --device cpu --kernel cpu/map \
+    --problem 'map 2x3 a0x2 b4x1 o9x3 table a=small b=counted place=shared runs=3 threads=2'
+check 'max_pool: likewise' 0 '^pass .* 1 cases' '' --device cpu --kernel cpu/max_pool \
+    --problem 'max_pool 2x9x8x5 3x2 s8 s2x1 p1x0x1x1 d2x1 nchw table a=extreme runs=2'
+check 'max_pool: with gaps' 0 '^pass .* 1 cases' '' --device cpu --kernel cpu/max_pool \
+    --problem 'max_pool 2x9x8x5 3x2 u8 gaps=3,1 a=x07 place=buffers'
+smallest map cpu/map random 'map 38 a1 o1 a=x01' 'got 0x00, expected 0x01'
+smallest max_pool cpu/max_pool strides 'max_pool 1x1x1x38 1x1 u8 a=x01' 'got 0x00, expected 0x01'
 smallest quantize cpu/quantize parameters 'quantize 1x1x38 u8 x=small' 'a = .*: got [01], expected [01]'
 smallest conv "$(last_row conv)" edge 'conv 1x1x1x38 1x1x1 u8s8 s32 a=x01 b=x01' 'got 39, expected 38'
 smallest gemm "$(last_row gemm)" edge 'gemm 1x1x38 u8s8 s32 a=x01 b=x01' 'got 39, expected 38'
@@ -166,6 +174,15 @@ usage --problem 'quantize 1x2x3 u9'
 usage --problem 'quantize 1x2x3 s32'
 usage --problem 'quantize 1x2x3 u8 bias'
 usage --problem 'requantize 1x2x3 u8'
+usage --problem 'map 2x3 a3x1 o2x1'
+usage --problem 'map 2x3 a3 o3x1'
+usage --problem 'map 2x3 o3x1'
+usage --problem 'map 2x3 a3x1 o3x1 nchw'
+usage --problem 'map 1x1x1x1x1x1x1 a1x1x1x1x1x1x1 o1x1x1x1x1x1x1'
+usage --problem 'max_pool 1x4x4x6 3x3 s16'
+usage --problem 'max_pool 1x4x4x6 8x3x3 u8'
+usage --problem 'max_pool 1x4x4x6 5x5 u8'
+usage --problem 'max_pool 1x4x4x6 3x3 u8 p0x0x9x0'
 usage --problem 'dynamic_quantize 1x2x3 s8'
 
 # ---- tune ----------------------------------------------------------------------------------------
