@@ -31,6 +31,7 @@ elseif(QDOT_COMMAND)
         bench/rounding.c
         bench/verify.c
         bench/shape.c
+        bench/spec.c
         bench/suites.c
         bench/report.c
         bench/classes.c

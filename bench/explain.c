@@ -8,6 +8,7 @@
 #include "qdot.h"
 #include "save.h"
 #include "shape.h"
+#include "spec.h"
 
 struct options {
     const char *shape, *conv, *elements, *layout, *output_pad, *types, *out, *device, *kernel,
@@ -29,7 +30,10 @@ static const struct opt options[] = {
      "Or an op on elements: \"quantize 1x64x100 u8 axis\" is the op (quantize, dequantize,\n"
      "dynamic_quantize, fake_quantize or fake_quantize_gradient), outer x axis x inner, the\n"
      "type (u8, s8, u16, s16, u4, s4; of dequantize s32 too), and perhaps reciprocal (a\n"
-     "product with 1 / scale), and axis (scales along it) or group32 (one for 32 neighbours)."},
+     "product with 1 / scale), and axis (scales along it) or group32 (one for 32 neighbours).\n"
+     "\"map 2x12 a12x1 o20x1 table\" is a map: dimensions, strides of the operand (two: a12x1\n"
+     "b0x1) and of the result, perhaps a table. \"max_pool 1x56x56x64 3x3 u8 s2 p1\" is a max\n"
+     "pool: its input, the window, the type, and perhaps s, p and d as of --conv, nchw, table."},
     {"--layout", "NAME", OPT_TEXT, AT(layout), 0, 0,
      "With --conv, how input, weights and output lie in memory: nhwc (default) or nchw."},
     {"--transposed", NULL, OPT_FLAG, AT(transposed), 0, 0,
@@ -86,7 +90,8 @@ static const struct opt_page page = {
     "qdot explain --shape 1x4096x4096 --types u8s8 --out f32 --device cpu\n"
     "qdot explain --shape 196x256x1152 --device opencl:0 --json why.json\n"
     "qdot explain --conv '1x112x112x32 32x3x3 p1 g32' --out u8\n"
-    "qdot explain --elements 'dynamic_quantize 1x128x768 u8 axis' --device cpu",
+    "qdot explain --elements 'dynamic_quantize 1x128x768 u8 axis' --device cpu\n"
+    "qdot explain --elements 'max_pool 1x112x112x64 3x3 u8 s2 p1'",
 };
 
 struct named {
@@ -187,58 +192,10 @@ static int describe_conv(const struct options *o, struct shape *shape, struct qd
 
 #define ELEMENTS                                                                                  \
     "expected an op, OUTERxAXISxINNER and a type, and perhaps reciprocal, axis or groupN, as in " \
-    "\"quantize 1x64x100 u8 axis\""
+    "\"quantize 1x64x100 u8 axis\", or \"map 2x12 a12x1 o20x1\", \"max_pool 1x8x8x64 2x2 u8 s2\""
 
-/* Where 'word' is one of the names; SIZE_MAX: it is none. */
-static size_t named(const char *const *names, size_t count, const char *word)
-{
-    for (size_t i = 0; i < count && word; i++)
-        if (names[i] && strcmp(names[i], word) == 0)
-            return i;
-    return SIZE_MAX;
-}
-
-static bool parse_elements(char *text, struct qdot_op_desc *d)
-{
-    static const char *const kinds[] = {[QDOT_QUANTIZE] = "quantize",
-                                        [QDOT_DEQUANTIZE] = "dequantize",
-                                        [QDOT_DYNAMIC_QUANTIZE] = "dynamic_quantize",
-                                        [QDOT_FAKE_QUANTIZE] = "fake_quantize",
-                                        [QDOT_FAKE_QUANTIZE_GRADIENT] = "fake_quantize_gradient"};
-    static const char *const types[] = {
-        [QDOT_U8] = "u8",   [QDOT_S8] = "s8", [QDOT_S32] = "s32", [QDOT_S16] = "s16",
-        [QDOT_U16] = "u16", [QDOT_S4] = "s4", [QDOT_U4] = "u4"};
-    struct qdot_quantize *q = &d->quantize;
-    char *rest = NULL;
-    size_t sizes[3];
-    const size_t kind = named(kinds, sizeof(kinds) / sizeof(kinds[0]), strtok_r(text, " ", &rest));
-    const char *shape = strtok_r(NULL, " ", &rest);
-    const bool shaped = shape && opt_shape(shape, sizes);
-    const size_t type = named(types, sizeof(types) / sizeof(types[0]), strtok_r(NULL, " ", &rest));
-    if (kind == SIZE_MAX || !shaped || type == SIZE_MAX)
-        return false;
-    d->kind = (enum qdot_op_kind)kind;
-    *q = (struct qdot_quantize){
-        .type = (enum qdot_type)type, .outer = sizes[0], .axis = sizes[1], .inner = sizes[2]};
-    for (const char *word; (word = strtok_r(NULL, " ", &rest)) != NULL;) {
-        int64_t group;
-        if (strcmp(word, "reciprocal") == 0 && !q->reciprocal)
-            q->reciprocal = 1;
-        else if ((strcmp(word, "axis") == 0 || strcmp(word, "each") == 0) && !q->scale_count)
-            q->scale_count = q->axis;
-        else if (strncmp(word, "group", 5) == 0 && !q->scale_count &&
-                 opt_integer(word + 5, 1, INT32_MAX, &group))
-            q->group = (size_t)group;
-        else
-            return false;
-        if (q->group && !q->scale_count)
-            q->scale_count = q->outer * ((q->axis - 1) / q->group + 1) * q->inner;
-    }
-    return true;
-}
-
-/* Its scales are given at run, so that there is nothing to make up. */
-static int describe_elements(const struct options *o, struct qdot_op_desc *d)
+/* Scales are given at run, so that there is nothing to make up; *table is the caller's to free. */
+static int describe_elements(const struct options *o, struct qdot_op_desc *d, unsigned char **table)
 {
     const struct {
         const char *name;
@@ -250,12 +207,13 @@ static int describe_elements(const struct options *o, struct qdot_op_desc *d)
     for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
         if (others[i].given)
             return opt_error("explain", "%s: expected none with --elements", others[i].name);
-    char text[128];
-    *d = (struct qdot_op_desc){.kernel = o->kernel};
-    if (snprintf(text, sizeof(text), "%s", o->elements) >= (int)sizeof(text) ||
-        !parse_elements(text, d))
+    bool by_table;
+    if (!spec_parse(o->elements, d, &by_table))
         return opt_error("explain", "--elements '%s': " ELEMENTS, o->elements);
-    return EXIT_OK;
+    d->kernel = o->kernel;
+    *table = by_table ? calloc(65536, 1) : NULL;
+    d->map.table = *table;
+    return by_table && !*table ? opt_error("explain", "--elements: out of memory") : EXIT_OK;
 }
 
 /* The descriptor, with a B of any values unless one-shot; *b is the caller's to free. */
@@ -266,7 +224,7 @@ static int describe(const struct options *o, struct shape *shape, struct qdot_op
         return opt_error("explain", "--shape, --conv, --elements: expected one of them, such as "
                                     "--shape 1024x1024x1024");
     if (o->elements)
-        return describe_elements(o, d);
+        return describe_elements(o, d, b);
     const struct named *pair = find(type_pairs, types_of(o)), *out = find(outputs, out_of(o));
     if (!pair)
         return opt_error("explain", "--types '%s': expected u8s8, s8s8, u8u8 or s8u8", o->types);

@@ -63,8 +63,13 @@ static size_t numbers(const char **text, size_t *values, size_t capacity)
     return 0;
 }
 
-/* One of "s2", "p1", "d1x2", "g32". */
-static bool parse_letter(const char **text, struct qdot_conv *c)
+size_t shape_numbers(const char *text, size_t *values, size_t capacity)
+{
+    const size_t count = numbers(&text, values, capacity);
+    return *text ? 0 : count;
+}
+
+bool shape_parse_letter(const char **text, struct qdot_conv *c)
 {
     size_t v[4];
     const char letter = *(*text)++;
@@ -103,7 +108,7 @@ bool shape_parse_conv(const char *text, struct shape *shape)
                           .kernel_w = out[2]};
     while (*text == ' ') {
         text++;
-        if (!parse_letter(&text, &c))
+        if (!shape_parse_letter(&text, &c))
             return false;
     }
     if (*text || in[0] == 0)

@@ -23,6 +23,10 @@ bool shape_complete(struct shape *shape, char *reason, size_t reason_bytes);
  * stride, padding, dilation (when not 1), groups; "s2x1": height x width; "p0x0x1x1": top x left x
  * bottom x right. In any order after the first two, and what is not there is the default. */
 bool shape_parse_conv(const char *text, struct shape *shape);
+/* One of its words, "s2", "p1", "d1x2" or "g32", as far as its end or a blank. */
+bool shape_parse_letter(const char **text, struct qdot_conv *c);
+/* "2x3x4": how many, or 0 when it is something else or more than 'capacity'. */
+size_t shape_numbers(const char *text, size_t *values, size_t capacity);
 /* That text, or "MxNxK". */
 void shape_text(const struct shape *shape, char *text, size_t bytes);
 size_t shape_inputs(const struct shape *shape); /* elements of A */

@@ -227,6 +227,12 @@ export XDG_CACHE_HOME="$tmp/cache" # only now: listing rows above compiles those
     check 'explain: an override without a row' 0 '^\* cpu .*no row of it: cpu/none' '' --device cpu \
         --conv '1x9x8x16 20x3x3' --tuning "$f"
     check 'explain: an op on elements' 0 '^\* cpu .*chosen' '' --device cpu --elements 'quantize 2x64x10 s4 group32 reciprocal' --json "$tmp/j"
+    check 'explain: a map' 0 '^map 2x12 a12x1 b0x1 o20x1 table$' '' --device cpu --elements 'map 2x12 a12x1 b0x1 o20x1'
+    check 'explain: a pool' 0 '^max_pool 1x9x9x3 2x2 s2x2 p1x1 o5x5 nchw s8 table$' '' --device cpu \
+        --elements 'max_pool 1x9x9x3 2x2 s8 s2 p1 nchw table'
+    bad 'expected an op' --elements 'map 2x12 a12x1'
+    bad 'expected an op' --elements 'max_pool 1x9x9x3 2x2 s8 g1'
+    bad 'map.out_stride' --elements 'map 2x12 a12x1 o3x1'
     bad 'expected an op' --elements 'quantize 2x64'
     bad 'expected an op' --elements 'quantize 2x64x10 u8 axis group3'
     bad 'quantize.type' --elements 'quantize 2x64x10 s32'
