@@ -107,8 +107,8 @@ struct job {
     void (*line)(const struct job *j, size_t y, size_t a, size_t b, size_t count, size_t step);
     float ra, rb, fixed;    /* of Mul ra is r, fixed y_zero */
     int32_t a_zero, b_zero; /* of Mul */
-    bool large;    /* results may be too large to be rounded as they are: they are bounded */
-    add_line *add; /* of lines of both, where there is a fast one */
+    bool large;      /* results may be too large to be rounded as they are: they are bounded */
+    pair_line *fast; /* instead of line, where there is one */
 };
 
 static inline uint8_t finish(const struct job *j, float v, int32_t least)
@@ -151,14 +151,14 @@ static void do_part(void *arg, size_t begin, size_t end)
         const size_t line = begin / length, within = begin % length;
         const size_t left = length - within, count = left < end - begin ? left : end - begin;
         const size_t small = step ? within : line % j->middle;
-        if (j->add && step) {
-            const size_t a = j->a_repeated ? small : begin, b = j->a_repeated ? begin : small;
-            const struct sums sums = {j->a + a, j->b + b, j->y + begin, j->ra, j->rb, j->fixed};
-            j->add(&sums, count);
-        } else if (j->a_repeated)
-            j->line(j, begin, small, begin, count, step);
-        else
-            j->line(j, begin, begin, small, count, step);
+        const size_t a = j->a_repeated ? small : begin, b = j->a_repeated ? begin : small;
+        if (j->fast) {
+            const struct pairs p = {j->a + a, j->b + b, j->y + begin,     j->ra,
+                                    j->rb,    j->fixed, (float)j->a_zero, (float)j->b_zero};
+            j->fast(&p, count);
+        } else {
+            j->line(j, begin, a, b, count, step);
+        }
         begin += count;
     }
 }
@@ -268,8 +268,8 @@ static OrtStatus *compute(struct step *s, struct call *c)
     job.a = in[a].data;
     job.b = in[b].data;
     job.y = y;
-    if (s->op->variant != PAIR_MUL && !job.large)
-        job.add = fast_add_line(is_signed);
+    if (!job.large)
+        job.fast = fast_pair_line(s->op->variant == PAIR_MUL, is_signed, job.inner > 1);
     return call_share(c, count, GRAIN, do_part, &job);
 }
 

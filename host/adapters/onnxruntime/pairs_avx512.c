@@ -26,58 +26,91 @@ INLINE __mmask16 first_of(size_t left)
     return left < LANES ? (__mmask16)((1u << left) - 1) : 0xffff;
 }
 
-INLINE __m512 load(const uint8_t *from, __mmask16 mask, bool is_signed)
+INLINE __m512 widen(__m128i bytes, bool is_signed)
 {
-    const __m128i bytes = _mm_maskz_loadu_epi8(mask, from);
     return _mm512_cvtepi32_ps(is_signed ? _mm512_cvtepi8_epi32(bytes)
                                         : _mm512_cvtepu8_epi32(bytes));
 }
 
-INLINE __m512i sum(const struct sums s, size_t i, __mmask16 mask, bool is_signed)
+/* What the line's function makes of b alone. */
+INLINE __m512 second(const struct pairs p, __m128i bytes, bool product, bool is_signed)
 {
-    const __m512 ra = _mm512_set1_ps(s.ra), rb = _mm512_set1_ps(s.rb);
-    const __m512 b = _mm512_fmadd_ps(load(s.b + i, mask, is_signed), rb, _mm512_set1_ps(s.fixed));
-    return _mm512_cvtps_epi32(_mm512_fmadd_ps(load(s.a + i, mask, is_signed), ra, b));
+    const __m512 b = widen(bytes, is_signed);
+    return product ? _mm512_sub_ps(b, _mm512_set1_ps(p.b_zero))
+                   : _mm512_fmadd_ps(b, _mm512_set1_ps(p.rb), _mm512_set1_ps(p.fixed));
 }
 
-INLINE void add(const struct sums s, size_t count, bool is_signed)
+struct sort {
+    bool product, is_signed, one;
+};
+
+INLINE __m512i result(const struct pairs p, const struct sort sort, __m512 fixed, size_t i,
+                      __mmask16 mask)
+{
+    const __m512 a = widen(_mm_maskz_loadu_epi8(mask, p.a + i), sort.is_signed);
+    const __m512 ra = _mm512_set1_ps(p.ra);
+    const __m512 b =
+        sort.one ? fixed
+                 : second(p, _mm_maskz_loadu_epi8(mask, p.b + i), sort.product, sort.is_signed);
+    if (!sort.product)
+        return _mm512_cvtps_epi32(_mm512_fmadd_ps(a, ra, b));
+    const __m512 v = _mm512_mul_ps(_mm512_sub_ps(a, _mm512_set1_ps(p.a_zero)), b);
+    const __m512 scaled = _mm512_mul_ps(v, ra);
+    return _mm512_cvtps_epi32(_mm512_add_ps(scaled, _mm512_set1_ps(p.fixed)));
+}
+
+INLINE void line(const struct pairs p, const struct sort sort, size_t count)
 {
     const __mmask16 all = 0xffff;
+    const __m512 fixed = second(p, _mm_set1_epi8((char)p.b[0]), sort.product, sort.is_signed);
+    const __m512i none = _mm512_setzero_si512();
     size_t i = 0;
-    for (; i + WHOLE <= count; i += WHOLE)
-        _mm512_storeu_si512(s.y + i,
-                            pack(sum(s, i, all, is_signed), sum(s, i + LANES, all, is_signed),
-                                 sum(s, i + 2 * LANES, all, is_signed),
-                                 sum(s, i + 3 * LANES, all, is_signed), is_signed));
+    for (; i + WHOLE <= count; i += WHOLE) {
+        const __m512i v = result(p, sort, fixed, i, all);
+        const __m512i w = result(p, sort, fixed, i + LANES, all);
+        const __m512i x = result(p, sort, fixed, i + 2 * LANES, all);
+        const __m512i y = result(p, sort, fixed, i + 3 * LANES, all);
+        _mm512_storeu_si512(p.y + i, pack(v, w, x, y, sort.is_signed));
+    }
     for (; i < count; i += LANES) {
         const __mmask16 mask = first_of(count - i);
-        const __m512i bytes = pack(sum(s, i, mask, is_signed), _mm512_setzero_si512(),
-                                   _mm512_setzero_si512(), _mm512_setzero_si512(), is_signed);
-        _mm_mask_storeu_epi8(s.y + i, mask, _mm512_castsi512_si128(bytes));
+        const __m512i v = result(p, sort, fixed, i, mask);
+        const __m128i bytes = _mm512_castsi512_si128(pack(v, none, none, none, sort.is_signed));
+        _mm_mask_storeu_epi8(p.y + i, mask, bytes);
     }
 }
 
-TARGET static void add_u8(const struct sums *s, size_t count)
-{
-    add(*s, count, false);
-}
+#define LINE(name, ...)                                          \
+    TARGET static void name(const struct pairs *p, size_t count) \
+    {                                                            \
+        line(*p, (struct sort){__VA_ARGS__}, count);             \
+    }
+LINE(add_u8, false, false, false)
+LINE(add_u8_one, false, false, true)
+LINE(add_s8, false, true, false)
+LINE(add_s8_one, false, true, true)
+LINE(mul_u8, true, false, false)
+LINE(mul_u8_one, true, false, true)
+LINE(mul_s8, true, true, false)
+LINE(mul_s8_one, true, true, true)
 
-TARGET static void add_s8(const struct sums *s, size_t count)
+pair_line *fast_pair_line(bool product, bool is_signed, bool one)
 {
-    add(*s, count, true);
-}
-
-add_line *fast_add_line(bool is_signed)
-{
+    static pair_line *const lines[2][2][2] = {
+        {{add_u8, add_u8_one}, {add_s8, add_s8_one}},
+        {{mul_u8, mul_u8_one}, {mul_s8, mul_s8_one}},
+    };
     const bool has = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                      __builtin_cpu_supports("avx512vl");
-    return !has ? NULL : is_signed ? add_s8 : add_u8;
+    return has ? lines[product][is_signed][one] : NULL;
 }
 
 #else
-add_line *fast_add_line(bool is_signed)
+pair_line *fast_pair_line(bool product, bool is_signed, bool one)
 {
+    (void)product;
     (void)is_signed;
+    (void)one;
     return NULL;
 }
 #endif

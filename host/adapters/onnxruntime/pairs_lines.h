@@ -1,4 +1,4 @@
-/* Sums of two lines of quantised values, by instructions that compilers do not find. */
+/* Sums and products of two lines of quantised values, by instructions that compilers do not find. */
 #ifndef ADAPTER_PAIRS_LINES_H
 #define ADAPTER_PAIRS_LINES_H
 
@@ -6,16 +6,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* y = sat(rne(fma(a, ra, fma(b, rb, fixed)))); what is rounded is less than 2^31. */
-struct sums {
+/* The formulas of pairs.c; what is rounded is less than 2^31. */
+struct pairs {
     const uint8_t *a, *b;
     uint8_t *y;
     float ra, rb, fixed;
+    float a_zero, b_zero; /* of a product */
 };
 
-typedef void add_line(const struct sums *s, size_t count);
+typedef void pair_line(const struct pairs *p, size_t count);
 
-/* For this processor; NULL: none. y is s8, or u8. */
-add_line *fast_add_line(bool is_signed);
+/* For this processor; NULL: none. one: b is one value for the whole line. */
+pair_line *fast_pair_line(bool product, bool is_signed, bool one);
 
 #endif
