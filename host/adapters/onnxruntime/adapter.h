@@ -39,8 +39,8 @@ enum {
     MAX_PARTS = 32,                 /* of a Concat */
     MAX_VALUES = 2 + 3 * MAX_PARTS, /* inputs of a node of ours */
     MAX_OUTPUTS = 3,
-    NO_OUTPUT = MAX_OUTPUTS, /* nobody takes it */
 };
+#define NONE SIZE_MAX /* instead of an index */
 
 /* Loops that are compiled for several instruction sets, the right one taken when the library loads.
  * None fuses a multiplication and an addition: the build says so. Sanitizers do not take choices that
@@ -156,23 +156,28 @@ struct provider {
     _Atomic(OrtAllocator *) arena; /* of scratch memory; NULL until a call wanted some */
 };
 
-/* An input of a step: a constant of the model, or the index of an input of the fused node. */
+/* An input of a step: a constant of the model, an input of the fused node, or what another step made. */
 struct source {
     bool given, constant;
-    bool borrowed; /* data is the runtime's: until compile has ended */
-    bool given_up; /* calls do not read it: data is NULL once compile has ended */
-    size_t index;
+    bool borrowed;        /* data is the runtime's: until compile has ended */
+    bool given_up;        /* calls do not read it: data is NULL once compile has ended */
+    size_t index, value;  /* NONE: it is not that */
     struct tensor tensor; /* of a constant */
 };
 
+/* An output of a step: a value, which is an output of the fused node, or between steps, or both. */
+struct target {
+    ONNXTensorElementDataType type;
+    size_t output, value; /* NONE: it is no such; nobody takes it */
+};
+
 struct step {
-    OrtNodeComputeInfo base; /* first: the runtime's pointer to it is ours */
     struct provider *provider;
     const struct op *op;
     bool channels_last;
     size_t slot_count;
-    struct source *in;           /* slot_count of them */
-    size_t outputs[MAX_OUTPUTS]; /* the fused node's index of each output, or NO_OUTPUT */
+    struct source *in; /* slot_count of them */
+    struct target targets[MAX_OUTPUTS];
     ONNXTensorElementDataType out_type;
     const void *packed; /* of an EPContext node: weights as its op takes them; NULL: none */
     size_t packed_bytes;
@@ -181,12 +186,19 @@ struct step {
     struct device_ops *device_ops; /* device.c's */
 };
 
+/* What a step of this call made. */
+struct made {
+    struct tensor tensor;
+    void *memory; /* NULL: none of ours */
+};
+
 struct call {
     const OrtApi *ort;
     struct provider *provider;
     OrtKernelContext *context;
     struct tensor *in;            /* as step->in */
-    const size_t *outputs;        /* step->outputs */
+    const struct target *targets; /* step->targets */
+    struct made *values;          /* of all steps */
     uint32_t unused[MAX_OUTPUTS]; /* of those that are single values and nobody takes */
     OrtAllocator *allocator; /* of scratch memory, the provider's; NULL before the first piece */
     void *scratch[MAX_OUTPUTS + 3];
@@ -319,7 +331,9 @@ static inline struct qdot_output output_at(const struct qdot_output *place, size
                                                 .offset_bytes = place->offset_bytes + bytes}
                          : (struct qdot_output){.host = (char *)place->host + bytes};
 }
-/* Memory of the runtime until the call ends, at a multiple of 64; two pieces a call, beside its outputs. */
+/* The value is taken no more. */
+void call_drop(struct call *c, size_t value);
+/* Memory of the runtime until the step ends, at a multiple of 64; two pieces a step, beside its outputs. */
 OrtStatus *call_scratch(struct call *c, size_t bytes, void **memory);
 /* One piece a call of a device's memory. */
 OrtStatus *call_scratch_apart(struct call *c, size_t bytes, struct qdot_output *place);

@@ -1,23 +1,72 @@
-/* One call of a step. */
+/* What a step does in a call: where its tensors are, memory, threads. */
 #include "memory.h"
+
+/* ---- values ------------------------------------------------------------------------------------ */
+
+static OrtStatus *find_allocator(struct call *c);
+
+/* Where the values between steps are. */
+static OrtStatus *allocator_of_values(struct call *c, OrtAllocator **allocator)
+{
+    struct memory *const memory = c->provider->memory;
+    if (!memory)
+        TRY(find_allocator(c));
+    *allocator = memory ? memory_allocator(memory) : c->allocator;
+    return NULL;
+}
+
+static OrtStatus *make_value(struct call *c, const struct target *t, const struct tensor *tensor)
+{
+    struct made *const made = &c->values[t->value];
+    OrtValue *value = NULL;
+    OrtAllocator *allocator;
+    void *data = made->memory;
+    if (t->output != NONE) {
+        TRY(c->ort->KernelContext_GetOutput(c->context, t->output, tensor->dims, tensor->rank,
+                                            &value));
+        TRY(c->ort->GetTensorMutableData(value, &data));
+    } else if (!data) { /* the first try */
+        const size_t bytes = tensor->count * type_bytes(t->type);
+        TRY(allocator_of_values(c, &allocator));
+        data = made->memory = allocator->Alloc(allocator, bytes ? bytes : 1);
+        if (!data)
+            return fail(c->ort, "no memory for %zu bytes", bytes);
+    }
+    made->tensor = *tensor;
+    made->tensor.data = data;
+    return NULL;
+}
+
+void call_drop(struct call *c, size_t value)
+{
+    struct made *const made = &c->values[value];
+    struct memory *const memory = c->provider->memory;
+    OrtAllocator *const allocator = memory ? memory_allocator(memory) : c->allocator;
+    if (made->memory)
+        allocator->Free(allocator, made->memory);
+    made->memory = NULL;
+}
 
 OrtStatus *call_place(struct call *c, size_t index, const int64_t *dims, size_t rank,
                       struct qdot_output *place)
 {
-    OrtValue *value = NULL;
-    *place = (struct qdot_output){.host = &c->unused[index]};
-    if (c->outputs[index] == NO_OUTPUT) {
-        size_t bytes = sizeof(c->unused[index]);
-        for (size_t i = 0; i < rank; i++)
-            bytes *= (size_t)dims[i];
-        return rank ? call_scratch(c, bytes, &place->host) : NULL;
-    }
-    TRY(c->ort->KernelContext_GetOutput(c->context, c->outputs[index], dims, rank, &value));
-    TRY(c->ort->GetTensorMutableData(value, &place->host));
+    const struct target *t = &c->targets[index];
     struct memory *const memory = c->provider->memory;
+    struct tensor tensor = {.type = t->type, .rank = rank, .count = 1};
+    if (rank > MAX_RANK)
+        return fail(c->ort, "expected an output of rank %d at most, got %zu", MAX_RANK, rank);
+    for (size_t i = 0; i < rank; i++) {
+        tensor.dims[i] = dims[i];
+        tensor.count *= (size_t)dims[i];
+    }
+    *place = (struct qdot_output){.host = &c->unused[index]};
+    if (t->value == NONE)
+        return rank ? call_scratch(c, tensor.count * sizeof(c->unused[index]), &place->host) : NULL;
+    TRY(make_value(c, t, &tensor));
+    place->host = (void *)(uintptr_t)c->values[t->value].tensor.data;
     if (memory && memory_find(memory, place->host, &place->buffer, &place->offset_bytes)) {
         place->host = NULL;
-        TRY(c->ort->GetTensorSizeInBytes(value, &c->made[index].bytes));
+        c->made[index].bytes = tensor.count * type_bytes(t->type);
     }
     return NULL;
 }
@@ -148,6 +197,7 @@ void call_end(struct call *c)
     if (c->apart)
         memory_allocator(c->provider->memory)
             ->Free(memory_allocator(c->provider->memory), c->apart);
+    c->apart = NULL;
     while (c->scratch_count > 0)
         c->allocator->Free(c->allocator, c->scratch[--c->scratch_count]);
 }

@@ -12,6 +12,7 @@ else()
         host/adapters/onnxruntime/pairs.c
         host/adapters/onnxruntime/pairs_avx512.c
         host/adapters/onnxruntime/call.c
+        host/adapters/onnxruntime/claim.c
         host/adapters/onnxruntime/context.c
         host/adapters/onnxruntime/conv.c
         host/adapters/onnxruntime/device.c
@@ -22,6 +23,7 @@ else()
         host/adapters/onnxruntime/memory.c
         host/adapters/onnxruntime/move.c
         host/adapters/onnxruntime/normal.c
+        host/adapters/onnxruntime/part.c
         host/adapters/onnxruntime/pool.c
         host/adapters/onnxruntime/product.c
         host/adapters/onnxruntime/provider.c

@@ -179,7 +179,7 @@ static OrtStatus *write_all(struct writer *w, const struct group *g, const struc
     TRY(put_number(w, g->channels_last));
     TRY(put_shape(w, g->out.type, g->out.rank, g->out.dims));
     for (size_t i = 0; i < MAX_OUTPUTS; i++)
-        TRY(put_number(w, s->outputs[i]));
+        TRY(put_number(w, s->targets[i].output < MAX_OUTPUTS ? s->targets[i].output : MAX_OUTPUTS));
     TRY(put_attributes(w, g));
     TRY(put_number(w, g->slot_count));
     for (size_t i = 0; i < g->slot_count; i++)
