@@ -7,7 +7,6 @@ usage: models.py LIBRARY TESTDATA DATA WORK [--models NAMES] [--threads N[,N]] [
 """
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -41,29 +40,24 @@ class Progress:
             sys.stderr.write("\r\x1b[K")
 
 
-def session(path, devices, threads, signed="1", profile=None):
+def session(path, devices, threads, signed="1", record=False):
     """On our provider, or without devices on the runtime's; signed: its integer kernels for s8 activations."""
     o = ort.SessionOptions()
     o.log_severity_level = 3
     o.intra_op_num_threads = threads
     o.add_session_config_entry("session.qdqisint8allowed", signed)
-    if profile:
-        o.enable_profiling = True
-        o.profile_file_prefix = profile
+    if record:
+        o.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
     if devices:
         o.add_provider_for_devices(devices, {"threads": str(threads)})
     return ort.InferenceSession(path, o, providers=None if devices else ["CPUExecutionProvider"])
 
 
-def share(path, devices, feed, work):
-    """Nodes of ours among all that the runtime runs."""
-    s = session(path, devices, 1, profile=os.path.join(work, "profile"))
-    s.run(None, feed)
-    profile = s.end_profiling()
-    with open(profile, encoding="utf-8") as f:
-        events = [e for e in json.load(f) if e.get("cat") == "Node" and e["name"].endswith("_kernel_time")]
-    os.remove(profile)
-    return sum(e["args"].get("provider") == NAME for e in events), len(events)
+def share(path, devices):
+    """Nodes of the model that are ours, of all that the runtime has left after its optimisations."""
+    parts = session(path, devices, 1, record=True).get_provider_graph_assignment_info()
+    counts = [(part.ep_name == NAME, len(part.get_nodes())) for part in parts]
+    return sum(n for ours, n in counts if ours), sum(n for _, n in counts)
 
 
 def measure(made, feed, runs):
@@ -113,7 +107,7 @@ def compare(made, real, feeds, model):
 
 def row(name, model, types, path, devices, args, progress):
     feeds = model.feeds()
-    ours, nodes = share(path, devices, feeds[0], args.work)
+    ours, nodes = share(path, devices)
     used = [memory(path, library, feeds[0], args.work, args.device) for library in (args.library, None)]
     real = session(path.replace(".onnx", ".float.onnx"), None, 1)
     worst = 0

@@ -48,7 +48,9 @@ def session(model, devices=None, threads=0, whole=True, options=None, entries=No
         if whole:
             o.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
     data = model if isinstance(model, (str, bytes)) else model.SerializeToString()
-    return ort.InferenceSession(data, o, providers=None if devices else ["CPUExecutionProvider"])
+    made = ort.InferenceSession(data, o, providers=None if devices else ["CPUExecutionProvider"])
+    made.disable_fallback()  # to the CPU provider, when a run fails
+    return made
 
 
 def info(name, array, dims=None):
