@@ -73,7 +73,25 @@ static int make_room(const struct qdot_op *op, struct qdot_packed *packed, struc
     return QDOT_OK;
 }
 
-/* A verified blob of another's, where it lies. */
+/* A copy of another's blob in memory of ours. */
+static int copy_blob(struct qdot_op *op, const void *blob, enum qdot_blob_owner owner,
+                     struct qdot_error *err)
+{
+    const struct qdot_packed_cache *cache = &op->device->packed_cache;
+    struct qdot_packed *packed = &op->packed;
+    const int status = make_room(op, packed, err);
+    if (status == QDOT_OK)
+        memcpy(packed->blob, blob, packed->blob_bytes);
+    packed->owner = status == QDOT_OK ? QDOT_BLOB_OURS : owner;
+    if (status != QDOT_OK)
+        packed->blob = (void *)(uintptr_t)blob;
+    else if (owner == QDOT_BLOB_CACHES && cache->release)
+        cache->release(cache->ctx, blob);
+    return status;
+}
+
+/* A verified blob of another's, where it lies. The last panel, if it is narrow, is read beyond its end:
+ * it is copied; where parts are so small that others are read beyond the end as well, all are. */
 static int keep(struct qdot_op *op, const void *blob, enum qdot_blob_owner owner,
                 struct qdot_error *err)
 {
@@ -82,6 +100,8 @@ static int keep(struct qdot_op *op, const void *blob, enum qdot_blob_owner owner
     packed->owner = owner;
     if (packed->last_columns == op->row->nr)
         return QDOT_OK;
+    if (packed->parts > 1 && packed->part_bytes < QDOT_PANELS_SLACK)
+        return copy_blob(op, blob, owner, err);
     const size_t panel = packed->parts * packed->part_panels - 1;
     const size_t bytes = packed->k_groups * packed->last_columns * op->row->kr;
     const uint8_t *from = qdot_panel(packed, panel);
@@ -95,17 +115,9 @@ static int keep(struct qdot_op *op, const void *blob, enum qdot_blob_owner owner
 
 int qdot_packed_own(struct qdot_op *op, struct qdot_error *err)
 {
-    const void *const blob = op->packed.blob;
-    if (op->packed.owner != QDOT_BLOB_CALLERS)
-        return QDOT_OK;
-    const int status = make_room(op, &op->packed, err);
-    if (status != QDOT_OK) {
-        op->packed.blob = (void *)(uintptr_t)blob;
-        return status;
-    }
-    memcpy(op->packed.blob, blob, op->packed.blob_bytes);
-    op->packed.owner = QDOT_BLOB_OURS;
-    return QDOT_OK;
+    return op->packed.owner == QDOT_BLOB_CALLERS
+               ? copy_blob(op, op->packed.blob, op->packed.owner, err)
+               : QDOT_OK;
 }
 
 static void sum_columns(struct qdot_op *op)
@@ -120,9 +132,7 @@ static int load(struct qdot_op *op, const struct qdot_op_desc *d, struct qdot_er
     if (status == QDOT_OK && d->packed_keep) {
         status = keep(op, d->packed, QDOT_BLOB_CALLERS, err);
     } else if (status == QDOT_OK) {
-        status = make_room(op, packed, err);
-        if (status == QDOT_OK)
-            memcpy(packed->blob, d->packed, packed->blob_bytes);
+        status = copy_blob(op, d->packed, QDOT_BLOB_CALLERS, err);
     }
     if (status == QDOT_OK)
         sum_columns(op);
