@@ -63,7 +63,7 @@ static enum verdict run(void *state, size_t index, struct outcome *outcome)
     struct random random = {random_seed(s->seed, "load", index)};
     const char *call = "";
     if (kinds[kind].needs && (s->vk.features & all) != all)
-        return check_refuse(outcome, "the device does not offer types of 8 and 16 bits in buffers");
+        return check_refuse(outcome, "needs types of 8 and 16 bits in buffers");
     fill_bytes(&random, memory, sizeof(memory), QDOT_U8, FILL_ANY, 0);
     const struct probe_vk_run args = {
         .spirv = kinds[kind].needs ? check_load_bytes_spv : check_load_spv,

@@ -45,6 +45,7 @@ enum verdict check_note(struct outcome *outcome, const char *format, ...)
 
 static const struct check_set *const tables[] = {
     check_api,
+    check_primitive_cpu,
 #ifdef CONFORM_OPENCL
     check_primitive_opencl,
     check_load_opencl,
@@ -271,6 +272,14 @@ static struct result *add_case(struct run *r, enum status status, const char *re
     return result;
 }
 
+/* Each reason once. */
+static void add_refusal(struct run *r, const char *reason)
+{
+    const size_t used = strlen(r->refusal);
+    if (!strstr(r->refusal, reason))
+        snprintf(r->refusal + used, sizeof(r->refusal) - used, "%s%s", used ? "; " : "", reason);
+}
+
 /* Of a set, and of each of its cases. */
 static void more_time(struct run *r)
 {
@@ -303,8 +312,8 @@ static void take_line(void *context, char *line)
         COPY(result->got, f[4]);
         COPY(result->expected, f[5]);
     } else if (strcmp(f[1], "refused") == 0) {
-        if (r->refused++ == 0)
-            COPY(r->refusal, f[2]);
+        r->refused++;
+        add_refusal(r, f[2]);
     } else if (strcmp(f[1], "not_run") == 0) {
         add(r, STATUS_NOT_RUN, 0, f[2]);
     } else if (f[2][0]) {

@@ -3,7 +3,8 @@
  * would, and its groups are listed and selected as those of rows are.
  *
  *   checks.c              the table, the runs, one child process after another
- *   primitive*.c          group primitive: arithmetic by kernels of the tests' own
+ *   primitive*.c          group primitive: arithmetic by kernels of the tests' own, of the CPU moves
+ *                         through memory as well
  *   check_load_*.c        the same of loads from memory
  *   check_opencl.c, check_vulkan.c   groups advertised, limits and build
  *   check_api.c           groups build and concurrency, through qdot.h
@@ -35,7 +36,8 @@ struct check_set {
     const void *cases; /* given to 'open' */
 };
 
-extern const struct check_set check_primitive_opencl[], check_primitive_vulkan[];
+extern const struct check_set check_primitive_cpu[], check_primitive_opencl[],
+    check_primitive_vulkan[];
 extern const struct check_set check_load_opencl[], check_load_vulkan[];
 extern const struct check_set check_opencl[], check_vulkan[], check_api[];
 

@@ -2,7 +2,7 @@
  * One expression of a device's arithmetic on operands a, b, c, and what it must give by plain C.
  *
  * primitive_opencl.c and primitive_vulkan.c have the expressions, as texts of the tests' own and not
- * of the library's; primitive.c the operands, the expected values and the comparison;
+ * of the library's; primitive_cpu.c and primitive_x86.c instructions; primitive.c the operands, the expected values and the comparison;
  * primitive_math.c the arithmetic.
  */
 #ifndef PRIMITIVE_H
@@ -70,14 +70,27 @@ expected_value math_add, math_sub, math_mul, math_mad, math_mad_high, math_mul_h
 expected_value math_add_sat, math_sub_sat, math_mad_sat, math_mul_sat, math_abs_sat, math_sat;
 expected_value math_product_right, math_fixed; /* (a * b) >> 31, and with 2^30 added */
 expected_value math_sum_if_negative;           /* of 64 bits in two halves */
+/* Of the lower halves of a and b: the product, (a * b + 2^30) >> 31 in 32 bits; the sum of a's halves;
+ * the differences of their bytes, added up; and c where a is negative, else b. */
+expected_value math_words_product, math_words_fixed, math_words_sum, math_bytes_apart,
+    math_if_negative;
+/* By any number of bits, more than there are too; by 'detail' bits, logically. */
+expected_value math_left_past, math_right_past, math_right_by;
+/* Entry a, modulo 'detail', of a table of bytes, of which p->r takes as many as it has. */
+#define PRIMITIVE_ENTRY(byte) ((uint8_t)((byte)*151 + 43))
+expected_value math_entry;
 
 /* Floats: as bits. detail is a rounding. */
 enum { TO_NEAREST, TO_ZERO, UPWARD, DOWNWARD };
 expected_value math_float, math_to_int_sat, math_rint, math_trunc, math_floor, math_fadd, math_fmul,
-    math_fmul_fadd, math_fma, math_requantise;
+    math_fmul_fadd, math_fma, math_requantise, math_fdiv;
+/* As x86 has them: b unless a is less (more); the least integer for what no integer is near. */
+expected_value math_fmin_or_second, math_fmax_or_second, math_to_int_or_least;
 
 /* Sums of four products of bytes; detail says whose are signed. */
 enum { SIGNED_NONE = 0, SIGNED_A = 1, SIGNED_B = 2, SIGNED_BOTH = 3 };
 expected_value math_dot, math_dot_sat, math_dot_add, math_byte;
+/* Of two products of signed words, and c. */
+expected_value math_words_dot, math_words_dot_sat;
 
 #endif

@@ -196,6 +196,76 @@ EXPECTED(math_fixed)
     return (a * b + (1 << 30)) >> 31;
 }
 
+/* The lower 32 bits, signed as the type is. */
+static int64_t lower(const struct primitive *p, int64_t a)
+{
+    const int64_t word = (int64_t)((uint64_t)a & UINT32_MAX);
+    return scalar_signed(p->a) && word > INT32_MAX ? word - (INT64_C(1) << 32) : word;
+}
+
+EXPECTED(math_words_product)
+{
+    UNUSED;
+    return wrapped((uint64_t)lower(p, a) * (uint64_t)lower(p, b));
+}
+
+EXPECTED(math_words_fixed)
+{
+    UNUSED;
+    return (lower(p, a) * lower(p, b) + (1 << 30)) >> 31 & UINT32_MAX;
+}
+
+EXPECTED(math_words_sum)
+{
+    UNUSED;
+    return wrapped((uint64_t)a + ((uint64_t)a >> 32));
+}
+
+EXPECTED(math_bytes_apart)
+{
+    UNUSED;
+    int64_t sum = 0;
+    for (size_t i = 0; i < scalar_bytes(p->a); i++) {
+        const int x = (uint8_t)((uint64_t)a >> 8 * i), y = (uint8_t)((uint64_t)b >> 8 * i);
+        sum += x > y ? x - y : y - x;
+    }
+    return sum;
+}
+
+EXPECTED(math_if_negative)
+{
+    UNUSED;
+    return a < 0 ? c : b;
+}
+
+EXPECTED(math_left_past)
+{
+    UNUSED;
+    return b < (int64_t)(8 * scalar_bytes(p->a)) ? wrapped((uint64_t)a << b) : 0;
+}
+
+EXPECTED(math_right_past)
+{
+    UNUSED;
+    return a >> (b < 63 ? b : 63);
+}
+
+EXPECTED(math_right_by)
+{
+    UNUSED;
+    return wrapped((uint64_t)a >> p->detail);
+}
+
+EXPECTED(math_entry)
+{
+    UNUSED;
+    const size_t bytes = scalar_bytes(p->r), first = (size_t)a % (size_t)p->detail * bytes;
+    uint64_t value = 0;
+    for (size_t i = bytes; i-- > 0;)
+        value = value << 8 | PRIMITIVE_ENTRY(first + i);
+    return wrapped(value);
+}
+
 /* ---- saturation ------------------------------------------------------------------------------ */
 
 EXPECTED(math_sat)
@@ -283,6 +353,14 @@ EXPECTED(math_to_int_sat)
     return value <= lo ? lowest(p->r) : value >= hi ? highest(p->r) : (int64_t)value;
 }
 
+EXPECTED(math_to_int_or_least)
+{
+    UNUSED;
+    const double value = rounded((double)number(a), p->detail);
+    const bool is_near = value >= (double)INT32_MIN && value <= (double)INT32_MAX;
+    return is_near ? (int64_t)value : INT32_MIN;
+}
+
 EXPECTED(math_rint)
 {
     UNUSED;
@@ -318,6 +396,24 @@ EXPECTED(math_fmul_fadd)
     UNUSED;
     const volatile float product = number(a) * number(b); /* never fused, whatever the compiler */
     return bits_of(product + number(c));
+}
+
+EXPECTED(math_fdiv)
+{
+    UNUSED;
+    return bits_of(number(a) / number(b));
+}
+
+EXPECTED(math_fmin_or_second)
+{
+    UNUSED;
+    return number(a) < number(b) ? a : b;
+}
+
+EXPECTED(math_fmax_or_second)
+{
+    UNUSED;
+    return number(a) > number(b) ? a : b;
 }
 
 EXPECTED(math_fma)
@@ -366,4 +462,21 @@ EXPECTED(math_dot_add) /* wraps */
 EXPECTED(math_dot_sat)
 {
     return saturated(math_dot(p, a, b, c) + c, p->r);
+}
+
+static int64_t word(int64_t words, size_t i)
+{
+    const uint16_t bits = (uint16_t)((uint64_t)words >> 16 * i);
+    return bits > INT16_MAX ? (int64_t)bits - 65536 : bits;
+}
+
+EXPECTED(math_words_dot) /* wraps */
+{
+    UNUSED;
+    return word(a, 0) * word(b, 0) + word(a, 1) * word(b, 1) + c;
+}
+
+EXPECTED(math_words_dot_sat)
+{
+    return saturated(math_words_dot(p, a, b, c), p->r);
 }

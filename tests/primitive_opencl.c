@@ -508,7 +508,7 @@ static enum verdict run(void *state, size_t index, struct outcome *outcome)
     struct arithmetic *s = state;
     const char *missing = not_offered(&s->cl, s->list[index].needs);
     if (missing)
-        return check_refuse(outcome, "the device does not offer %s", missing);
+        return check_refuse(outcome, "needs %s", missing);
     const bool have = index >= s->first && index - s->first < s->count;
     if (!have && !compute(s, index, s->target.alone, outcome) && !compute(s, index, true, outcome))
         return VERDICT_FAIL;

@@ -144,7 +144,7 @@ static enum verdict run(void *state, size_t index, struct outcome *outcome)
     struct operands o = {0};
     int64_t *words[4] = {NULL, NULL, NULL, NULL};
     if ((s->vk.features & s->needs) != s->needs)
-        return check_refuse(outcome, "the device does not offer %s", s->needs_text);
+        return check_refuse(outcome, "needs %s", s->needs_text);
     bool made = operands_make(&o, p, s->target.seed, s->target.small, s->subnormals);
     for (size_t j = 0; j < 4; j++) {
         words[j] = made ? widen(&o, j, j < 3 ? types[j] : NONE) : NULL;

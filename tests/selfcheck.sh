@@ -133,6 +133,10 @@ device="--device cpu --kernel device/concurrency"
     check 'device: a hang' 1 '^timeout .*device/concurrency .*time limit' '' $device --fault hang --timeout 1
     check 'device: one case' 0 '^pass .*device/concurrency .* 1 cases' '' $device --case concurrency:2
     check 'device: a case that is not there' 3 '^not_run .*no such case' 'nothing ran' $device --case concurrency:99
+    check 'device: instructions' 0 '^pass .*device/dot ' '' --device cpu --kernel 'device/*' --group primitive \
+        --require device/dot,device/integer,device/saturate,device/float,device/load
+    check 'device: an instruction that fails' 1 '^fail .*device/saturate .*C: a from -128 to 127: a planted.*--case primitive:0' '' \
+        --device cpu --kernel device/saturate --fault wrong
     check 'device: a group of no device' 0 '^pass .*device/memory ' '' --device cpu --group limits --require device/memory
     printf '# all\n\n* | device/* | *an op each: a planted* | by --fault\n' >"$tmp/known"
     check 'device: a failure that is known, among others' 1 '^fail .*known: by --fault;.*an op each' '' $device --fault wrong --known "$tmp/known"

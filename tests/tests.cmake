@@ -35,7 +35,9 @@ if(QDOT_COMMAND AND CJSON_INCLUDE)
         tests/conform_shrink.c
         tests/guard.c
         tests/primitive.c
+        tests/primitive_cpu.c
         tests/primitive_math.c
+        tests/primitive_x86.c
         tests/ref.c
         tests/ref_bytes.c
         tests/ref_elements.c
