@@ -84,4 +84,34 @@ static inline void api_expect(const char *what, int status, int expected,
         fail_msg("%s: '%s' is not one line that names '%s'", what, err->text, field);
 }
 
+/* An op of this descriptor on a device of its own. */
+struct api_made {
+    struct qdot_device *device;
+    struct qdot_op *op;
+};
+
+static inline struct api_made api_make(const struct qdot_op_desc *desc)
+{
+    struct qdot_error err = {0};
+    struct api_made made = {.device = api_open()};
+    if (qdot_op_create(made.device, desc, &made.op, &err))
+        fail_msg("%s", err.text);
+    return made;
+}
+
+static inline void api_unmake(struct api_made *made)
+{
+    qdot_op_destroy(made->op);
+    qdot_close(made->device);
+}
+
+/* The run 'good' of 'made' with a rule broken, in a copy named run. */
+#define API_BROKEN(field, what)                                                             \
+    {                                                                                       \
+        struct qdot_run run = good;                                                         \
+        struct qdot_error error = {0};                                                      \
+        what;                                                                               \
+        api_expect(field, qdot_op_run(made.op, &run, &error), QDOT_INVALID, &error, field); \
+    }
+
 #endif

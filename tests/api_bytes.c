@@ -185,39 +185,6 @@ static void test_texts(void **state)
 
 /* ---- the run --------------------------------------------------------------------------------- */
 
-struct made {
-    struct qdot_device *device;
-    struct qdot_op *op;
-};
-
-static struct made make(const struct qdot_op_desc *desc)
-{
-    struct qdot_error err = {0};
-    struct made made = {.device = api_open()};
-    if (qdot_op_create(made.device, desc, &made.op, &err))
-        fail_msg("%s", err.text);
-    return made;
-}
-
-static void unmake(struct made *made)
-{
-    qdot_op_destroy(made->op);
-    qdot_close(made->device);
-}
-
-static void expect_run(const struct made *made, const struct qdot_run *run, const char *field)
-{
-    struct qdot_error err = {0};
-    api_expect(field, qdot_op_run(made->op, run, &err), QDOT_INVALID, &err, field);
-}
-
-#define BROKEN(field, what)             \
-    {                                   \
-        struct qdot_run run = good;     \
-        what;                           \
-        expect_run(&made, &run, field); \
-    }
-
 static void test_run_map(void **state)
 {
     enum { A = 24, B = 12, OUT = 34 }; /* bytes from the first to the last */
@@ -227,27 +194,27 @@ static void test_run_map(void **state)
     struct qdot_buffer *buffer;
     size_t bytes;
     (void)state;
-    struct made made = make(&desc);
+    struct api_made made = api_make(&desc);
     const struct qdot_run good = {.size = sizeof(good), .a.host = a, .b.host = b, .out.host = out};
     assert_int_equal(qdot_op_run(made.op, &good, &err), QDOT_OK);
-    BROKEN("a:", run.a.host = NULL)
-    BROKEN("b:", run.b.host = NULL)
-    BROKEN("out:", run.out.host = NULL)
-    BROKEN("lda", run.lda = 4)
-    BROKEN("ldo", run.ldo = 4)
-    BROKEN("m:", run.m = 3)
-    BROKEN("scale:", run.scale.host = scales)
-    BROKEN("zero:", run.zero.host = zeros)
-    BROKEN("a_zero", run.a_zero.host = zeros)
-    BROKEN("row_scale", run.row_scale.host = scales)
-    BROKEN("scale_out", run.scale_out.host = out)
-    BROKEN("zero_out", run.zero_out.host = out)
-    BROKEN("out:", run.out.host = a)
-    BROKEN("out:", run.out.host = a + A - 1)
-    BROKEN("out:", run.b.host = out + OUT - 1)
+    API_BROKEN("a:", run.a.host = NULL)
+    API_BROKEN("b:", run.b.host = NULL)
+    API_BROKEN("out:", run.out.host = NULL)
+    API_BROKEN("lda", run.lda = 4)
+    API_BROKEN("ldo", run.ldo = 4)
+    API_BROKEN("m:", run.m = 3)
+    API_BROKEN("scale:", run.scale.host = scales)
+    API_BROKEN("zero:", run.zero.host = zeros)
+    API_BROKEN("a_zero", run.a_zero.host = zeros)
+    API_BROKEN("row_scale", run.row_scale.host = scales)
+    API_BROKEN("scale_out", run.scale_out.host = out)
+    API_BROKEN("zero_out", run.zero_out.host = out)
+    API_BROKEN("out:", run.out.host = a)
+    API_BROKEN("out:", run.out.host = a + A - 1)
+    API_BROKEN("out:", run.b.host = out + OUT - 1)
     assert_int_equal(qdot_buffer_create(made.device, A + OUT, NULL, &buffer, &err), QDOT_OK);
-    BROKEN("a:", (run.a.host = NULL, run.a.buffer = buffer, run.a.offset_bytes = OUT + 1))
-    BROKEN("out:", (run.out.host = NULL, run.out.buffer = buffer, run.out.offset_bytes = A + 1))
+    API_BROKEN("a:", (run.a.host = NULL, run.a.buffer = buffer, run.a.offset_bytes = OUT + 1))
+    API_BROKEN("out:", (run.out.host = NULL, run.out.buffer = buffer, run.out.offset_bytes = A + 1))
     struct qdot_run last = good;
     last.a = (struct qdot_input){.buffer = buffer};
     last.out = (struct qdot_output){.buffer = buffer, .offset_bytes = A};
@@ -256,7 +223,7 @@ static void test_run_map(void **state)
     api_expect("packed", qdot_op_packed_bytes(made.op, &bytes, &err), QDOT_UNSUPPORTED, &err, "op");
     api_expect("pack", qdot_packed_bytes(made.device, &desc, &bytes, &err), QDOT_INVALID, &err,
                "b:");
-    unmake(&made);
+    api_unmake(&made);
 }
 
 static void test_run_pool(void **state)
@@ -266,19 +233,19 @@ static void test_run_pool(void **state)
     struct qdot_op_desc desc = good_pool();
     struct qdot_error err = {0};
     (void)state;
-    struct made made = make(&desc);
+    struct api_made made = api_make(&desc);
     const struct qdot_run good = {.size = sizeof(good), .a.host = a, .out.host = out};
     assert_int_equal(qdot_op_run(made.op, &good, &err), QDOT_OK);
-    BROKEN("a:", run.a.host = NULL)
-    BROKEN("out:", run.out.host = NULL)
-    BROKEN("b:", run.b.host = a)
-    BROKEN("m:", run.m = 3)
-    BROKEN("lda", run.lda = 2)
-    BROKEN("ldo", run.ldo = 2)
-    BROKEN("scale:", run.scale.host = scales)
-    BROKEN("a_zero", run.a_zero.host = zeros)
-    BROKEN("out:", run.out.host = a + A - 1)
-    unmake(&made);
+    API_BROKEN("a:", run.a.host = NULL)
+    API_BROKEN("out:", run.out.host = NULL)
+    API_BROKEN("b:", run.b.host = a)
+    API_BROKEN("m:", run.m = 3)
+    API_BROKEN("lda", run.lda = 2)
+    API_BROKEN("ldo", run.ldo = 2)
+    API_BROKEN("scale:", run.scale.host = scales)
+    API_BROKEN("a_zero", run.a_zero.host = zeros)
+    API_BROKEN("out:", run.out.host = a + A - 1)
+    api_unmake(&made);
 }
 
 /* ---- on the device --------------------------------------------------------------------------- */
@@ -372,11 +339,11 @@ static void test_fewer(void **state)
         .map = {.rank = 2, .dims = {3, 2}, .a_stride = {2, 1}, .out_stride = {1, 3}}};
     struct qdot_error err = {0};
     (void)state;
-    struct made made = make(&desc);
+    struct api_made made = api_make(&desc);
     const struct qdot_run run = {.size = sizeof(run), .m = 2, .a.host = a, .out.host = out};
     assert_int_equal(qdot_op_run(made.op, &run, &err), QDOT_OK);
     assert_memory_equal(out, want, sizeof(want));
-    unmake(&made);
+    api_unmake(&made);
 }
 
 /* Every allocation of creation fails once: nothing leaks, nothing is half made. */

@@ -139,32 +139,6 @@ static void test_large(void **state)
 
 /* ---- the run --------------------------------------------------------------------------------- */
 
-struct made {
-    struct qdot_device *device;
-    struct qdot_op *op;
-};
-
-static struct made make(const struct qdot_op_desc *desc)
-{
-    struct qdot_error err = {0};
-    struct made made = {.device = api_open()};
-    if (qdot_op_create(made.device, desc, &made.op, &err))
-        fail_msg("%s", err.text);
-    return made;
-}
-
-static void unmake(struct made *made)
-{
-    qdot_op_destroy(made->op);
-    qdot_close(made->device);
-}
-
-static void expect_run(const struct made *made, const struct qdot_run *run, const char *field)
-{
-    struct qdot_error err = {0};
-    api_expect(field, qdot_op_run(made->op, run, &err), QDOT_INVALID, &err, field);
-}
-
 static void test_run(void **state)
 {
     float x[COUNT + 1] = {0}, other[COUNT] = {0};
@@ -175,44 +149,38 @@ static void test_run(void **state)
     (void)state;
     desc.quantize.scale = NULL;
     desc.quantize.zero = NULL;
-    struct made made = make(&desc);
+    struct api_made made = api_make(&desc);
     const struct qdot_run good = {.size = sizeof(good),
                                   .a.host = x,
                                   .out.host = out,
                                   .scale.host = scales,
                                   .zero.host = zeros};
     assert_int_equal(qdot_op_run(made.op, &good, &err), QDOT_OK);
-#define BROKEN(field, what)             \
-    {                                   \
-        struct qdot_run run = good;     \
-        what;                           \
-        expect_run(&made, &run, field); \
-    }
-    BROKEN("a:", run.a.host = NULL)
-    BROKEN("a:", run.a.host = (const char *)x + 2)
-    BROKEN("out:", run.out.host = NULL)
-    BROKEN("scale:", run.scale.host = NULL)
-    BROKEN("scale:", run.scale.host = (const char *)scales + 1)
-    BROKEN("zero:", run.zero.host = NULL)
-    BROKEN("b:", run.b.host = other)
-    BROKEN("scale_out", run.scale_out.host = other)
-    BROKEN("zero_out", run.zero_out.host = other)
-    BROKEN("a_zero", run.a_zero.host = zeros)
-    BROKEN("row_scale", run.row_scale.host = other)
-    BROKEN("lda", run.lda = INNER)
-    BROKEN("ldo", run.ldo = INNER)
-    BROKEN("m:", run.m = OUTER + 1)
-    BROKEN("out:", run.out.host = x)
-    BROKEN("out:", run.out.host = (char *)x + sizeof(x) - 5)
+    API_BROKEN("a:", run.a.host = NULL)
+    API_BROKEN("a:", run.a.host = (const char *)x + 2)
+    API_BROKEN("out:", run.out.host = NULL)
+    API_BROKEN("scale:", run.scale.host = NULL)
+    API_BROKEN("scale:", run.scale.host = (const char *)scales + 1)
+    API_BROKEN("zero:", run.zero.host = NULL)
+    API_BROKEN("b:", run.b.host = other)
+    API_BROKEN("scale_out", run.scale_out.host = other)
+    API_BROKEN("zero_out", run.zero_out.host = other)
+    API_BROKEN("a_zero", run.a_zero.host = zeros)
+    API_BROKEN("row_scale", run.row_scale.host = other)
+    API_BROKEN("lda", run.lda = INNER)
+    API_BROKEN("ldo", run.ldo = INNER)
+    API_BROKEN("m:", run.m = OUTER + 1)
+    API_BROKEN("out:", run.out.host = x)
+    API_BROKEN("out:", run.out.host = (char *)x + sizeof(x) - 5)
     assert_int_equal(qdot_buffer_create(made.device, COUNT * 4, NULL, &buffer, &err), QDOT_OK);
-    BROKEN("a:", (run.a.host = NULL, run.a.buffer = buffer, run.a.offset_bytes = 4))
-    BROKEN("a:", (run.a.host = NULL, run.a.buffer = buffer, run.a.offset_bytes = 2))
-    BROKEN("out:", (run.a.host = NULL, run.a.buffer = buffer, run.out.host = NULL,
-                    run.out.buffer = buffer, run.out.offset_bytes = COUNT))
+    API_BROKEN("a:", (run.a.host = NULL, run.a.buffer = buffer, run.a.offset_bytes = 4))
+    API_BROKEN("a:", (run.a.host = NULL, run.a.buffer = buffer, run.a.offset_bytes = 2))
+    API_BROKEN("out:", (run.a.host = NULL, run.a.buffer = buffer, run.out.host = NULL,
+                        run.out.buffer = buffer, run.out.offset_bytes = COUNT))
     qdot_buffer_destroy(buffer);
     size_t bytes;
     api_expect("packed", qdot_op_packed_bytes(made.op, &bytes, &err), QDOT_UNSUPPORTED, &err, "op");
-    unmake(&made);
+    api_unmake(&made);
 }
 
 /* What a dynamic run leaves in buffers is what the next ops take, without the host seeing it. */
@@ -229,7 +197,7 @@ static void test_found_on_device(void **state)
     (void)state;
     for (size_t i = 0; i < ROWS * K; i++)
         x[i] = (float)(i % 17) - 5.5f * (float)(i / K);
-    struct made made = make(&desc);
+    struct api_made made = api_make(&desc);
     struct qdot_op *op;
     struct qdot_buffer *b = NULL;
     enum { SCALE = 0, ZERO = ROWS * 4, Q = 2 * ROWS * 4, BYTES = Q + ROWS * K };
@@ -259,7 +227,7 @@ static void test_found_on_device(void **state)
     }
     qdot_buffer_destroy(b);
     qdot_op_destroy(op);
-    unmake(&made);
+    api_unmake(&made);
 }
 
 /* An odd number of 4-bit values: the first is in the low half, the last half is 0. */
@@ -273,19 +241,19 @@ static void test_four_bits(void **state)
     struct qdot_op_desc desc = {
         .size = sizeof(desc), .kind = QDOT_QUANTIZE, .quantize = {.type = QDOT_S4, .inner = 5}};
     (void)state;
-    struct made made = make(&desc);
+    struct api_made made = api_make(&desc);
     const struct qdot_run run = {.size = sizeof(run), .a.host = x, .out.host = out};
     assert_int_equal(qdot_op_run(made.op, &run, &err), QDOT_OK);
     assert_memory_equal(out, packed, 3);
     assert_int_equal(out[3], 0xaa);
-    unmake(&made);
+    api_unmake(&made);
     desc.kind = QDOT_DEQUANTIZE;
-    made = make(&desc);
+    made = api_make(&desc);
     const struct qdot_run second = {.size = sizeof(second), .a.host = out, .out.host = back};
     out[2] |= 0x50; /* of the half that is no value */
     assert_int_equal(qdot_op_run(made.op, &second, &err), QDOT_OK);
     assert_memory_equal(back, want, sizeof(want));
-    unmake(&made);
+    api_unmake(&made);
 }
 
 /* Division and multiplication by the reciprocal differ, here by one. */
@@ -303,10 +271,10 @@ static void test_reciprocal(void **state)
             .size = sizeof(desc),
             .kind = QDOT_QUANTIZE,
             .quantize = {.inner = 256, .scale = &step, .scale_count = 1, .reciprocal = reciprocal}};
-        struct made made = make(&desc);
+        struct api_made made = api_make(&desc);
         const struct qdot_run run = {.size = sizeof(run), .a.host = x, .out.host = out[reciprocal]};
         assert_int_equal(qdot_op_run(made.op, &run, &err), QDOT_OK);
-        unmake(&made);
+        api_unmake(&made);
     }
     assert_memory_not_equal(out[0], out[1], 256);
 }
@@ -332,7 +300,7 @@ static void test_ranges(void **state)
     (void)state;
     const struct qdot_op_desc desc = {
         .size = sizeof(desc), .kind = QDOT_DYNAMIC_QUANTIZE, .quantize = {.inner = 2}};
-    struct made made = make(&desc);
+    struct api_made made = api_make(&desc);
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct qdot_error err = {0};
         float scale = 0;
@@ -348,7 +316,7 @@ static void test_ranges(void **state)
         assert_int_equal(zero, cases[i].zero);
         assert_memory_equal(q, cases[i].q, 2);
     }
-    unmake(&made);
+    api_unmake(&made);
 }
 
 /* A caller that flushes subnormals and rounds down gets the same bits. */
@@ -363,7 +331,7 @@ static void test_callers_floats(void **state)
     const struct qdot_op_desc desc = {.size = sizeof(desc),
                                       .kind = QDOT_QUANTIZE,
                                       .quantize = {.inner = 4, .scale = &step, .scale_count = 1}};
-    struct made made = make(&desc);
+    struct api_made made = api_make(&desc);
     const struct qdot_run run = {.size = sizeof(run), .a.host = x, .out.host = out};
     const unsigned before = _mm_getcsr();
     _mm_setcsr(before | 0x8040 | 0x2000);
@@ -371,7 +339,7 @@ static void test_callers_floats(void **state)
     _mm_setcsr(before);
     assert_int_equal(status, QDOT_OK);
     assert_memory_equal(out, want, sizeof(want));
-    unmake(&made);
+    api_unmake(&made);
 #endif
     (void)state;
 }
