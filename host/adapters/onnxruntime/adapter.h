@@ -2,15 +2,17 @@
  * The ONNX Runtime plugin execution provider: what its files share. The way of a model:
  *
  *   factory.c   the exports of the library, the factory, options -> a provider with an open device
- *   provider.c  GetCapability: every group of match.c; Compile: a step of each; Compute: its call
- *   match.c     which nodes are one step: an integer op alone, or a float op with the
- *               DequantizeLinear nodes before it and the QuantizeLinear behind it
+ *   provider.c  the provider: its options, what the runtime asks of it
+ *   match.c     which nodes are a group, to become one step: an integer op alone, or a float op
+ *               with the DequantizeLinear nodes before it and the QuantizeLinear behind it
+ *   claim.c     GetCapability: all groups, and those without another's node between as one fused node
+ *   part.c      Compile: a fused node's steps, in order; Compute: a call of them all
  *   record.c    a group as bytes; context.c: EPContext nodes, which hold them
  *   graph.c     what the C API says of nodes, attributes and values
  *   shared.c    packed weights, one copy for all sessions
- *   call.c      one call of a step: inputs, outputs, scratch memory, the runtime's threads
+ *   call.c      a step in a call: inputs, outputs, scratch memory, the runtime's threads
  *   memory.c    tensors in a device's memory; transfer.c: to it, from it
- *   product.c conv.c ...   the kinds of steps; device.c: what they have on a device
+ *   product.c conv.c ...   the kinds of steps; device.c: those that are ops of the library by call
  *
  * Every step gives the bits of the integer kernels of ONNX Runtime's own CPU provider; a node of which
  * that is not known to hold is not claimed. (On x86 that provider computes groups of signed operands as
