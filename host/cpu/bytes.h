@@ -24,9 +24,12 @@ extern const struct cpu_pool_kernel cpu_pool;
 extern const struct cpu_pool_kernel cpu_pool_avx2, cpu_pool_avx512;
 #endif
 
-/* to[i] = table[from[i]], of 256 entries. */
 struct cpu_map_kernel {
+    /* to[i] = table[from[i]], of 256 entries. */
     void (*look_up)(const uint8_t *table, const uint8_t *from, uint8_t *to, size_t count);
+    /* to[i * count + j] = from[j * from_step + i] of i < lines, j < count, which is 2, 3 or 4: planes
+     * become pixels. NULL: none. */
+    void (*weave)(const uint8_t *from, size_t from_step, uint8_t *to, size_t lines, size_t count);
 };
 
 extern const struct cpu_map_kernel cpu_map;

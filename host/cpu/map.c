@@ -10,6 +10,8 @@
 #define CHUNK ((size_t)16384)
 #define SIDE ((size_t)64) /* of a block where lines have gaps */
 #define SHORT ((size_t)32)
+#define WOVEN ((size_t)256) /* lines for which weaving is worth its beginning */
+#define LONG ((size_t)4096) /* side of a block that has few lines */
 enum { TABLE_WORK = 128, COPY_WORK = 32 };
 
 struct map_run {
@@ -56,7 +58,7 @@ static void look_up(const uint8_t *table, const uint8_t *from, uint8_t *to, size
         to[i] = table[from[i]];
 }
 
-const struct cpu_map_kernel cpu_map = {look_up};
+const struct cpu_map_kernel cpu_map = {look_up, NULL};
 
 void cpu_map_bytes(const struct cpu_bytes *b, const struct cpu_map_kernel *kernel)
 {
@@ -101,21 +103,33 @@ static void do_pairs(const struct map_run *run, const uint8_t *a, const uint8_t 
     }
 }
 
-static void do_line(const struct map_run *run, const size_t at[QDOT_MAP_TENSORS], size_t count)
+/* Along x, line by line along y. */
+static void do_lines(const struct map_run *run, const size_t at[QDOT_MAP_TENSORS],
+                     const size_t size[2])
 {
+    size_t next[QDOT_MAP_TENSORS] = {0};
+    for (int t = 0; t < QDOT_MAP_TENSORS && run->y != SIZE_MAX; t++)
+        next[t] = run->s.stride[t][run->y];
     uint8_t *out = run->out + at[QDOT_MAP_OUT];
     const uint8_t *a = run->from[0] + at[QDOT_MAP_A];
     if (run->s.operands == 2) {
-        do_pairs(run, a, run->from[1] + at[QDOT_MAP_B], out, count);
+        const uint8_t *b = run->from[1] + at[QDOT_MAP_B];
+        for (size_t i = 0; i < size[1]; i++)
+            do_pairs(run, a + i * next[QDOT_MAP_A], b + i * next[QDOT_MAP_B],
+                     out + i * next[QDOT_MAP_OUT], size[0]);
         return;
     }
-    const struct cpu_bytes bytes = {a,
-                                    out,
-                                    run->s.stride[QDOT_MAP_A][run->x],
-                                    run->s.stride[QDOT_MAP_OUT][run->x],
-                                    count,
-                                    run->op->table};
-    cpu_map_bytes(&bytes, kernel_of(run));
+    struct cpu_bytes bytes = {a,
+                              out,
+                              run->s.stride[QDOT_MAP_A][run->x],
+                              run->s.stride[QDOT_MAP_OUT][run->x],
+                              size[0],
+                              run->op->table};
+    for (size_t i = 0; i < size[1]; i++) {
+        cpu_map_bytes(&bytes, kernel_of(run));
+        bytes.from += next[QDOT_MAP_A];
+        bytes.to += next[QDOT_MAP_OUT];
+    }
 }
 
 /* ---- turned blocks --------------------------------------------------------------------------- */
@@ -163,6 +177,12 @@ static void turn_block(const struct map_run *run, const size_t at[QDOT_MAP_TENSO
     const size_t count = size[x ? 0 : 1], lines = size[x ? 1 : 0];
     const uint8_t *from = run->from[0] + at[QDOT_MAP_A], *table = run->op->table;
     uint8_t *to = run->out + at[QDOT_MAP_OUT];
+    if (kernel_of(run)->weave && count >= 2 && count <= 4 && to_step == count && lines >= WOVEN) {
+        kernel_of(run)->weave(from, from_step, to, lines, count);
+        if (table)
+            kernel_of(run)->look_up(table, to, to, lines * count);
+        return;
+    }
     if (table && count < 16) {
         for (size_t j = 0; j < count; j++)
             for (size_t i = 0; i < lines; i++)
@@ -207,15 +227,10 @@ static void do_block(const struct map_run *run, size_t index)
         for (int t = 0; t < QDOT_MAP_TENSORS; t++)
             at[t] += i * s->stride[t][d];
     }
-    if (run->turned != BY_LINES) {
+    if (run->turned == BY_LINES)
+        do_lines(run, at, size);
+    else
         turn_block(run, at, size);
-        return;
-    }
-    for (size_t i = 0; i < size[1]; i++) {
-        do_line(run, at, size[0]);
-        for (int t = 0; t < QDOT_MAP_TENSORS && run->y != SIZE_MAX; t++)
-            at[t] += s->stride[t][run->y];
-    }
 }
 
 static void do_item(void *arg, size_t thread, size_t item)
@@ -263,6 +278,9 @@ static void choose_blocks(struct map_run *run)
     }
     run->block[0] = least(s->dims[run->x], whole ? CHUNK : SIDE);
     run->block[1] = least(extent(run, run->y), whole ? CHUNK / run->block[0] : SIDE);
+    for (size_t i = 0; i < 2 && run->turned != BY_LINES; i++)
+        if (run->block[1 - i] < 16)
+            run->block[i] = least(s->dims[i ? run->y : run->x], LONG);
     run->count = 1;
     const size_t sides[2] = {run->x, run->y};
     for (size_t i = 0; i < 2; i++) {
