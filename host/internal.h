@@ -7,7 +7,8 @@
  *   event.c    events: created once, left behind by runs, waited for
  *   conv.c     the geometry of a convolution, and its weights put in one order
  *   quantize.c descriptor and run of the ops on elements: quantize and its kin
- *   map.c      descriptor and run of maps and max pools: ops on bytes
+ *   map.c      descriptor and run of maps: tensors of bytes
+ *   pool.c     descriptor and run of pools
  *   select.c   which row (and, on "auto", which device): admission, self-test, tune.c, measure.c
  *   weights.c  where packed B comes from: packed here, or the caller's; its saved form
  *   pack.c     the only file that knows the packed layout of B and the folding of zero points
@@ -445,21 +446,32 @@ void qdot_dynamic_parameters(float most, float least, float *scale, int32_t *zer
 /* ---- map.c ----------------------------------------------------------------------------------- */
 
 int qdot_check_map(const struct qdot_op_desc *desc, struct qdot_problem *p, struct qdot_error *err);
-int qdot_check_pool(const struct qdot_op_desc *desc, struct qdot_problem *p,
-                    struct qdot_error *err);
 int qdot_check_map_run(const struct qdot_op *op, const struct qdot_run *run,
                        struct qdot_error *err);
-/* Of a pool's run, which is otherwise checked as that of a convolution. */
-int qdot_check_pool_apart(const struct qdot_op *op, const struct qdot_run *run,
-                          struct qdot_error *err);
 int qdot_take_table(struct qdot_op *op, const struct qdot_op_desc *desc, struct qdot_error *err);
 /* The map of a run of m; bytes of a tensor of it from the first element to the last, 0 without. */
 struct qdot_mapping qdot_map_of_run(const struct qdot_problem *p, size_t m);
 size_t qdot_map_bytes(const struct qdot_mapping *map, int tensor);
 /* The dimensions that out needs alone. */
 struct qdot_mapping qdot_map_output(const struct qdot_mapping *map);
+bool qdot_map_is_line(const struct qdot_mapping *map);  /* neighbours in all tensors? */
+bool qdot_map_is_whole(const struct qdot_mapping *map); /* has out no gaps? */
 /* The elements of out, from memory that has them at the same places. */
 void qdot_map_copy(const struct qdot_mapping *map, const uint8_t *from, uint8_t *out);
+/* Bytes of the tensors of a map or a pool, which has no b; false and a reason where that is more than
+ * kernels of GPUs count, in 32 bits. */
+bool qdot_bytes_fit(const struct qdot_problem *p, size_t bytes[QDOT_MAP_TENSORS], char *reason,
+                    size_t reason_bytes);
+
+/* ---- pool.c ---------------------------------------------------------------------------------- */
+
+int qdot_check_pool(const struct qdot_op_desc *desc, struct qdot_problem *p,
+                    struct qdot_error *err);
+/* Of a run, which is otherwise checked as that of a convolution. */
+int qdot_check_pool_apart(const struct qdot_op *op, const struct qdot_run *run,
+                          struct qdot_error *err);
+/* Of m images: fours of neighbouring channels, or of columns where channels are planes. */
+size_t qdot_pool_items(const struct qdot_problem *p, size_t m);
 
 /* ---- measure.c ------------------------------------------------------------------------------- */
 

@@ -283,12 +283,10 @@ static void map_name(const struct qdot_problem *p, char text[QDOT_PROBLEM_BYTES]
 static void map_class(const struct qdot_problem *p, char text[QDOT_PROBLEM_BYTES])
 {
     const struct qdot_mapping *s = &p->map;
-    bool plain = s->rank == 1;
-    for (int t = 0; t < QDOT_MAP_TENSORS; t++)
-        plain = plain && (s->stride[t][0] == 1 || (t == QDOT_MAP_B && s->operands < 2));
     *text = '\0';
     append(text, QDOT_PROBLEM_BYTES, "map %zu %s%s%s", rounded(p->units * p->a_bytes),
-           s->operands == 2 ? "ab" : "a", plain ? "" : " strided", p->table ? " table" : "");
+           s->operands == 2 ? "ab" : "a", qdot_map_is_line(s) ? "" : " strided",
+           p->table ? " table" : "");
 }
 
 static void pool_name(const struct qdot_problem *p, char text[QDOT_PROBLEM_BYTES])

@@ -1,60 +1,30 @@
 /* Maps and max pools: what an op needs, its runs. */
-#include <stdio.h>
 #include <string.h>
 #include "opencl.h"
 
-#define MAX_BYTES (((size_t)1 << 31) - 64) /* kernels count in 32 bits */
-enum { TABLE = 1, PAIRS = 2, WORDS = 4 };  /* kernels_cl/map.cl */
+enum { TABLE = 1, PAIRS = 2, WORDS = 4 }; /* kernels_cl/map.cl */
 
-/* ---- sizes ----------------------------------------------------------------------------------- */
-
-static bool is_small(const char *name, size_t bytes, char *reason, size_t reason_bytes)
-{
-    if (bytes <= MAX_BYTES)
-        return true;
-    snprintf(reason, reason_bytes, "%s: %zu bytes from the first to the last, at most %zu", name,
-             bytes, MAX_BYTES);
-    return false;
-}
+/* ---- creation -------------------------------------------------------------------------------- */
 
 bool ocl_plan_bytes(const struct qdot_problem *p, struct ocl_plan *plan, char *reason,
                     size_t reason_bytes)
 {
-    const bool map = p->op == QDOT_MAP;
-    size_t *bytes = plan->bytes;
-    bytes[OCL_A_IN] = map ? qdot_map_bytes(&p->map, QDOT_MAP_A) : p->units * p->a_bytes;
-    bytes[OCL_B_IN] = map ? qdot_map_bytes(&p->map, QDOT_MAP_B) : 0;
-    bytes[OCL_OUT] = map ? qdot_map_bytes(&p->map, QDOT_MAP_OUT) : p->m * p->n;
-    bytes[OCL_TERMS] = p->table ? p->table : 4; /* kernels are given one */
-    return is_small("a", bytes[OCL_A_IN], reason, reason_bytes) &&
-           is_small("b", bytes[OCL_B_IN], reason, reason_bytes) &&
-           is_small("out", bytes[OCL_OUT], reason, reason_bytes) &&
-           (!map || is_small("elements", p->units * p->a_bytes, reason, reason_bytes));
-}
-
-/* ---- creation -------------------------------------------------------------------------------- */
-
-/* Neighbours in all tensors. */
-static bool is_line(const struct qdot_mapping *s)
-{
-    bool line = s->rank == 1;
-    for (int t = 0; t < QDOT_MAP_TENSORS; t++)
-        line = line && (s->stride[t][0] == 1 || (t == QDOT_MAP_B && s->operands < 2));
-    return line;
+    size_t bytes[QDOT_MAP_TENSORS];
+    const bool fit = qdot_bytes_fit(p, bytes, reason, reason_bytes);
+    plan->bytes[OCL_A_IN] = bytes[QDOT_MAP_A];
+    plan->bytes[OCL_B_IN] = bytes[QDOT_MAP_B];
+    plan->bytes[OCL_OUT] = bytes[QDOT_MAP_OUT];
+    plan->bytes[OCL_TERMS] = p->table ? p->table : 4; /* kernels are given one */
+    return fit;
 }
 
 const char *ocl_bytes_kernel(const struct qdot_op *op, enum ocl_kernels kernel)
 {
     if (kernel != OCL_BYTES)
         return NULL;
-    return op->p.op == QDOT_MAX_POOL ? "max_pool" : is_line(&op->p.map) ? "map_line" : "map";
-}
-
-/* Does out of any run lie without gaps? */
-static bool is_whole(const struct qdot_mapping *s)
-{
-    const struct qdot_mapping out = qdot_map_output(s);
-    return out.rank == 1 && out.stride[QDOT_MAP_OUT][0] == 1;
+    return op->p.op == QDOT_MAX_POOL      ? "max_pool"
+           : qdot_map_is_line(&op->p.map) ? "map_line"
+                                          : "map";
 }
 
 int ocl_upload_table(struct qdot_op *op, struct qdot_error *err)
@@ -62,7 +32,7 @@ int ocl_upload_table(struct qdot_op *op, struct qdot_error *err)
     const struct ocl_device *ocl = op->device->impl;
     struct ocl_op *impl = op->impl;
     const size_t bytes = impl->plan.bytes[OCL_OUT];
-    if (op->p.op == QDOT_MAP && !is_whole(&op->p.map)) {
+    if (op->p.op == QDOT_MAP && !qdot_map_is_whole(&op->p.map)) {
         impl->gaps = qdot_alloc_raw(op->device, bytes);
         if (!impl->gaps)
             return qdot_fail(err, QDOT_NO_MEMORY, "no memory for an output of %zu bytes", bytes);
@@ -110,8 +80,8 @@ static int launch_map(struct qdot_op *op, const struct qdot_mapping *s, const st
     ARGUMENT(cl_mem, impl->memory[OCL_TERMS]);
     ARGUMENT(cl_uint, (cl_uint)count);
     ARGUMENT(cl_uint, (op->table ? TABLE : 0u) | (s->operands == 2 ? PAIRS : 0u) |
-                          (is_whole(s) ? WORDS : 0u));
-    if (is_line(&op->p.map))
+                          (qdot_map_is_whole(s) ? WORDS : 0u));
+    if (qdot_map_is_line(&op->p.map))
         return ocl_launch(ocl, kernel, (count + 15) / 16, 1, err);
     ARGUMENT(cl_uint, (cl_uint)s->rank);
     set_vector(ocl, kernel, s->dims, s->rank);
@@ -174,9 +144,7 @@ int ocl_pool(struct qdot_op *op, size_t m, const struct ocl_place *a, const stru
                              (cl_uint)g->dilation_w, g->nchw ? 1 : (cl_uint)a->ld,
                              g->nchw ? 1 : (cl_uint)out->ld, (cl_uint)g->pad_top,
                              (cl_uint)g->pad_left}};
-    const size_t pixels = m * g->oh * g->ow;
-    const size_t items = g->nchw || g->c == 1 ? pixels / g->ow * g->c * ((g->ow + 3) / 4)
-                                              : pixels * ((g->c + 3) / 4);
+    const size_t items = qdot_pool_items(&op->p, m);
     set_place(ocl, kernel, a);
     set_place(ocl, kernel, out);
     ARGUMENT(cl_mem, impl->memory[OCL_TERMS]);

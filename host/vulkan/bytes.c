@@ -1,9 +1,6 @@
 /* Maps and max pools: what an op needs, what its runs record. */
-#include <stdio.h>
 #include <string.h>
 #include "vk.h"
-
-#define MAX_BYTES (((size_t)1 << 31) - 64) /* shaders count in 32 bits */
 
 /* Push constants of the shaders. */
 struct map_arguments {
@@ -20,49 +17,28 @@ struct pool_arguments {
 
 /* ---- creation -------------------------------------------------------------------------------- */
 
-static bool is_small(const char *name, size_t bytes, char *reason, size_t reason_bytes)
-{
-    if (bytes <= MAX_BYTES)
-        return true;
-    snprintf(reason, reason_bytes, "%s: %zu bytes from the first to the last, at most %zu", name,
-             bytes, MAX_BYTES);
-    return false;
-}
-
 bool vk_bytes_plan(const struct qdot_problem *p, struct vk_plan *plan, char *reason,
                    size_t reason_bytes)
 {
-    const bool map = p->op == QDOT_MAP;
-    size_t *bytes = plan->bytes;
+    size_t bytes[QDOT_MAP_TENSORS];
+    const bool fit = qdot_bytes_fit(p, bytes, reason, reason_bytes);
     plan->a_ld = p->conv.c; /* of a pool's own buffers: no gaps */
     plan->out_ld = p->n;
-    bytes[VK_A_IN] = map ? qdot_map_bytes(&p->map, QDOT_MAP_A) : p->units * p->a_bytes;
-    bytes[VK_B_IN] = map ? qdot_map_bytes(&p->map, QDOT_MAP_B) : 0;
-    bytes[VK_OUT] = map ? qdot_map_bytes(&p->map, QDOT_MAP_OUT) : p->m * p->n;
-    bytes[VK_TERMS] = p->table ? p->table : 4; /* shaders are given one */
-    return is_small("a", bytes[VK_A_IN], reason, reason_bytes) &&
-           is_small("b", bytes[VK_B_IN], reason, reason_bytes) &&
-           is_small("out", bytes[VK_OUT], reason, reason_bytes) &&
-           (!map || is_small("elements", p->units * p->a_bytes, reason, reason_bytes));
-}
-
-/* Neighbours in all tensors. */
-static bool is_line(const struct qdot_mapping *s)
-{
-    bool line = s->rank == 1;
-    for (int t = 0; t < QDOT_MAP_TENSORS; t++)
-        line = line && (s->stride[t][0] == 1 || (t == QDOT_MAP_B && s->operands < 2));
-    return line;
+    plan->bytes[VK_A_IN] = bytes[QDOT_MAP_A];
+    plan->bytes[VK_B_IN] = bytes[QDOT_MAP_B];
+    plan->bytes[VK_OUT] = bytes[QDOT_MAP_OUT];
+    plan->bytes[VK_TERMS] = p->table ? p->table : 4; /* shaders are given one */
+    return fit;
 }
 
 void vk_bytes_steps(struct qdot_op *op, struct vk_step_pipeline *steps)
 {
     const struct qdot_problem *p = &op->p;
     const bool map = p->op == QDOT_MAP;
-    steps[VK_BYTES] =
-        (struct vk_step_pipeline){map ? VK_SHADER_MAP : VK_SHADER_POOL,
-                                  {VK_LOCAL, 1, (uint32_t)p->table, map && is_line(&p->map)},
-                                  true};
+    steps[VK_BYTES] = (struct vk_step_pipeline){
+        map ? VK_SHADER_MAP : VK_SHADER_POOL,
+        {VK_LOCAL, 1, (uint32_t)p->table, map && qdot_map_is_line(&p->map)},
+        true};
 }
 
 int vk_bytes_upload(struct qdot_op *op, struct qdot_error *err)
@@ -91,13 +67,13 @@ static void update_set(const struct qdot_op *op, const struct vk_operands *o)
 
 static void record_map(const struct qdot_op *op, size_t m, const struct vk_operands *o)
 {
-    const struct qdot_mapping s = qdot_map_of_run(&op->p, m), out = qdot_map_output(&s);
+    const struct qdot_mapping s = qdot_map_of_run(&op->p, m);
     struct map_arguments arguments = {
         .count = 1,
         .a_offset = (uint32_t)o->a.offset,
         .b_offset = (uint32_t)o->b.offset,
         .out_offset = (uint32_t)o->out.offset,
-        .whole = out.rank == 1 && out.stride[QDOT_MAP_OUT][0] == 1,
+        .whole = qdot_map_is_whole(&s),
         .rank = (uint32_t)s.rank,
     };
     for (size_t d = 0; d < s.rank; d++) {
@@ -107,7 +83,7 @@ static void record_map(const struct qdot_op *op, size_t m, const struct vk_opera
             arguments.stride[t][d] = (uint32_t)s.stride[t][d];
     }
     const size_t each =
-        is_line(&op->p.map) ? 16 : 4; /* and one for a part of a word at either end */
+        qdot_map_is_line(&op->p.map) ? 16 : 4; /* and one for a part of a word at either end */
     vk_dispatch(op, VK_BYTES, VK_SET_MULTIPLY, &arguments, sizeof(arguments),
                 vk_divide_up(arguments.count / each + 2, VK_LOCAL), 1, 1);
 }
@@ -115,9 +91,7 @@ static void record_map(const struct qdot_op *op, size_t m, const struct vk_opera
 static void record_pool(const struct qdot_op *op, size_t m, const struct vk_operands *o)
 {
     const struct qdot_geometry *g = &op->p.conv;
-    const size_t pixels = m * g->oh * g->ow;
-    const size_t count = g->nchw || g->c == 1 ? pixels / g->ow * g->c * vk_divide_up(g->ow, 4)
-                                              : pixels * vk_divide_up(g->c, 4);
+    const size_t count = qdot_pool_items(&op->p, m);
     const struct pool_arguments arguments = {
         .count = (uint32_t)count,
         .a_offset = (uint32_t)o->a.offset,
