@@ -33,7 +33,8 @@ static const struct opt options[] = {
      "product with 1 / scale), and axis (scales along it) or group32 (one for 32 neighbours).\n"
      "\"map 2x12 a12x1 o20x1 table\" is a map: dimensions, strides of the operand (two: a12x1\n"
      "b0x1) and of the result, perhaps a table. \"max_pool 1x56x56x64 3x3 u8 s2 p1\" is a max\n"
-     "pool: its input, the window, the type, and perhaps s, p and d as of --conv, nchw, table."},
+     "pool: its input, the window, the type, and perhaps s, p and d as of --conv, nchw, table;\n"
+     "average_pool likewise, with scaled where it has scales."},
     {"--layout", "NAME", OPT_TEXT, AT(layout), 0, 0,
      "With --conv, how input, weights and output lie in memory: nhwc (default) or nchw."},
     {"--transposed", NULL, OPT_FLAG, AT(transposed), 0, 0,

@@ -13,7 +13,8 @@ static const char *const kinds[] = {[QDOT_QUANTIZE] = "quantize",
                                     [QDOT_FAKE_QUANTIZE] = "fake_quantize",
                                     [QDOT_FAKE_QUANTIZE_GRADIENT] = "fake_quantize_gradient",
                                     [QDOT_MAP] = "map",
-                                    [QDOT_MAX_POOL] = "max_pool"};
+                                    [QDOT_MAX_POOL] = "max_pool",
+                                    [QDOT_AVERAGE_POOL] = "average_pool"};
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 /* Where 'word' is one of the names; false: it is none. */
@@ -107,8 +108,10 @@ static bool parse_pool(char **rest, struct qdot_op_desc *d, bool *by_table)
     while ((word = strtok_r(NULL, " ", rest)) != NULL)
         if (strcmp(word, "nchw") == 0)
             c->layout = QDOT_NCHW;
-        else if (strcmp(word, "table") == 0)
+        else if (strcmp(word, "table") == 0 && d->kind == QDOT_MAX_POOL)
             *by_table = true;
+        else if (strcmp(word, "scaled") == 0 && d->kind == QDOT_AVERAGE_POOL)
+            d->average = (struct qdot_average){.a_scale = 1, .out_scale = 1};
         else if (*word == 'g' || !shape_parse_letter(&word, c) || *word)
             return false;
     return true;
@@ -124,7 +127,8 @@ bool spec_parse(const char *text, struct qdot_op_desc *d, bool *by_table)
         !named(kinds, COUNT(kinds), strtok_r(copy, " ", &rest), &kind))
         return false;
     d->kind = (enum qdot_op_kind)kind;
-    return d->kind == QDOT_MAP        ? parse_map(&rest, d, by_table)
-           : d->kind == QDOT_MAX_POOL ? parse_pool(&rest, d, by_table)
-                                      : parse_elements(&rest, d);
+    return d->kind == QDOT_MAP ? parse_map(&rest, d, by_table)
+           : d->kind == QDOT_MAX_POOL || d->kind == QDOT_AVERAGE_POOL
+               ? parse_pool(&rest, d, by_table)
+               : parse_elements(&rest, d);
 }

@@ -87,14 +87,14 @@ def summary(stacks):
                   "crash, timeout", "s"], rows)
 
 
-KINDS = ("gemm", "conv", "quantize", "map", "max_pool", "device")
+KINDS = ("gemm", "conv", "quantize", "map", "max_pool", "average_pool", "device")
 
 
 def kind_of(kernel):
     name = kernel.split("/")[-1]
     if kernel.startswith("device/"):
         return "device"
-    for kind in ("quantize", "map", "max_pool"):
+    for kind in ("quantize", "map", "max_pool", "average_pool"):
         if name.startswith(kind):
             return kind
     return "gemm" if name.startswith("gem") else "conv"

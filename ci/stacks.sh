@@ -20,10 +20,10 @@ case $out in /*) ;; *) out=$source/$out ;; esac
 jobs=$(nproc)
 
 # Rows that must run; a pattern of rows, without the backend.
-floor='gemm_8x16k4,conv_8x16k4,depthwise_*,quantize,map,max_pool'
+floor='gemm_8x16k4,conv_8x16k4,depthwise_*,quantize,map,max_pool,average_pool'
 blocks="$floor,gemm_64x64k4,gemv_4x16k4"
 khr="$floor,*_khrdot"
-dots="*dot,*_float,*k4,depthwise_*,quantize,map,max_pool"
+dots="*dot,*_float,*k4,depthwise_*,quantize,map,max_pool,average_pool"
 coop="$dots,*_coop"
 
 # SwiftShader cannot pin the rounding of floats: rows refuse some cases, so that nothing of them can be required.

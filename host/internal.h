@@ -137,15 +137,24 @@ struct qdot_mapping {
     int operands;
 };
 
+/* Without scales they are 1. */
+struct qdot_averaging {
+    bool scaled, count_padding;
+    float a_scale,
+        out_scale; /* times a power of two: a_scale in [1, 2), out_scale in [2^-64, 2^65) */
+};
+#define QDOT_AVERAGE_TAPS 65536 /* sums of so many integers are exact in binary32 */
+
 struct qdot_problem {
     enum qdot_op_kind
         op; /* of the ops on elements only elements, units, types, bounds have a meaning;
                              a_bytes and out_bytes: of a unit, unit_rows and n 1. Of a map map and
-                             units, a_bytes and out_bytes as if it had no gaps. Of a max pool conv and
-                             all sizes as those of a convolution */
+                             units, a_bytes and out_bytes as if it had no gaps. Of a pool conv and
+                             all sizes as those of a convolution; of an average zeros and bounds */
     struct qdot_geometry conv;
     struct qdot_elements elements;
     struct qdot_mapping map;
+    struct qdot_averaging average;
     size_t table;            /* entries; 0: none */
     size_t m, n, k;          /* of a convolution: batch * oh * ow, o, kh * kw * cg */
     size_t units, unit_rows; /* what a run counts, and rows of A in each: m and 1, or images */
@@ -415,6 +424,10 @@ static inline bool qdot_is_product(enum qdot_op_kind kind)
 {
     return kind <= QDOT_CONV;
 }
+static inline bool qdot_is_pool(enum qdot_op_kind kind)
+{
+    return kind == QDOT_MAX_POOL || kind == QDOT_AVERAGE_POOL;
+}
 /* What only products have is 0. */
 int qdot_check_no_product(const struct qdot_op_desc *d, struct qdot_error *err);
 /* Outputs, the first so many, overlap nothing. */
@@ -472,6 +485,11 @@ int qdot_check_pool_apart(const struct qdot_op *op, const struct qdot_run *run,
                           struct qdot_error *err);
 /* Of m images: fours of neighbouring channels, or of columns where channels are planes. */
 size_t qdot_pool_items(const struct qdot_problem *p, size_t m);
+/* What divides averages of different outputs, for devices that find their place among these: steps[i] is
+ * the least sum / taps in binary32 whose output is above clamp_lo + i, as an integer with the bits of its
+ * magnitude and its sign; where there is none, more than any. Without scales the sum has half of taps more,
+ * away from 0. */
+void qdot_average_steps(const struct qdot_problem *p, int32_t steps[256]);
 
 /* ---- measure.c ------------------------------------------------------------------------------- */
 

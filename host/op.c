@@ -210,14 +210,16 @@ int qdot_check_desc(const struct qdot_op_desc *desc, struct qdot_problem *p, str
     if (desc->size != 0 && desc->size != sizeof(*desc))
         return qdot_fail(err, QDOT_INVALID, "size: expected %zu, got %zu", sizeof(*desc),
                          desc->size);
-    if ((int)desc->kind < QDOT_GEMM || desc->kind > QDOT_MAX_POOL)
+    if ((int)desc->kind < QDOT_GEMM || desc->kind > QDOT_AVERAGE_POOL)
         return qdot_fail(err, QDOT_INVALID, "kind: expected an enum qdot_op_kind, got %d",
                          (int)desc->kind);
     p->op = desc->kind;
     if (qdot_served_by(p->op) == QDOT_QUANTIZE)
         return qdot_check_elements(desc, p, err);
-    if (p->op == QDOT_MAP || p->op == QDOT_MAX_POOL)
-        return p->op == QDOT_MAP ? qdot_check_map(desc, p, err) : qdot_check_pool(desc, p, err);
+    if (p->op == QDOT_MAP)
+        return qdot_check_map(desc, p, err);
+    if (qdot_is_pool(p->op))
+        return qdot_check_pool(desc, p, err);
     int status = p->op == QDOT_CONV ? check_conv(desc, p, err) : check_gemm(desc, p, err);
     if (status == QDOT_OK)
         status = check_types(desc, p, err);
@@ -597,7 +599,7 @@ int qdot_check_run(struct qdot_op *op, const struct qdot_run *run, struct qdot_r
     int status = op->row->op == QDOT_QUANTIZE ? qdot_check_elements_run(op, full, err)
                  : p->op == QDOT_MAP          ? qdot_check_map_run(op, full, err)
                                               : check_product_run(op, full, err);
-    if (status == QDOT_OK && p->op == QDOT_MAX_POOL)
+    if (status == QDOT_OK && qdot_is_pool(p->op))
         status = qdot_check_pool_apart(op, full, err);
     if (status == QDOT_OK && (op->workspace_at_run || run->workspace || run->workspace_bytes))
         status = check_workspace(op, run, err);

@@ -480,11 +480,12 @@ static int nobody(const struct request *r, struct qdot_error *err)
     for (size_t i = 0; desc->kernel && (device = qdot_device_child(root, i)) != NULL; i++)
         if ((other = qdot_row_named(device, desc->kernel)) != NULL)
             return qdot_fail(err, QDOT_UNSUPPORTED, "kernel: '%s' is a row for %s", desc->kernel,
-                             other->op == QDOT_CONV       ? "convolutions"
-                             : other->op == QDOT_QUANTIZE ? "quantize and its kin"
-                             : other->op == QDOT_MAP      ? "maps"
-                             : other->op == QDOT_MAX_POOL ? "max pools"
-                                                          : "matrix products");
+                             other->op == QDOT_CONV           ? "convolutions"
+                             : other->op == QDOT_QUANTIZE     ? "quantize and its kin"
+                             : other->op == QDOT_MAP          ? "maps"
+                             : other->op == QDOT_MAX_POOL     ? "max pools"
+                             : other->op == QDOT_AVERAGE_POOL ? "average pools"
+                                                              : "matrix products");
     if (desc->kernel)
         return qdot_fail(err, QDOT_INVALID, "kernel: '%s' is no row of device %s", desc->kernel,
                          root->info.name);

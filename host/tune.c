@@ -289,25 +289,32 @@ static void map_class(const struct qdot_problem *p, char text[QDOT_PROBLEM_BYTES
            p->table ? " table" : "");
 }
 
+static const char *pool_kind(const struct qdot_problem *p)
+{
+    return p->op == QDOT_MAX_POOL ? "max_pool" : "average_pool";
+}
+
 static void pool_name(const struct qdot_problem *p, char text[QDOT_PROBLEM_BYTES])
 {
     const struct qdot_geometry *g = &p->conv;
     const size_t bytes = QDOT_PROBLEM_BYTES;
     *text = '\0';
-    append(text, bytes, "max_pool %zux%zux%zux%zu %zux%zu s%zux%zu p%tdx%td o%zux%zu", g->batch,
-           g->h, g->w, g->c, g->kh, g->kw, g->stride_h, g->stride_w, g->pad_top, g->pad_left, g->oh,
-           g->ow);
+    append(text, bytes, "%s %zux%zux%zux%zu %zux%zu s%zux%zu p%tdx%td o%zux%zu", pool_kind(p),
+           g->batch, g->h, g->w, g->c, g->kh, g->kw, g->stride_h, g->stride_w, g->pad_top,
+           g->pad_left, g->oh, g->ow);
     if (g->dilation_h != 1 || g->dilation_w != 1)
         append(text, bytes, " d%zux%zu", g->dilation_h, g->dilation_w);
     append(text, bytes, "%s %s%s", g->nchw ? " nchw" : "", type_name(p->a_type),
-           p->table ? " table" : "");
+           p->table            ? " table"
+           : p->average.scaled ? " scaled"
+                               : "");
 }
 
 static void pool_class(const struct qdot_problem *p, char text[QDOT_PROBLEM_BYTES])
 {
     *text = '\0';
-    append(text, QDOT_PROBLEM_BYTES, "max_pool %zux%zux%zu%s%s", rounded(p->m), rounded(p->n),
-           rounded(p->k), p->conv.nchw ? " nchw" : "", p->table ? " table" : "");
+    append(text, QDOT_PROBLEM_BYTES, "%s %zux%zux%zu%s%s", pool_kind(p), rounded(p->m),
+           rounded(p->n), rounded(p->k), p->conv.nchw ? " nchw" : "", p->table ? " table" : "");
 }
 
 /* How B lies matters only where runs pack it. */

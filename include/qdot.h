@@ -19,7 +19,7 @@
  * Beside products there is the way to and from them: quantize, dequantize, dynamic quantize, fake
  * quantize and its gradient (struct qdot_quantize); and what lies between them, so that tensors stay on
  * their device: functions of one or two 8-bit tensors by a table, copies and moves of such
- * (struct qdot_map), and max pooling. With the same bits everywhere as well.
+ * (struct qdot_map), and pooling. With the same bits everywhere as well.
  *
  * What qdot does not do: it chooses no scales but dynamic ones, does not sparsify, has no tensors
  * and no graph, never prints, never aborts, keeps no global state, and never substitutes another
@@ -100,6 +100,7 @@ enum qdot_op_kind {
     QDOT_FAKE_QUANTIZE_GRADIENT = 6,
     QDOT_MAP = 7, /* struct qdot_map */
     QDOT_MAX_POOL = 8,
+    QDOT_AVERAGE_POOL = 9, /* struct qdot_average */
 };
 enum qdot_layout { QDOT_NHWC = 0, QDOT_NCHW = 1 };
 
@@ -303,14 +304,34 @@ struct qdot_map {
  * struct qdot_op_desc this op has conv, a_type, out_type (default: a_type, which it must be), map.table
  * and 'kernel'; all else is left 0. */
 
+/* QDOT_AVERAGE_POOL: the average of each channel's elements under a window, of at most 65,536 taps. The
+ * geometry is that of a QDOT_MAX_POOL, padding has no part in the sum here either; 'taps' are those on the
+ * input, or where count_padding is 1 all of the window.
+ *
+ *   with scales      sum, from 0, of a_scale * (float)(a - a_zero), by rows and in them by columns
+ *     RNE              sat(rne(sum / taps / out_scale) + out_zero)
+ *     RNE_ZERO_FIRST   sat(rne(sum / taps / out_scale + out_zero)): ONNX Runtime's QLinearAveragePool
+ *   without          sat(sum / taps), the sum of a divided exactly, then to the nearest integer, ties away
+ *                    from 0: TensorFlow Lite's AVERAGE_POOL_2D
+ *
+ * Each product, sum and quotient is rounded to binary32 in this order, as if exponents had no bounds:
+ * scales times a power of two give the same. Of struct qdot_op_desc this op has conv, average, a_type,
+ * out_type (default: a_type), clamp_lo, clamp_hi and 'kernel'; with scales a_zero, out_zero and
+ * 'rounding', one of those two; all else is left 0. */
+struct qdot_average {
+    float a_scale, out_scale; /* positive, finite, not subnormal; both 0: none */
+    int count_padding;        /* with scales */
+};
+
 struct qdot_op_desc {
     size_t size;
     enum qdot_op_kind kind; /* QDOT_GEMM: A [m,k] times B [k,n]; QDOT_CONV: as 'conv' says, with
                                m, n, k, ldb and b_transposed left 0 and B the weights; others: as
-                               'quantize', 'map' and QDOT_MAX_POOL say */
+                               'quantize', 'map', QDOT_MAX_POOL and 'average' say */
     struct qdot_conv conv;
     struct qdot_quantize quantize;
     struct qdot_map map;
+    struct qdot_average average;
     size_t m, n, k; /* m: the largest of any run. Each at least 1; m*k, k*n and m*n times 4
                                must fit in 63 bits */
     enum qdot_type a_type, b_type, out_type; /* u8 or s8 (default u8), u8 or s8 (default s8),

@@ -1,5 +1,6 @@
-/* Maps and max pools in the API: every rule broken once, and what conform does not look at. */
+/* Maps and pools in the API: every rule broken once, and what conform does not look at. */
 #include "api.h"
+#include <math.h>
 #include <stdio.h>
 
 static const uint8_t table[65536] = {0};
@@ -33,6 +34,22 @@ static struct qdot_op_desc good_pool(void)
                                           .pad_left = 2}};
 }
 
+/* Without scales, then with them. */
+static struct qdot_op_desc good_average(void)
+{
+    struct qdot_op_desc desc = good_pool();
+    desc.kind = QDOT_AVERAGE_POOL;
+    return desc;
+}
+
+static struct qdot_op_desc good_scaled(void)
+{
+    struct qdot_op_desc desc = good_average();
+    desc.average = (struct qdot_average){.a_scale = 0.5f, .out_scale = 3};
+    desc.a_zero = desc.out_zero = 255;
+    return desc;
+}
+
 /* ---- the descriptor -------------------------------------------------------------------------- */
 
 /* X(name, text that the error must contain, what breaks the rule) */
@@ -53,13 +70,13 @@ static struct qdot_op_desc good_pool(void)
     X(row_scale, "row_scale", d->row_scale = 1)                 \
     X(bias_f, "bias_f", d->bias_f = scales)                     \
     X(out_zero, "out_zero", d->out_zero = 1)                    \
-    X(clamp, "clamp_lo", d->clamp_hi = 1)                       \
     X(rounding, "rounding", d->rounding = QDOT_ROUND_MANT24_UP) \
     X(kernel_of_products, "kernel", d->kernel = "gemm_12x16")
 
 #define MAP_RULES(X)                                                                        \
     X(a_type, "a_type", d->a_type = QDOT_U8)                                                \
     X(out_type, "out_type", d->out_type = QDOT_U8)                                          \
+    X(clamp, "clamp_lo", d->clamp_hi = 1)                                                   \
     X(rank_0, "map.rank", m->rank = 0)                                                      \
     X(rank_7, "map.rank", m->rank = 7)                                                      \
     X(operands_3, "map.operands", m->operands = 3)                                          \
@@ -80,7 +97,6 @@ static struct qdot_op_desc good_pool(void)
 
 #define POOL_RULES(X)                                                                       \
     X(a_type, "a_type", d->a_type = QDOT_S32)                                               \
-    X(out_type, "out_type", d->out_type = QDOT_S8)                                          \
     X(rank, "map.rank", d->map.rank = 1)                                                    \
     X(operands, "map.operands", d->map.operands = 1)                                        \
     X(channels, "conv.channels", v->channels = 0)                                           \
@@ -97,6 +113,40 @@ static struct qdot_op_desc good_pool(void)
     X(window_bottom, "conv.pad_top, bottom: the window of output row 5", v->pad_bottom = 2) \
     X(window_around, "conv.pad_top",                                                        \
       (v->height = 2, v->dilation_h = 3, v->pad_top = v->pad_bottom = 1))
+
+#define MAX_RULES(X)                                  \
+    X(out_type, "out_type", d->out_type = QDOT_S8)    \
+    X(clamp, "clamp_lo", d->clamp_hi = 1)             \
+    X(a_scale, "average", d->average.a_scale = 1)     \
+    X(out_scale, "average", d->average.out_scale = 1) \
+    X(count_padding, "average", d->average.count_padding = 1)
+
+#define AVERAGE_RULES(X)                                                                          \
+    X(out_type, "out_type", d->out_type = QDOT_S32)                                               \
+    X(table, "map.table", d->map.table = table)                                                   \
+    X(clamp_wide, "clamp_lo", d->clamp_hi = 256)                                                  \
+    X(clamp_crossed, "clamp_lo", (d->clamp_lo = 3, d->clamp_hi = 2))                              \
+    X(clamp_of_out, "clamp_lo", (d->out_type = QDOT_S8, d->clamp_hi = 200))                       \
+    X(taps, "conv.kernel_h", (v->height = v->kernel_h = 65537, v->pad_left = 0, v->kernel_w = 1)) \
+    X(a_scale_nan, "average.a_scale", d->average.a_scale = NAN)                                   \
+    X(a_scale_less, "average.a_scale", (d->average.a_scale = -1, d->average.out_scale = 1))       \
+    X(a_scale_small, "average.a_scale",                                                           \
+      (d->average.a_scale = 0x1p-127f, d->average.out_scale = 1))                                 \
+    X(a_scale_none, "average.a_scale", (d->average.a_scale = 0, d->average.out_scale = 1))        \
+    X(out_scale_none, "average.out_scale", (d->average.a_scale = 1, d->average.out_scale = 0))    \
+    X(out_scale_large, "average.out_scale",                                                       \
+      (d->average.a_scale = 1, d->average.out_scale = INFINITY))
+
+#define UNSCALED_RULES(X) X(count_padding, "average.count_padding", d->average.count_padding = 1)
+
+#define SCALED_RULES(X)                                                  \
+    X(a_zero, "a_zero", d->a_zero = 256)                                 \
+    X(a_zero_s8, "a_zero", d->a_type = QDOT_S8)                          \
+    X(out_zero, "out_zero", d->out_zero = -1)                            \
+    X(out_zero_s8, "out_zero", d->out_type = QDOT_S8)                    \
+    X(rounding, "rounding", d->rounding = QDOT_ROUND_Q31_DOUBLE_AWAY)    \
+    X(rounding_less, "rounding", d->rounding = (enum qdot_rounding) - 1) \
+    X(bias, "bias:", d->bias = zeros)
 
 static void test_descriptor(void **state)
 {
@@ -125,6 +175,16 @@ static void test_descriptor(void **state)
     good = good_pool;
     SHARED_RULES(BREAK)
     POOL_RULES(BREAK)
+    MAX_RULES(BREAK)
+    good = good_average;
+    SHARED_RULES(BREAK)
+    POOL_RULES(BREAK)
+    AVERAGE_RULES(BREAK)
+    UNSCALED_RULES(BREAK)
+    good = good_scaled;
+    POOL_RULES(BREAK)
+    AVERAGE_RULES(BREAK)
+    SCALED_RULES(BREAK)
 #undef BREAK
     qdot_close(device);
 }
@@ -181,6 +241,8 @@ static void test_texts(void **state)
     desc = good_pool();
     desc.conv.layout = QDOT_NCHW;
     expect_text(&desc, "max_pool 2x5x6x3 2x3 s1x1 p0x2 o4x6 nchw u8");
+    desc = good_scaled();
+    expect_text(&desc, "average_pool 2x5x6x3 2x3 s1x1 p0x2 o4x6 u8 scaled");
 }
 
 /* ---- the run --------------------------------------------------------------------------------- */
@@ -346,6 +408,49 @@ static void test_fewer(void **state)
     api_unmake(&made);
 }
 
+/* Windows of 4, 2 and 1 taps, by each formula, worked out by hand. Scales that differ by a power of two
+ * give the same, to the ends of what floats are. */
+static void test_averages(void **state)
+{
+    const uint8_t a[6] = {10, 20, 30, 13, 25, 255};
+    const struct {
+        struct qdot_op_desc desc;
+        uint8_t want[6];
+    } cases[] = {
+        /* 10 + 20 + 13 + 25 = 68, 330, 285; 38, 280, 255 */
+        {{.a_zero = 0}, {17, 83, 143, 19, 140, 255}},
+        {{.average = {0.5f, 1}, .a_zero = 10, .out_zero = 3}, {7, 39, 69, 7, 68, 125}},
+        {{.average = {0.5f, 1}, .a_zero = 10, .out_zero = 3, .rounding = QDOT_ROUND_RNE_ZERO_FIRST},
+         {6, 39, 69, 8, 68, 126}},
+        {{.average = {0.5f, 1, 1}, .a_zero = 10, .clamp_lo = 2, .clamp_hi = 30},
+         {4, 30, 30, 2, 30, 30}},
+        {{.average = {1, 1}, .a_zero = 100, .out_type = QDOT_S8, .out_zero = -7},
+         {(uint8_t)-90, (uint8_t)-25, 35, (uint8_t)-88, 33, 127}},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        for (int power = -120; power <= 120; power += 60) {
+            struct qdot_op_desc desc = cases[i].desc;
+            struct qdot_error err = {0};
+            uint8_t out[6] = {0};
+            desc.kind = QDOT_AVERAGE_POOL;
+            desc.conv = (struct qdot_conv){.height = 2,
+                                           .width = 3,
+                                           .channels = 1,
+                                           .kernel_h = 2,
+                                           .kernel_w = 2,
+                                           .pad_bottom = 1,
+                                           .pad_right = 1};
+            desc.average.a_scale = ldexpf(desc.average.a_scale, power);
+            desc.average.out_scale = ldexpf(desc.average.out_scale, power);
+            struct api_made made = api_make(&desc);
+            const struct qdot_run run = {.a.host = a, .out.host = out};
+            assert_int_equal(qdot_op_run(made.op, &run, &err), QDOT_OK);
+            assert_memory_equal(out, cases[i].want, sizeof(out));
+            api_unmake(&made);
+        }
+}
+
 /* Every allocation of creation fails once: nothing leaks, nothing is half made. */
 static void test_no_memory(void **state)
 {
@@ -362,10 +467,10 @@ static void test_no_memory(void **state)
     if (qdot_open(&open, &device, &err))
         fail_msg("%s", err.text);
     const size_t open_live = counter.live;
-    for (int kind = 0; kind < 2; kind++) {
-        struct qdot_op_desc desc = kind ? good_pool() : good_map();
+    for (int kind = 0; kind < 3; kind++) {
+        struct qdot_op_desc desc = kind == 2 ? good_scaled() : kind ? good_pool() : good_map();
         int status = QDOT_NO_MEMORY;
-        desc.map.table = table;
+        desc.map.table = kind < 2 ? table : NULL;
         for (size_t n = 1; status == QDOT_NO_MEMORY && n < 200; n++) {
             struct qdot_op *op = NULL;
             counter.fail_at = counter.calls + n;
@@ -390,14 +495,17 @@ static void test_auto(void **state)
     (void)state;
     if (qdot_open(&open, &device, &err))
         fail_msg("%s", err.text);
-    for (int kind = 0; kind < 2; kind++) {
-        const struct qdot_op_desc desc = kind ? good_pool() : good_map();
+    for (int kind = 0; kind < 3; kind++) {
+        const struct qdot_op_desc desc = kind == 2 ? good_scaled()
+                                         : kind    ? good_pool()
+                                                   : good_map();
+        static const char *const rows[] = {"/map", "/max_pool", "/average_pool"};
         struct qdot_candidate candidates[64];
         size_t count = 0, chosen = 0;
         if (qdot_explain(device, &desc, candidates, 64, &count, &err))
             fail_msg("%s", err.text);
         for (size_t i = 0; i < count && i < 64; i++) {
-            assert_non_null(strstr(candidates[i].row, kind ? "/max_pool" : "/map"));
+            assert_non_null(strstr(candidates[i].row, rows[kind]));
             chosen += candidates[i].chosen != 0;
         }
         assert_int_equal(chosen, 1);
@@ -412,7 +520,7 @@ int main(void)
         cmocka_unit_test(test_texts),      cmocka_unit_test(test_run_map),
         cmocka_unit_test(test_run_pool),   cmocka_unit_test(test_graph),
         cmocka_unit_test(test_fewer),      cmocka_unit_test(test_no_memory),
-        cmocka_unit_test(test_auto),
+        cmocka_unit_test(test_auto),       cmocka_unit_test(test_averages),
     };
     return cmocka_run_group_tests_name("bytes", tests, NULL, NULL);
 }

@@ -11,13 +11,13 @@
  *   conform_conv.c     the cases of convolution rows
  *   conform_geometry.c the geometries of those
  *   conform_quantize.c the cases of rows for quantize and its kin
- *   conform_bytes.c    the cases of rows for maps and max pools
+ *   conform_bytes.c    the cases of rows for maps and pools
  *   conform_repeat.c   cases that run an op again and again
  *   conform_data.c     random and constructed operands of one case
  *   conform_layout.c   one case: operands in guarded memory or buffers, and the reference's results
  *   conform_run.c      one case: the run and the comparison
  *   conform_quantize_run.c  the same for quantize and its kin
- *   conform_bytes_run.c     the same for maps and max pools
+ *   conform_bytes_run.c     the same for maps and pools
  *   conform_problem.c  a case as a text, for --problem
  *   conform_shrink.c   the smallest case that fails
  *   conform_known.c    failures that are known
@@ -108,10 +108,11 @@ struct elements_case {
 struct conform_case {
     struct elements_case elements; /* of QDOT_QUANTIZE */
     struct qdot_map map;           /* of QDOT_MAP, but for its table */
-    bool table;                    /* of one operand, or of a pool */
+    bool table;                    /* of one operand, or of a max pool */
+    bool count_padding;            /* of an average pool */
     enum qdot_op_kind kind;
     struct qdot_conv conv; /* of QDOT_CONV, with no field at its default 0; m is then its batch, n
-                              its output channels, k the products of a sum. Of QDOT_MAX_POOL too */
+                              its output channels, k the products of a sum. Of pools too */
     size_t m, n, k;        /* m: of the descriptor */
     enum qdot_type a_type, b_type, out_type;
     enum fill a_fill, b_fill;

@@ -1,4 +1,4 @@
-/* The case groups of rows for maps and max pools. */
+/* The case groups of rows for maps and pools. */
 #include "conform_make.h"
 
 /* ---- maps ------------------------------------------------------------------------------------ */
@@ -213,7 +213,7 @@ bool map_threads(const struct geometry *g, size_t index, struct random *r, struc
     return true;
 }
 
-/* ---- max pools ------------------------------------------------------------------------------- */
+/* ---- pools ----------------------------------------------------------------------------------- */
 
 static void make_axis(struct random *r, size_t most, size_t *size, size_t *kernel, size_t *stride,
                       size_t *dilation, size_t *before, size_t *after)
@@ -251,12 +251,33 @@ static void make_windows(const struct geometry *g, struct random *r, struct qdot
     v->pad_top = v->pad_left = v->pad_bottom = v->pad_right = 0;
 }
 
+/* What an average's output is made of. */
+static void make_average(struct random *r, struct conform_case *c)
+{
+    c->out_type = random_below(r, 4) ? c->a_type : random_below(r, 2) ? QDOT_S8 : QDOT_U8;
+    int32_t lo = c->out_type == QDOT_S8 ? -128 : 0;
+    if (random_below(r, 4) == 0) {
+        c->clamp_lo = lo + (int32_t)random_below(r, 200);
+        c->clamp_hi = c->clamp_lo + (int32_t)random_below(r, (size_t)(lo + 256 - c->clamp_lo));
+    }
+    c->scale = (enum scales)PICK(r, SCALE_NONE, SCALE_ONE, SCALE_ONE, SCALE_HALF, SCALE_EXTREME);
+    if (c->scale == SCALE_NONE)
+        return;
+    c->rounding = random_below(r, 3) ? QDOT_ROUND_RNE_ZERO_FIRST : QDOT_ROUND_RNE;
+    c->count_padding = random_below(r, 3) == 0;
+    c->a_zero = (enum zero)random_below(r, ZERO_HIGH + 1);
+    c->out_zero = random_below(r, 4) ? lo + (int32_t)random_below(r, 256) : 0;
+}
+
 static void make_pool(const struct geometry *g, struct random *r, struct conform_case *c)
 {
     make_windows(g, r, &c->conv);
     c->a_type = random_below(r, 2) ? QDOT_S8 : QDOT_U8;
-    c->table = random_below(r, 3) == 0;
     c->a_fill = (enum fill)random_below(r, FILL_SMALL + 1);
+    if (g->kind == QDOT_MAX_POOL)
+        c->table = random_below(r, 3) == 0;
+    else
+        make_average(r, c);
 }
 
 static void make_gaps(struct random *r, struct conform_case *c)
@@ -376,5 +397,63 @@ bool pool_threads(const struct geometry *g, size_t index, struct random *r, stru
     c->conv.out_channels = c->conv.channels;
     c->threads = (const size_t[]){1, 2, 3, 7}[index / 4 % 4];
     c->runs = 2;
+    return true;
+}
+
+/* Elements of one value: sums that are exact, and the largest; half way between outputs, and next to it. */
+bool pool_values(const struct geometry *g, size_t index, struct random *r, struct conform_case *c)
+{
+    static const uint8_t values[] = {0x00, 0x01, 0x7f, 0x80, 0xff};
+    if (index >= 160)
+        return false;
+    make_pool(g, r, c);
+    switch (index % 4) {
+    case 0: /* few values, of which many sums are half way */
+        c->a_fill = FILL_SMALL;
+        c->scale = SCALE_HALF;
+        break;
+    case 1:
+        c->a_fill = FILL_SMALL;
+        c->scale = SCALE_NONE;
+        c->a_zero = ZERO_NONE;
+        c->out_zero = 0;
+        c->rounding = QDOT_ROUND_RNE;
+        c->count_padding = false;
+        break;
+    case 2:
+        c->a_fill = FILL_CONSTANT;
+        c->a_byte = values[random_below(r, 5)];
+        break;
+    default: /* that shows the last bit of an average */
+        c->conv.pad_top = c->conv.pad_left = c->conv.pad_bottom = c->conv.pad_right = 0;
+        c->conv.kernel_h = c->conv.kernel_w = index % 8 == 3 ? 3 : 7;
+        c->conv.height = c->conv.width = c->conv.kernel_h * 5;
+        c->a_fill = FILL_CONSTANT;
+        c->a_byte = (uint8_t)random_below(r, 256);
+        c->scale = SCALE_EACH;
+        c->rounding = QDOT_ROUND_RNE;
+        c->out_zero = c->out_type == QDOT_S8 ? 0 : 128;
+        c->clamp_lo = c->clamp_hi = 0;
+        c->count_padding = false;
+    }
+    return true;
+}
+
+/* The averages of whole pictures, and of windows that overlap by most of their taps. */
+bool pool_large(const struct geometry *g, size_t index, struct random *r, struct conform_case *c)
+{
+    const size_t most = g->small ? 9 : index % 4 ? 64 : 127;
+    if (index >= 24)
+        return false;
+    make_pool(g, r, c);
+    struct qdot_conv *v = &c->conv;
+    *v = geometry_single(index / 2 % 2 ? QDOT_NCHW : QDOT_NHWC);
+    v->height = random_between(r, 7, most);
+    v->width = index % 8 == 7 && !g->small ? 500 : random_between(r, 7, most);
+    v->kernel_h = v->height - index % 2;
+    v->kernel_w = v->width < 200 ? v->width - index % 3 : 120;
+    v->channels = v->out_channels = random_between(r, 1, g->small ? 5 : 70);
+    v->pad_left = index % 3;
+    c->place = PLACE_BUFFERS;
     return true;
 }

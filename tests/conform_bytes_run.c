@@ -1,4 +1,6 @@
-/* One case of a map or a max pool: its operands, the run, the comparison. */
+/* One case of a map or a pool: its operands, the run, the comparison. */
+#include <float.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +19,8 @@ struct bytes_job {
     size_t lda, ldo;
     struct places places;
     struct guarded table;
+    struct qdot_average average;
+    int32_t a_zero;
     struct qdot_op *op;
 };
 
@@ -39,7 +43,7 @@ static size_t part_bytes(const struct bytes_job *job, enum part part, size_t m)
 {
     const struct conform_case *c = job->c;
     const struct qdot_conv *v = &c->conv;
-    if (c->kind == QDOT_MAX_POOL)
+    if (c->kind != QDOT_MAP)
         return part == B   ? 0
                : part == A ? (m * v->height * v->width - 1) * job->lda + v->channels
                            : (m * job->out_h * job->out_w - 1) * job->ldo + v->channels;
@@ -78,9 +82,61 @@ static void find_expected(struct bytes_job *job, size_t run)
                             .type = c->a_type,
                             .a = parts[A].g.memory,
                             .table = job->table.memory,
-                            .lda = job->lda};
+                            .lda = job->lda,
+                            .averages = c->kind == QDOT_AVERAGE_POOL,
+                            .average = job->average,
+                            .out_type = c->out_type,
+                            .rounding = c->rounding,
+                            .a_zero = job->a_zero,
+                            .out_zero = c->out_zero,
+                            .clamp_lo = c->clamp_lo,
+                            .clamp_hi = c->clamp_hi};
     pool.conv.batch = job->m[run];
+    if (c->clamp_lo == 0 && c->clamp_hi == 0)
+        ref_range(c->out_type, &pool.clamp_lo, &pool.clamp_hi);
     ref_pool_run(&pool, parts[OUT].expected, job->ldo);
+}
+
+/* Of an input that is one value, a whole window's average over half of an odd number, or next to it. */
+static float half_way(struct random *r, const struct conform_case *c, float a_scale, int32_t a_zero)
+{
+    const size_t taps = c->conv.kernel_h * c->conv.kernel_w;
+    const int32_t value = c->a_type == QDOT_S8 ? (int8_t)c->a_byte : c->a_byte;
+    const float term = a_scale * (float)(value - a_zero);
+    float sum = 0;
+    for (size_t i = 0; i < taps; i++)
+        sum += term;
+    const float halves = 0.5f + (float)random_below(r, 100);
+    const float scale = term == 0 ? 1 : fabsf(sum) / (float)taps / halves;
+    return nextafterf(scale, (const float[]){scale, 0, FLT_MAX}[random_below(r, 3)]);
+}
+
+static void fill_average(struct bytes_job *job)
+{
+    const struct conform_case *c = job->c;
+    struct random *r = &job->random;
+    struct qdot_average *v = &job->average;
+    const int wide = c->scale == SCALE_EXTREME ? 125 : 9;
+    const float near[] = {1, 0.5f, 2, 0.25f, 4, 0.125f, 3, 1.5f};
+    if (c->scale == SCALE_NONE)
+        return;
+    fill_zeros(r, &job->a_zero, 1, c->a_type, c->a_zero);
+    v->count_padding = c->count_padding;
+    /* mantissas of any bits, or of few: ties */
+    v->a_scale = c->scale == SCALE_HALF ? 1 : 1 + (float)random_below(r, 1 << 23) / 0x1p23f;
+    v->out_scale = near[random_below(r, 8)];
+    if (c->scale != SCALE_HALF)
+        v->out_scale *= v->a_scale * (0.5f + (float)random_below(r, 1 << 23) / 0x1p23f);
+    if (c->scale == SCALE_EACH) {
+        v->out_scale = half_way(r, c, v->a_scale, job->a_zero);
+        return;
+    }
+    const int exponent = (int)random_below(r, 2 * (size_t)wide + 1) - wide;
+    const int other = c->scale == SCALE_EXTREME && random_below(r, 2)
+                          ? (int)random_below(r, 2 * (size_t)wide + 1) - wide
+                          : exponent;
+    v->a_scale = ldexpf(v->a_scale, exponent < 126 ? exponent : 126);
+    v->out_scale = ldexpf(v->out_scale, other < -120 ? -120 : other > 123 ? 123 : other);
 }
 
 /* Gaps of the output have any bytes, and keep them. */
@@ -89,6 +145,8 @@ static void fill(struct bytes_job *job)
     const struct conform_case *c = job->c;
     for (size_t i = 0; i < job->table.bytes; i++)
         job->table.memory[i] = (uint8_t)random_next(&job->random);
+    if (c->kind == QDOT_AVERAGE_POOL)
+        fill_average(job);
     for (size_t i = 0; i < c->runs; i++) {
         for (enum part part = A; part < PARTS; part++) {
             struct place_of *region = &job->places.of[i][part];
@@ -131,8 +189,17 @@ static enum verdict create(struct bytes_job *job, const struct target *target,
     desc.map.table = job->table.memory;
     if (c->map.operands == 1 && random_below(&job->random, 2))
         desc.map.operands = 0;
-    if (c->kind == QDOT_MAX_POOL)
+    if (c->kind != QDOT_MAP)
         leave_out(job, &desc.conv);
+    if (c->kind == QDOT_AVERAGE_POOL) {
+        desc.average = job->average;
+        desc.out_type = c->out_type == c->a_type && random_below(&job->random, 2) ? 0 : c->out_type;
+        desc.rounding = c->rounding;
+        desc.a_zero = job->a_zero;
+        desc.out_zero = c->out_zero;
+        desc.clamp_lo = c->clamp_lo;
+        desc.clamp_hi = c->clamp_hi;
+    }
     if (qdot_op_create(device, &desc, &job->op, &err))
         return conform_refused(job->outcome, "qdot_op_create", &err);
     if (strcmp(qdot_op_row(job->op), target->kernel) != 0)
@@ -144,7 +211,7 @@ static enum verdict create(struct bytes_job *job, const struct target *target,
 static enum verdict run_all(struct bytes_job *job, struct qdot_device *device)
 {
     const struct conform_case *c = job->c;
-    const bool pixels = c->kind == QDOT_MAX_POOL && c->conv.layout == QDOT_NHWC;
+    const bool pixels = c->kind != QDOT_MAP && c->conv.layout == QDOT_NHWC;
     struct qdot_error err = {0};
     for (size_t i = 0; i < c->runs; i++) {
         const struct qdot_run run = {.size = sizeof(run),
@@ -266,7 +333,7 @@ enum verdict conform_run_bytes(const struct target *target, const struct conform
     enum verdict verdict = VERDICT_NOT_RUN;
     *outcome = (struct outcome){{0}, {0}, {0}, {0}};
     job.units = c->kind == QDOT_MAP ? c->map.dims[0] : c->conv.batch;
-    if (c->kind == QDOT_MAX_POOL)
+    if (c->kind != QDOT_MAP)
         ref_conv_output(&c->conv, &job.out_h, &job.out_w);
     job.lda = c->conv.channels + c->a_gap;
     job.ldo = c->conv.channels + c->out_gap;

@@ -242,6 +242,7 @@ void make_caches(struct random *r, struct conform_case *c, size_t index)
 #define Q QDOT_QUANTIZE
 #define M QDOT_MAP
 #define P QDOT_MAX_POOL
+#define A QDOT_AVERAGE_POOL
 
 const struct conform_group conform_groups[] = {
     {G, "edge", "sizes below, at and above the row's tile, else random", gemm_edge, 0, 0, 0, 0},
@@ -317,6 +318,17 @@ const struct conform_group conform_groups[] = {
     {P, "wrapped", "buffers over host memory near unmapped pages", pool_wrapped, 0, 0, 0, true},
     {P, "random", "everything at random", pool_random, 0, 0, 0, 0},
     {P, "threads", "1, 2, 3 and 7 threads", pool_threads, 0, 0, true, 0},
+
+    {A, "edge", "pads, strides, dilations at their limits", pool_edge, 0, 0, 0, 0},
+    {A, "values", "sums of one value; ties of all roundings", pool_values, 0, 0, 0, 0},
+    {A, "tails", "every number of channels, or of columns", pool_tails, 0, 0, 0, 0},
+    {A, "large", "whole pictures, windows of up to 127 x 127", pool_large, 0, 0, 0, 0},
+    {A, "strides", "gaps between the pixels of input and output", pool_strides, 0, 0, 0, 0},
+    {A, "memory", "host operands that touch unmapped pages", pool_memory, 0, 0, 0, 0},
+    {A, "buffers", "device buffers, odd offsets, runs before one sync", pool_buffers, 0, 0, 0, 0},
+    {A, "wrapped", "buffers over host memory near unmapped pages", pool_wrapped, 0, 0, 0, true},
+    {A, "random", "everything at random", pool_random, 0, 0, 0, 0},
+    {A, "threads", "1, 2, 3 and 7 threads", pool_threads, 0, 0, true, 0},
 };
 const size_t conform_group_count = sizeof(conform_groups) / sizeof(conform_groups[0]);
 
@@ -325,6 +337,7 @@ const size_t conform_group_count = sizeof(conform_groups) / sizeof(conform_group
 #undef Q
 #undef M
 #undef P
+#undef A
 
 /* Results of no group of cases. */
 static const struct {

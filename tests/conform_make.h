@@ -116,6 +116,8 @@ MAKER(pool_buffers)
 MAKER(pool_wrapped)
 MAKER(pool_random)
 MAKER(pool_threads)
+MAKER(pool_values)
+MAKER(pool_large)
 MAKER(conv_repeat)
 MAKER(conv_counts)
 #undef MAKER

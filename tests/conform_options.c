@@ -101,12 +101,13 @@ bool options_listed(const char *patterns, const char *name)
 
 static const char *geometry_prefix(const struct geometry *g)
 {
-    return g->depthwise               ? "depthwise_"
-           : g->kind == QDOT_CONV     ? "conv_"
-           : g->kind == QDOT_QUANTIZE ? "quantize_"
-           : g->kind == QDOT_MAP      ? "map_"
-           : g->kind == QDOT_MAX_POOL ? "max_pool_"
-                                      : "";
+    return g->depthwise                   ? "depthwise_"
+           : g->kind == QDOT_CONV         ? "conv_"
+           : g->kind == QDOT_QUANTIZE     ? "quantize_"
+           : g->kind == QDOT_MAP          ? "map_"
+           : g->kind == QDOT_MAX_POOL     ? "max_pool_"
+           : g->kind == QDOT_AVERAGE_POOL ? "average_pool_"
+                                          : "";
 }
 
 bool geometry_parse(const char *text, struct geometry *g)
@@ -117,6 +118,7 @@ bool geometry_parse(const char *text, struct geometry *g)
               : strncmp(text, "quantize_", 9) == 0           ? QDOT_QUANTIZE
               : strncmp(text, "map_", 4) == 0                ? QDOT_MAP
               : strncmp(text, "max_pool_", 9) == 0           ? QDOT_MAX_POOL
+              : strncmp(text, "average_pool_", 13) == 0      ? QDOT_AVERAGE_POOL
                                                              : QDOT_GEMM;
     text += strlen(geometry_prefix(g));
     return sscanf(text, "%zux%zux%zu%c", &g->mr, &g->nr, &g->kr, &extra) == 3 && g->mr && g->nr &&

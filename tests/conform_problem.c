@@ -20,7 +20,8 @@ enum {
     PRODUCTS = 1 << QDOT_GEMM | CONVS,
     ELEMENTS = 1 << QDOT_QUANTIZE,
     MAPS = 1 << QDOT_MAP,
-    POOLS = 1 << QDOT_MAX_POOL,
+    AVERAGES = 1 << QDOT_AVERAGE_POOL,
+    POOLS = 1 << QDOT_MAX_POOL | AVERAGES,
     ALL = PRODUCTS | ELEMENTS | MAPS | POOLS
 };
 
@@ -57,14 +58,15 @@ static const struct word words[] = {
     {"scale=", CHOICE, PART_ELEMENTS, ELEMENTS, 0, 3, {AT(elements.steps)}, {"any", "powers", "extreme"}},
     {"x=", CHOICE, PART_ELEMENTS, ELEMENTS, 0, 5, {AT(elements.values)}, {"mixed", "near-ties", "bits", "one", "small"}},
 
-    {"round=", CHOICE, PART_OUTPUT, PRODUCTS, 0, 6, {AT(rounding)}, {"rne", "rne-zero-first", "q31-double-away", "q31-double-up", "q31-single-up", "mant24-up"}},
-    {"scale=", CHOICE, PART_OUTPUT, PRODUCTS, 0, 5, {AT(scale)}, {"none", "one", "each", "half", "extreme"}},
+    {"round=", CHOICE, PART_OUTPUT, PRODUCTS | AVERAGES, 0, 6, {AT(rounding)}, {"rne", "rne-zero-first", "q31-double-away", "q31-double-up", "q31-single-up", "mant24-up"}},
+    {"scale=", CHOICE, PART_OUTPUT, PRODUCTS | AVERAGES, 0, 5, {AT(scale)}, {"none", "one", "each", "half", "extreme"}},
     {"row-scale=", CHOICE, PART_OUTPUT, PRODUCTS, 0, 3, {AT(row_scale)}, {"none", "any", "extreme"}},
     {"bias-f=", CHOICE, PART_OUTPUT, PRODUCTS, 0, 3, {AT(bias_f)}, {"none", "any", "extreme"}},
-    {"zero=", INTS, PART_OUTPUT, PRODUCTS, 0, 1, {AT(out_zero)}, {0}},
-    {"clamp=", INTS, PART_OUTPUT, PRODUCTS, 0, 2, {AT(clamp_lo), AT(clamp_hi)}, {0}},
+    {"zero=", INTS, PART_OUTPUT, PRODUCTS | AVERAGES, 0, 1, {AT(out_zero)}, {0}},
+    {"count-padding", FLAG, PART_OUTPUT, AVERAGES, 0, 1, {AT(count_padding)}, {0}},
+    {"clamp=", INTS, PART_OUTPUT, PRODUCTS | AVERAGES, 0, 2, {AT(clamp_lo), AT(clamp_hi)}, {0}},
 
-    {"a-zero=", CHOICE, PART_VALUES, PRODUCTS, 0, 5, {AT(a_zero)}, {"none", "one", "low", "high", "each"}},
+    {"a-zero=", CHOICE, PART_VALUES, PRODUCTS | AVERAGES, 0, 5, {AT(a_zero)}, {"none", "one", "low", "high", "each"}},
     {"b-zero=", CHOICE, PART_VALUES, PRODUCTS, 0, 5, {AT(b_zero)}, {"none", "one", "low", "high", "each"}},
     {"bias", FLAG, PART_VALUES, PRODUCTS, 0, 1, {AT(bias)}, {0}},
     {"wide-bias", FLAG, PART_VALUES, PRODUCTS, 0, 1, {AT(wide_bias)}, {0}},
@@ -80,7 +82,7 @@ static const struct word words[] = {
     {"b-at-run", FLAG, PART_WAY, PRODUCTS, 0, 1, {AT(b_at_run)}, {0}},
     {"gaps=", SIZES, PART_WAY, PRODUCTS, 0, 3, {AT(a_gap), AT(b_gap), AT(out_gap)}, {0}},
     {"gaps=", SIZES, PART_WAY, POOLS, 0, 2, {AT(a_gap), AT(out_gap)}, {0}},
-    {"table", FLAG, PART_WAY, MAPS | POOLS, 0, 1, {AT(table)}, {0}},
+    {"table", FLAG, PART_WAY, MAPS | 1 << QDOT_MAX_POOL, 0, 1, {AT(table)}, {0}},
     {"repeats=", SIZES, PART_WAY, PRODUCTS, 0, 1, {AT(repeats)}, {0}},
     {"packed", FLAG, PART_WAY, PRODUCTS, 0, 1, {AT(packed)}, {0}},
     {"chain", FLAG, PART_WAY, PRODUCTS, 0, 1, {AT(chain)}, {0}},
@@ -239,6 +241,11 @@ static void print_shape(FILE *file, const struct conform_case *c)
     case QDOT_MAX_POOL:
         print_sizes(file, "max_pool ", input, 4);
         fprintf(file, " %zux%zu %s", v->kernel_h, v->kernel_w, type_names[c->a_type]);
+        break;
+    case QDOT_AVERAGE_POOL:
+        print_sizes(file, "average_pool ", input, 4);
+        fprintf(file, " %zux%zu %s %s", v->kernel_h, v->kernel_w, type_names[c->a_type],
+                type_names[c->out_type]);
         break;
     default:
         fprintf(file, "%s %zux%zux%zu %s", element_kinds[e->kind - QDOT_QUANTIZE], e->outer,
@@ -456,13 +463,16 @@ static bool parse_shape(char **rest, struct conform_case *c)
         return parse_windows(QDOT_CONV, shape, next_token(rest), c);
     if (strcmp(kind, "max_pool") == 0)
         return parse_windows(QDOT_MAX_POOL, shape, next_token(rest), c);
+    if (strcmp(kind, "average_pool") == 0)
+        return parse_windows(QDOT_AVERAGE_POOL, shape, next_token(rest), c);
     if (strcmp(kind, "map") == 0)
         return parse_map(shape, rest, c);
     return parse_elements(kind, shape, c);
 }
 
-#define SHAPES                                                                                \
-    "'gemm MxNxK', 'conv BxHxWxC OxKHxKW', 'max_pool BxHxWxC KHxKW', 'map DxD aSxS oSxS' or " \
+#define SHAPES                                                                                 \
+    "'gemm MxNxK', 'conv BxHxWxC OxKHxKW', 'max_pool BxHxWxC KHxKW' (average_pool), 'map DxD " \
+    "aSxS oSxS' or "                                                                           \
     "'quantize OUTERxAXISxINNER' (dequantize ...), sizes from 1 to 16777216"
 
 static bool refuse(char *wrong, size_t bytes, const char *what)
@@ -484,6 +494,9 @@ bool problem_parse(const char *text, struct conform_case *c, char *wrong, size_t
     if ((c->kind == QDOT_QUANTIZE && !parse_one_type(&rest, QDOT_U4, &c->elements.type)) ||
         (c->kind == QDOT_MAX_POOL && !parse_one_type(&rest, QDOT_S8, &c->a_type)))
         return refuse(wrong, wrong_bytes, "then a type such as u8");
+    if (c->kind == QDOT_AVERAGE_POOL && (!parse_one_type(&rest, QDOT_S8, &c->a_type) ||
+                                         !parse_one_type(&rest, QDOT_S8, &c->out_type)))
+        return refuse(wrong, wrong_bytes, "then types of input and output, u8 or s8");
     for (size_t i = 0; i < WORDS; i++)
         if (words[i].usual == 1 && has_word(c, &words[i]))
             for (size_t j = 0; j < words[i].count; j++)
@@ -617,6 +630,22 @@ static bool settle_pool(struct conform_case *c, char *wrong, size_t bytes)
     return true;
 }
 
+/* Without scales an average has nothing that goes with them. */
+static bool settle_average(struct conform_case *c, char *wrong, size_t bytes)
+{
+    if (c->scale == SCALE_NONE) {
+        c->rounding = QDOT_ROUND_RNE;
+        c->a_zero = ZERO_NONE;
+        c->out_zero = 0;
+        c->count_padding = false;
+    }
+    if (c->rounding > QDOT_ROUND_RNE_ZERO_FIRST || c->a_zero == ZERO_EACH)
+        return refuse(wrong, bytes, "round=rne-zero-first and no others, no a-zero=each");
+    if (c->conv.kernel_h * c->conv.kernel_w > 65536)
+        return refuse(wrong, bytes, "at most 65536 taps");
+    return settle_output(c, wrong, bytes);
+}
+
 bool problem_settle(struct conform_case *c, char *wrong, size_t bytes)
 {
     if (c->runs > RUNS_MAX || c->threads > 1024)
@@ -625,7 +654,9 @@ bool problem_settle(struct conform_case *c, char *wrong, size_t bytes)
         return settle_elements(c, wrong, bytes);
     if (c->kind == QDOT_MAP)
         return settle_map(c, wrong, bytes);
-    if (c->kind == QDOT_MAX_POOL)
+    if (c->kind == QDOT_AVERAGE_POOL && !settle_average(c, wrong, bytes))
+        return false;
+    if (c->kind == QDOT_MAX_POOL || c->kind == QDOT_AVERAGE_POOL)
         return settle_pool(c, wrong, bytes);
     if (!settle_output(c, wrong, bytes))
         return false;

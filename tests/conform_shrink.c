@@ -266,7 +266,7 @@ static bool in_groups(enum dim dim)
 
 static bool has_windows(const struct conform_case *c)
 {
-    return c->kind == QDOT_CONV || c->kind == QDOT_MAX_POOL;
+    return c->kind == QDOT_CONV || c->kind == QDOT_MAX_POOL || c->kind == QDOT_AVERAGE_POOL;
 }
 
 static bool has_dim(const struct conform_case *c, enum dim dim)
@@ -375,7 +375,7 @@ static bool one_line(struct shrinking *s)
         elements_in_line(&c.elements);
     else if (c.kind == QDOT_MAP)
         map_in_line(&c.map);
-    else if (c.kind == QDOT_MAX_POOL)
+    else if (c.kind == QDOT_MAX_POOL || c.kind == QDOT_AVERAGE_POOL)
         pool_in_line(&c);
     return fails(s, &c); /* of others it is the best one, which has been tried */
 }

@@ -1,4 +1,4 @@
-/* Maps and max pools: fuzz_ops.h says what is tried. */
+/* Maps and pools: fuzz_ops.h says what is tried. */
 #include "fuzz_ops.h"
 
 enum { MOST = 1 << 16 }; /* bytes of an operand that a run gets memory for */
@@ -64,20 +64,38 @@ static void take_pool(struct input *in)
         *fields[below(b, 3)] = (size_t)INT32_MAX - below(b, 4);
 }
 
+static void take_average(struct input *in)
+{
+    struct bytes *b = &in->from;
+    struct qdot_op_desc *d = &in->d;
+    const uint32_t scales[2] = {take(b, 4), take(b, 4)};
+    if (take(b, 1) % 4)
+        memcpy(&d->average, scales, sizeof(scales)); /* any bits, of which half are right */
+    d->average.count_padding = take(b, 1) % 8 == 1;
+    d->out_type = (enum qdot_type)below(b, 4);
+    d->rounding = (enum qdot_rounding)(take(b, 1) % 16 == 9 ? below(b, 9) : below(b, 2));
+    d->a_zero = (int32_t)take(b, 1) % 256 - (d->a_type == QDOT_S8 ? 128 : 0);
+    d->out_zero = (int32_t)take(b, 1) % 256 - (d->a_type == QDOT_S8 ? 128 : 0);
+    d->clamp_lo = (int32_t)below(b, 4) - (int32_t)below(b, 4);
+    d->clamp_hi = (int32_t)below(b, 300);
+}
+
 static void take_desc(struct input *in)
 {
-    static const char *const rows[] = {NULL,  NULL,        "max_pool", "max_pool_avx2",
-                                       "map", "gemm_12x16"};
+    static const char *const rows[] = {NULL,  NULL,         "max_pool",     "max_pool_avx2",
+                                       "map", "gemm_12x16", "average_pool", "average_pool_avx2"};
     struct bytes *b = &in->from;
     in->state = take(b, 2);
-    in->d.kind = take(b, 1) % 2 ? QDOT_MAP : QDOT_MAX_POOL;
-    if (take(b, 1) % 2)
+    in->d.kind = (enum qdot_op_kind)(QDOT_MAP + below(b, 3));
+    if (take(b, 1) % 2 && in->d.kind != QDOT_AVERAGE_POOL)
         in->d.map.table = contents(in, 65536);
-    in->d.kernel = rows[below(b, 6)];
+    in->d.kernel = rows[below(b, 8)];
     if (in->d.kind == QDOT_MAP)
         take_map(in);
     else
         take_pool(in);
+    if (in->d.kind == QDOT_AVERAGE_POOL)
+        take_average(in);
 }
 
 static size_t reach_of(const struct qdot_map *m, const size_t *strides, size_t units)
@@ -117,8 +135,20 @@ static void run_map(struct input *in, struct qdot_op *op)
 
 static void run_pool(struct input *in, struct qdot_op *op)
 {
-    struct ref_pool p = {.conv = in->d.conv, .type = in->d.a_type, .table = in->d.map.table};
+    struct ref_pool p = {.conv = in->d.conv,
+                         .type = in->d.a_type,
+                         .table = in->d.map.table,
+                         .averages = in->d.kind == QDOT_AVERAGE_POOL,
+                         .average = in->d.average,
+                         .out_type = in->d.out_type ? in->d.out_type : in->d.a_type,
+                         .rounding = in->d.rounding,
+                         .a_zero = in->d.a_zero,
+                         .out_zero = in->d.out_zero,
+                         .clamp_lo = in->d.clamp_lo,
+                         .clamp_hi = in->d.clamp_hi};
     struct qdot_conv *v = &p.conv;
+    if (p.clamp_lo == 0 && p.clamp_hi == 0)
+        ref_range(p.out_type ? p.out_type : QDOT_U8, &p.clamp_lo, &p.clamp_hi);
     size_t *const ones[] = {&v->batch, &v->stride_h, &v->stride_w, &v->dilation_h, &v->dilation_w};
     for (size_t i = 0; i < sizeof(ones) / sizeof(ones[0]); i++)
         *ones[i] = *ones[i] ? *ones[i] : 1;

@@ -70,6 +70,12 @@ struct ref_pool {
     enum qdot_type type;
     const uint8_t *a, *table; /* table: NULL: none */
     size_t lda;
+    /* of an average */
+    int averages;
+    struct qdot_average average;
+    enum qdot_type out_type;
+    enum qdot_rounding rounding;
+    int32_t a_zero, out_zero, clamp_lo, clamp_hi; /* clamps as they are, not 0, 0 */
 };
 
 int ref_pool_valid(const struct qdot_conv *conv); /* has every window an element of the input? */

@@ -99,8 +99,11 @@ check 'max_pool: likewise' 0 '^pass .* 1 cases' '' --device cpu --kernel cpu/max
     --problem 'max_pool 2x9x8x5 3x2 s8 s2x1 p1x0x1x1 d2x1 nchw table a=extreme runs=2'
 check 'max_pool: with gaps' 0 '^pass .* 1 cases' '' --device cpu --kernel cpu/max_pool \
     --problem 'max_pool 2x9x8x5 3x2 u8 gaps=3,1 a=x07 place=buffers'
+check 'average_pool: likewise' 0 '^pass .* 1 cases' '' --device cpu --kernel cpu/average_pool \
+    --problem 'average_pool 2x9x8x5 3x2 s8 u8 s2x1 p1x0x1x1 round=rne-zero-first scale=one count-padding zero=9 clamp=1,99 a-zero=low gaps=1,2'
 smallest map cpu/map random 'map 38 a1 o1 a=x01' 'got 0x00, expected 0x01'
 smallest max_pool cpu/max_pool strides 'max_pool 1x1x1x38 1x1 u8 a=x01' 'got 0x00, expected 0x01'
+smallest average_pool cpu/average_pool strides 'average_pool 1x1x1x38 1x1 u8 u8 a=x01' 'got 0x00, expected 0x01'
 smallest quantize cpu/quantize parameters 'quantize 1x1x38 u8 x=small' 'a = .*: got [01], expected [01]'
 smallest conv "$(last_row conv)" edge 'conv 1x1x1x38 1x1x1 u8s8 s32 a=x01 b=x01' 'got 39, expected 38'
 smallest gemm "$(last_row gemm)" edge 'gemm 1x1x38 u8s8 s32 a=x01 b=x01' 'got 39, expected 38'
@@ -186,6 +189,9 @@ usage --problem 'map 1x1x1x1x1x1x1 a1x1x1x1x1x1x1 o1x1x1x1x1x1x1'
 usage --problem 'max_pool 1x4x4x6 3x3 s16'
 usage --problem 'max_pool 1x4x4x6 8x3x3 u8'
 usage --problem 'max_pool 1x4x4x6 5x5 u8'
+usage --problem 'max_pool 1x4x4x6 3x3 u8 scale=one'
+usage --problem 'average_pool 1x4x4x6 3x3 u8'
+usage --problem 'average_pool 1x4x4x6 3x3 u8 u8 scale=one round=mant24-up'
 usage --problem 'max_pool 1x4x4x6 3x3 u8 p0x0x9x0'
 usage --problem 'dynamic_quantize 1x2x3 s8'
 
@@ -234,6 +240,8 @@ export XDG_CACHE_HOME="$tmp/cache" # only now: listing rows above compiles those
     check 'explain: a map' 0 '^map 2x12 a12x1 b0x1 o20x1 table$' '' --device cpu --elements 'map 2x12 a12x1 b0x1 o20x1'
     check 'explain: a pool' 0 '^max_pool 1x9x9x3 2x2 s2x2 p1x1 o5x5 nchw s8 table$' '' --device cpu \
         --elements 'max_pool 1x9x9x3 2x2 s8 s2 p1 nchw table'
+    check 'explain: an average' 0 '^average_pool 1x9x9x3 2x2 s1x1 p0x0 o8x8 u8 scaled$' '' --device cpu \
+        --elements 'average_pool 1x9x9x3 2x2 u8 scaled'
     bad 'expected an op' --elements 'map 2x12 a12x1'
     bad 'expected an op' --elements 'max_pool 1x9x9x3 2x2 s8 g1'
     bad 'map.out_stride' --elements 'map 2x12 a12x1 o3x1'

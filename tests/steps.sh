@@ -95,7 +95,7 @@ api() {
 last_rows() {
     "$build/qdot" conform --list | awk -v b="$1" '
         $1 == "row" { for (i = 1; i <= n; i++) if (index($3 "_", b "/" sort[i] "_") == 1) last[i] = $3 }
-        BEGIN { n = split("gemm conv depthwise quantize map max_pool", sort) }
+        BEGIN { n = split("gemm conv depthwise quantize map max_pool average_pool", sort) }
         END { for (i = 1; i <= n; i++)
                   printf("%s%s", (i > 1 ? "," : ""), (last[i] ? last[i] : b "/" sort[i] "*")) }'
 }

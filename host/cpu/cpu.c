@@ -223,6 +223,28 @@ static const struct qdot_row rows[] = {
      .impl = &cpu_pool_avx2},
 #endif
     {.name = "max_pool", .op = QDOT_MAX_POOL, .mr = 1, .nr = 16, .kr = 1, .impl = &cpu_pool},
+#if defined(__x86_64__)
+    {.name = "average_pool_avx512",
+     .op = QDOT_AVERAGE_POOL,
+     .needs = CPU_AVX512VNNI,
+     .mr = 1,
+     .nr = 64,
+     .kr = 1,
+     .impl = &cpu_average_avx512},
+    {.name = "average_pool_avx2",
+     .op = QDOT_AVERAGE_POOL,
+     .needs = CPU_AVX2,
+     .mr = 1,
+     .nr = 32,
+     .kr = 1,
+     .impl = &cpu_average_avx2},
+#endif
+    {.name = "average_pool",
+     .op = QDOT_AVERAGE_POOL,
+     .mr = 1,
+     .nr = 16,
+     .kr = 1,
+     .impl = &cpu_average},
 };
 
 /* ---- device ---------------------------------------------------------------------------------- */
@@ -451,11 +473,12 @@ struct cpu_output cpu_output_of(const struct qdot_op *op)
 
 static int cpu_prepare(struct qdot_op *op, struct qdot_error *err)
 {
-    return op->row->op == QDOT_QUANTIZE   ? cpu_elements_prepare(op, err)
-           : op->row->op == QDOT_MAP      ? cpu_map_prepare(op, err)
-           : op->row->op == QDOT_MAX_POOL ? cpu_pool_prepare(op, err)
-           : op->p.op == QDOT_CONV        ? cpu_conv_prepare(op, err)
-                                          : cpu_gemm_prepare(op, err);
+    return op->row->op == QDOT_QUANTIZE       ? cpu_elements_prepare(op, err)
+           : op->row->op == QDOT_MAP          ? cpu_map_prepare(op, err)
+           : op->row->op == QDOT_MAX_POOL     ? cpu_pool_prepare(op, err)
+           : op->row->op == QDOT_AVERAGE_POOL ? cpu_average_prepare(op, err)
+           : op->p.op == QDOT_CONV            ? cpu_conv_prepare(op, err)
+                                              : cpu_gemm_prepare(op, err);
 }
 
 static void cpu_unprepare(struct qdot_op *op)
@@ -481,6 +504,8 @@ static int cpu_run(struct qdot_op *op, const struct qdot_run *run, struct qdot_e
         cpu_map_run(op, run);
     else if (op->row->op == QDOT_MAX_POOL)
         cpu_pool_run(op, run);
+    else if (op->row->op == QDOT_AVERAGE_POOL)
+        cpu_average_run(op, run);
     else if (op->p.op == QDOT_CONV)
         cpu_conv_run(op, run);
     else

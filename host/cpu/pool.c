@@ -28,22 +28,6 @@ struct pool_op {
 
 /* ---- windows --------------------------------------------------------------------------------- */
 
-/* Taps of a window along one axis that are in the input: the first pixel, and how many. */
-struct span {
-    size_t first, taps;
-};
-
-static struct span span_of(size_t output, size_t size, size_t kernel, size_t stride,
-                           size_t dilation, ptrdiff_t pad)
-{
-    const ptrdiff_t begin = (ptrdiff_t)(output * stride) - pad;
-    const size_t before =
-        begin < 0 ? ((size_t)-begin + dilation - 1) / dilation : 0; /* taps in the padding */
-    const size_t first = (size_t)(begin + (ptrdiff_t)(before * dilation));
-    const size_t inside = (size - 1 - first) / dilation + 1; /* were the kernel that long */
-    return (struct span){first, kernel - before < inside ? kernel - before : inside};
-}
-
 static const struct cpu_pool_kernel *kernel_of(const struct pool_run *run)
 {
     return run->op->row->impl;
@@ -57,11 +41,13 @@ static void look_up(const struct pool_run *run, uint8_t *bytes, size_t count)
 }
 
 /* A row, pixel by pixel. */
-static void do_pixels(const struct pool_run *run, const uint8_t *plane, struct span y, uint8_t *out)
+static void do_pixels(const struct pool_run *run, const uint8_t *plane, struct cpu_span y,
+                      uint8_t *out)
 {
     const struct qdot_geometry *g = &run->op->p.conv;
     for (size_t column = 0; column < g->ow; column++) {
-        const struct span x = span_of(column, g->w, g->kw, g->stride_w, g->dilation_w, g->pad_left);
+        const struct cpu_span x =
+            cpu_span_of(column, g->w, g->kw, g->stride_w, g->dilation_w, g->pad_left);
         const struct cpu_taps taps = {.from = plane + (y.first * g->w + x.first) * run->lda,
                                       .rows = y.taps,
                                       .columns = x.taps,
@@ -76,18 +62,13 @@ static void do_pixels(const struct pool_run *run, const uint8_t *plane, struct s
     }
 }
 
-/* Pixels of the input under so many neighbouring windows. */
-static size_t width_of(const struct qdot_geometry *g, size_t windows)
-{
-    return (windows - 1) * g->stride_w + (g->kw - 1) * g->dilation_w + 1;
-}
-
 /* 'count' pixels from output column 'column' on. */
-static void do_piece(const struct pool_run *run, const uint8_t *plane, struct span y, size_t column,
-                     size_t count, uint8_t *out)
+static void do_piece(const struct pool_run *run, const uint8_t *plane, struct cpu_span y,
+                     size_t column, size_t count, uint8_t *out)
 {
     const struct qdot_geometry *g = &run->op->p.conv;
-    const size_t pixel = run->pixel, width = width_of(g, count), step = g->stride_w * pixel;
+    const size_t pixel = run->pixel, width = cpu_windows_width(g, count),
+                 step = g->stride_w * pixel;
     uint8_t down[LINE], across[LINE];
     const ptrdiff_t begin = (ptrdiff_t)(column * g->stride_w) - g->pad_left;
     const size_t before = begin < 0 ? (size_t)-begin : 0, first = begin < 0 ? 0 : (size_t)begin;
@@ -131,13 +112,13 @@ static void do_rows(void *arg, size_t thread, size_t item)
     for (size_t line = item * run->each; line < end; line++) {
         const uint8_t *plane = run->a + line / g->oh * g->h * g->w * run->lda;
         uint8_t *out = run->out + line * g->ow * run->ldo;
-        const struct span y =
-            span_of(line % g->oh, g->h, g->kh, g->stride_h, g->dilation_h, g->pad_top);
+        const struct cpu_span y =
+            cpu_span_of(line % g->oh, g->h, g->kh, g->stride_h, g->dilation_h, g->pad_top);
         if (!run->by_row) {
             do_pixels(run, plane, y, out);
             continue;
         }
-        const size_t most = (LINE / run->pixel - width_of(g, 1)) / g->stride_w + 1;
+        const size_t most = (LINE / run->pixel - cpu_windows_width(g, 1)) / g->stride_w + 1;
         for (size_t at = 0; at < g->ow; at += most)
             do_piece(run, plane, y, at, g->ow - at < most ? g->ow - at : most, out + at * run->ldo);
     }
@@ -169,8 +150,8 @@ void cpu_pool_run(struct qdot_op *op, const struct qdot_run *args)
     run->pixel = g->nchw ? 1 : g->c;
     run->lda = g->nchw ? 1 : args->lda;
     run->ldo = g->nchw ? 1 : args->ldo;
-    run->by_row =
-        run->pixel < MANY && run->lda == run->pixel && width_of(g, 1) <= LINE / 2 / run->pixel;
+    run->by_row = run->pixel < MANY && run->lda == run->pixel &&
+                  cpu_windows_width(g, 1) <= LINE / 2 / run->pixel;
     run->lines = run->planes * g->oh;
     run->each = CHUNK / (g->ow * run->pixel);
     run->each = run->each ? run->each : 1;

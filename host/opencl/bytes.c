@@ -1,8 +1,9 @@
-/* Maps and max pools: what an op needs, its runs. */
+/* Maps and pools: what an op needs, its runs. */
 #include <string.h>
 #include "opencl.h"
 
 enum { TABLE = 1, PAIRS = 2, WORDS = 4 }; /* kernels_cl/map.cl */
+enum { STEPS = 256 };                     /* of an average */
 
 /* ---- creation -------------------------------------------------------------------------------- */
 
@@ -14,7 +15,9 @@ bool ocl_plan_bytes(const struct qdot_problem *p, struct ocl_plan *plan, char *r
     plan->bytes[OCL_A_IN] = bytes[QDOT_MAP_A];
     plan->bytes[OCL_B_IN] = bytes[QDOT_MAP_B];
     plan->bytes[OCL_OUT] = bytes[QDOT_MAP_OUT];
-    plan->bytes[OCL_TERMS] = p->table ? p->table : 4; /* kernels are given one */
+    plan->bytes[OCL_TERMS] = p->op == QDOT_AVERAGE_POOL ? STEPS * 4
+                             : p->table                 ? p->table
+                                                        : 4; /* kernels are given one */
     return fit;
 }
 
@@ -22,9 +25,7 @@ const char *ocl_bytes_kernel(const struct qdot_op *op, enum ocl_kernels kernel)
 {
     if (kernel != OCL_BYTES)
         return NULL;
-    return op->p.op == QDOT_MAX_POOL      ? "max_pool"
-           : qdot_map_is_line(&op->p.map) ? "map_line"
-                                          : "map";
+    return op->p.op != QDOT_MAP ? "pool" : qdot_map_is_line(&op->p.map) ? "map_line" : "map";
 }
 
 int ocl_upload_table(struct qdot_op *op, struct qdot_error *err)
@@ -38,10 +39,16 @@ int ocl_upload_table(struct qdot_op *op, struct qdot_error *err)
             return qdot_fail(err, QDOT_NO_MEMORY, "no memory for an output of %zu bytes", bytes);
         op->workspace_bytes += bytes;
     }
-    if (!op->table)
+    int32_t steps[STEPS];
+    const bool average = op->p.op == QDOT_AVERAGE_POOL;
+    if (average)
+        qdot_average_steps(&op->p, steps);
+    else if (!op->table)
         return QDOT_OK;
     return ocl_check(ocl->cl.clEnqueueWriteBuffer(ocl->queue, impl->memory[OCL_TERMS], CL_TRUE, 0,
-                                                  op->p.table, op->table, 0, NULL, NULL),
+                                                  average ? sizeof(steps) : op->p.table,
+                                                  average ? (const void *)steps : op->table, 0,
+                                                  NULL, NULL),
                      "clEnqueueWriteBuffer", err);
 }
 
@@ -128,7 +135,7 @@ int ocl_run_map(struct qdot_op *op, const struct qdot_run *run, struct qdot_erro
     return status == QDOT_OK ? give_map(op, run, &s, err) : status;
 }
 
-/* ---- max pools ------------------------------------------------------------------------------- */
+/* ---- pools ----------------------------------------------------------------------------------- */
 
 int ocl_pool(struct qdot_op *op, size_t m, const struct ocl_place *a, const struct ocl_place *out,
              struct qdot_error *err)
@@ -148,9 +155,15 @@ int ocl_pool(struct qdot_op *op, size_t m, const struct ocl_place *a, const stru
     set_place(ocl, kernel, a);
     set_place(ocl, kernel, out);
     ARGUMENT(cl_mem, impl->memory[OCL_TERMS]);
-    ARGUMENT(cl_uint, op->table != NULL);
+    ARGUMENT(cl_uint, op->table || op->p.op == QDOT_AVERAGE_POOL);
     ARGUMENT(cl_uint, (cl_uint)items);
     ocl_argument(ocl, kernel, sizeof(sizes), &sizes);
     ocl_argument(ocl, kernel, sizeof(steps), &steps);
+    const struct qdot_averaging *v = &op->p.average;
+    cl_uint8 average = {{0, (cl_uint)op->p.a_zero + (op->p.a_type == QDOT_S8 ? 128 : 0),
+                         v->count_padding ? (cl_uint)op->p.k : 0, (cl_uint)op->p.clamp_lo,
+                         !v->scaled}};
+    memcpy(&average.s[0], &v->a_scale, sizeof(average.s[0]));
+    ocl_argument(ocl, kernel, sizeof(average), &average);
     return ocl_launch(ocl, kernel, items, 1, err);
 }

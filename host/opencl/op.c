@@ -157,9 +157,10 @@ int ocl_prepare(struct qdot_op *op, struct qdot_error *err)
     if (!ocl_fits(op->device, op->row, &op->p, reason, sizeof(reason)) ||
         !ocl_plan(op->row, &op->p, &impl->plan, reason, sizeof(reason)))
         return qdot_fail(err, QDOT_UNSUPPORTED, "%s: %s", op->name, reason);
-    /* One program has all types of elements. */
-    const enum qdot_type out = qdot_is_product(op->row->op) ? op->p.out_type : QDOT_F32;
-    int status = ocl_program(op->device, op->row, out, op->p.rounding, &program, err);
+    /* One program has all types of elements, and all averages. */
+    const bool product = qdot_is_product(op->row->op);
+    int status = ocl_program(op->device, op->row, product ? op->p.out_type : QDOT_F32,
+                             product ? op->p.rounding : QDOT_ROUND_RNE, &program, err);
     if (status == QDOT_OK)
         status = make_kernels(op, program, err);
     for (enum ocl_memory i = 0; i < OCL_MEMORIES && status == QDOT_OK; i++) {
@@ -266,7 +267,7 @@ int ocl_run(struct qdot_op *op, const struct qdot_run *run, struct qdot_error *e
     const struct ocl_op *impl = op->impl;
     const struct qdot_problem *p = &op->p;
     const struct qdot_geometry *g = &p->conv;
-    const bool conv = p->op != QDOT_GEMM; /* a max pool is laid out as one */
+    const bool conv = p->op != QDOT_GEMM; /* a pool is laid out as one */
     /* Any memory does for the arguments that 'with' says not to read. */
     const struct ocl_place unused = {impl->memory[OCL_TERMS], 0, 0};
     struct ocl_place b;
@@ -291,7 +292,7 @@ int ocl_run(struct qdot_op *op, const struct qdot_run *run, struct qdot_error *e
         if (status == QDOT_OK)
             status = ocl_take_b(op, &b, err);
     }
-    if (status == QDOT_OK && p->op == QDOT_MAX_POOL) {
+    if (status == QDOT_OK && qdot_is_pool(p->op)) {
         status = ocl_pool(op, run->m, &s.a, &s.out, err);
         s.end = run->m;
     }

@@ -176,7 +176,7 @@ struct ocl_row {
     size_t lanes[2];         /* the work-group of a tile; 0, 0: a work-item computes one alone */
 };
 
-enum { OCL_ROWS = 48 };
+enum { OCL_ROWS = 49 };
 extern const struct qdot_row ocl_rows[OCL_ROWS];
 
 enum { OCL_TEXTS = 9, OCL_OPTIONS = 256 };

@@ -196,4 +196,5 @@ const struct qdot_row ocl_rows[OCL_ROWS] = {
     {.name = "quantize", .op = QDOT_QUANTIZE, .mr = 1, .nr = 4, .kr = 1, .impl = &elements},
     {.name = "map", .op = QDOT_MAP, .mr = 1, .nr = 16, .kr = 1, .impl = &map},
     {.name = "max_pool", .op = QDOT_MAX_POOL, .mr = 1, .nr = 4, .kr = 1, .impl = &pool},
+    {.name = "average_pool", .op = QDOT_AVERAGE_POOL, .mr = 1, .nr = 4, .kr = 1, .impl = &pool},
 };

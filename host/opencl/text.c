@@ -102,11 +102,11 @@ void ocl_options(const struct qdot_row *row, enum qdot_type out_type, enum qdot_
     /* Rows that need no more ask for 1.2: what drivers add or drop later does not touch them. */
     snprintf(options, OCL_OPTIONS,
              "-cl-std=%s -DROW=%d -DDOT=%d -DUNIT=%d -DMR=%u -DNR=%u -DKR=%u -DA_FORM=%d "
-             "-DB_FORM=%d -DOUT=%d%s%s%s%s%s",
+             "-DB_FORM=%d -DOUT=%d%s%s%s%s%s%s",
              impl->dot == OCL_DOT_KHR ? "CL3.0" : "CL1.2", (int)impl->kind, (int)impl->dot,
              (int)impl->unit, row->mr, row->nr, row->kr, (int)row->a_form, (int)row->b_form,
              (int)out_type, other, row->op == QDOT_CONV ? " -DCONV" : "",
-             impl->split ? " -DSPLIT" : "",
+             row->op == QDOT_AVERAGE_POOL ? " -DAVERAGE" : "", impl->split ? " -DSPLIT" : "",
              dpas ? " -cl-intel-256-GRF-per-thread" : "", /* with 128 they spill */
              flushes ? " -DFLUSHES" : "");
 }

@@ -1,4 +1,4 @@
-/* Maps and max pools: what an op needs, what its runs record. */
+/* Maps and pools: what an op needs, what its runs record. */
 #include <string.h>
 #include "vk.h"
 
@@ -13,7 +13,13 @@ struct pool_arguments {
     uint32_t h, w, oh, ow, kh, kw, stride_h, stride_w, dilation_h, dilation_w;
     int32_t pad_top, pad_left;
     uint32_t flip;
+    float a_scale;
+    int32_t a_zero;
+    uint32_t taps;
+    int32_t least;
+    uint32_t half_more;
 };
+enum { STEPS = 256 }; /* of an average */
 
 /* ---- creation -------------------------------------------------------------------------------- */
 
@@ -27,7 +33,9 @@ bool vk_bytes_plan(const struct qdot_problem *p, struct vk_plan *plan, char *rea
     plan->bytes[VK_A_IN] = bytes[QDOT_MAP_A];
     plan->bytes[VK_B_IN] = bytes[QDOT_MAP_B];
     plan->bytes[VK_OUT] = bytes[QDOT_MAP_OUT];
-    plan->bytes[VK_TERMS] = p->table ? p->table : 4; /* shaders are given one */
+    plan->bytes[VK_TERMS] = p->op == QDOT_AVERAGE_POOL ? STEPS * 4
+                            : p->table                 ? p->table
+                                                       : 4; /* shaders are given one */
     return fit;
 }
 
@@ -35,18 +43,21 @@ void vk_bytes_steps(struct qdot_op *op, struct vk_step_pipeline *steps)
 {
     const struct qdot_problem *p = &op->p;
     const bool map = p->op == QDOT_MAP;
+    const bool other = map ? qdot_map_is_line(&p->map) : p->op == QDOT_AVERAGE_POOL;
     steps[VK_BYTES] = (struct vk_step_pipeline){
-        map ? VK_SHADER_MAP : VK_SHADER_POOL,
-        {VK_LOCAL, 1, (uint32_t)p->table, map && qdot_map_is_line(&p->map)},
-        true};
+        map ? VK_SHADER_MAP : VK_SHADER_POOL, {VK_LOCAL, 1, (uint32_t)p->table, other}, true};
 }
 
 int vk_bytes_upload(struct qdot_op *op, struct qdot_error *err)
 {
     const struct vk_op *impl = op->impl;
-    return op->table
-               ? vk_upload(op->device, impl->buffers[VK_TERMS], 0, op->table, op->p.table, err)
-               : QDOT_OK;
+    const VkBuffer terms = impl->buffers[VK_TERMS];
+    int32_t steps[STEPS];
+    if (op->p.op == QDOT_AVERAGE_POOL) {
+        qdot_average_steps(&op->p, steps);
+        return vk_upload(op->device, terms, 0, steps, sizeof(steps), err);
+    }
+    return op->table ? vk_upload(op->device, terms, 0, op->table, op->p.table, err) : QDOT_OK;
 }
 
 /* ---- recording ------------------------------------------------------------------------------- */
@@ -91,6 +102,7 @@ static void record_map(const struct qdot_op *op, size_t m, const struct vk_opera
 static void record_pool(const struct qdot_op *op, size_t m, const struct vk_operands *o)
 {
     const struct qdot_geometry *g = &op->p.conv;
+    const struct qdot_averaging *v = &op->p.average;
     const size_t count = qdot_pool_items(&op->p, m);
     const struct pool_arguments arguments = {
         .count = (uint32_t)count,
@@ -112,6 +124,11 @@ static void record_pool(const struct qdot_op *op, size_t m, const struct vk_oper
         .pad_top = (int32_t)g->pad_top,
         .pad_left = (int32_t)g->pad_left,
         .flip = op->p.a_type == QDOT_S8 ? 0x80808080u : 0,
+        .a_scale = v->a_scale,
+        .a_zero = op->p.a_zero + (op->p.a_type == QDOT_S8 ? 128 : 0),
+        .taps = v->count_padding ? (uint32_t)op->p.k : 0,
+        .least = op->p.clamp_lo,
+        .half_more = !v->scaled,
     };
     vk_dispatch(op, VK_BYTES, VK_SET_MULTIPLY, &arguments, sizeof(arguments),
                 vk_divide_up(count, VK_LOCAL), 1, 1);

@@ -331,7 +331,7 @@ int vk_find_operands(const struct qdot_op *op, const struct qdot_run *run, struc
     const struct qdot_problem *p = &op->p;
     const struct qdot_geometry *g = &p->conv;
     const struct vk_plan *plan = &impl->plan;
-    const bool conv = p->op != QDOT_GEMM; /* a max pool is laid out as one */
+    const bool conv = p->op != QDOT_GEMM; /* a pool is laid out as one */
     if (op->row->op == QDOT_QUANTIZE)
         return vk_elements_operands(op, run, o, err);
     if (op->row->op == QDOT_MAP)
@@ -345,7 +345,7 @@ int vk_find_operands(const struct qdot_op *op, const struct qdot_run *run, struc
     if (status == QDOT_OK && run->out.buffer)
         status = vk_find_place(op, "out", run->out.buffer, run->out.offset_bytes,
                                run->m * p->unit_rows, p->n, run->ldo, p->out_bytes, &o->out, err);
-    if (p->op == QDOT_MAX_POOL)
+    if (qdot_is_pool(p->op))
         o->b = o->a; /* any: there is none */
     return status;
 }

@@ -220,6 +220,7 @@ const struct qdot_row vk_rows[VK_ROWS] = {
     {.name = "quantize", .op = QDOT_QUANTIZE, .mr = 1, .nr = 4, .kr = 1, .impl = &elements},
     {.name = "map", .op = QDOT_MAP, .mr = 1, .nr = 16, .kr = 1, .impl = &map},
     {.name = "max_pool", .op = QDOT_MAX_POOL, .mr = 1, .nr = 4, .kr = 1, .impl = &pool},
+    {.name = "average_pool", .op = QDOT_AVERAGE_POOL, .mr = 1, .nr = 4, .kr = 1, .impl = &pool},
 };
 
 #define MAX_SIZE (((size_t)1 << 31) - 64) /* shaders count rows, columns and k in 32 bits */
@@ -345,7 +346,7 @@ static bool loops_fit(const struct qdot_row *row, const struct qdot_problem *p,
         return false;
     }
     /* Each loop takes one more, to find that it is at its end; k is at most 2^31. */
-    const bool windows = row->op == QDOT_MAX_POOL; /* of four windows */
+    const bool windows = qdot_is_pool(row->op); /* of four windows */
     const size_t tap = row->depthwise || windows ? 1 : plan->copy.words + 2;
     const size_t loops = (g->kh * (g->kw * tap + 2) + 1) * (windows ? 4 : 1);
     if (loops <= MAX_GROUPS)
@@ -462,12 +463,16 @@ bool vk_fits(struct qdot_device *device, const struct qdot_row *row, const struc
     struct vk_plan plan;
     if (!p)
         return work_group_fits(device, row, reason, reason_bytes);
-    const bool integers = p->out_type == QDOT_S32 || !qdot_is_product(row->op) ||
-                          (p->out_type != QDOT_F32 && p->rounding >= QDOT_ROUND_Q31_DOUBLE_AWAY);
+    const bool integers =
+        p->op == QDOT_AVERAGE_POOL
+            ? !p->average.scaled
+            : p->out_type == QDOT_S32 || !qdot_is_product(row->op) ||
+                  (p->out_type != QDOT_F32 && p->rounding >= QDOT_ROUND_Q31_DOUBLE_AWAY);
     if (!integers && !(device->features & VK_FLOAT_CONTROLS)) {
-        snprintf(reason, reason_bytes,
-                 "needs float_controls for f32 outputs and roundings of floats: the device may "
-                 "round otherwise than to nearest");
+        snprintf(
+            reason, reason_bytes,
+            "needs float_controls for f32 outputs, roundings and averages of floats: the device "
+            "may round otherwise than to nearest");
         return false;
     }
     if (!vk_plan(row, p, &plan, reason, reason_bytes) ||

@@ -454,7 +454,7 @@ struct vk_plan {
     size_t bytes[VK_BUFFERS];
 };
 
-enum { VK_ROWS = 30 };
+enum { VK_ROWS = 31 };
 extern const struct qdot_row vk_rows[VK_ROWS];
 
 /* False and a reason when sizes overflow what shaders count in. */
