@@ -122,6 +122,7 @@ def every_op():
     y = q.narrow(g.node("BatchNormalization", [q.wide(y), *given]))[0][0]
     y = q.narrow(g.node("Concat", [q.wide(y), q.wide(a)], axis=1))[0][0]
     y = q.narrow(g.node("MaxPool", [q.wide(y)], kernel_shape=[3, 3], strides=[2, 2], pads=[1] * 4))[0][0]
+    y = q.narrow(g.node("AveragePool", [q.wide(y)], kernel_shape=[3, 3], pads=[1] * 4))[0][0]
     y = q.narrow(g.node("GlobalAveragePool", [q.wide(y)]))[0][0]
     y = q.narrow(g.node("Flatten", [q.wide(y)]))[0][0]
     y = q.narrow(g.node("MatMul", [q.wide(y), weights(rng, g, np.int8, (352, 10), 1)[0]]))[0][0]

@@ -2,9 +2,7 @@
  * MaxPool, QLinearAveragePool, QLinearGlobalAveragePool, and the three of quantised tensors.
  *
  * The greatest of integers is the greatest of what they stand for, so MaxPool compares integers.
- * An average is the runtime's: floats summed by rows, then by columns, divided by their number, and
- * quantised with the zero point added before the rounding; of a whole picture, an integer sum times
- * one factor.
+ * An average is the runtime's, which the library has; of a whole picture, an integer sum times one factor.
  */
 #include "window.h"
 #include <float.h>
@@ -17,6 +15,8 @@
 
 /* Columns of the output done at once, and as many of the input as they may need. */
 enum { COLUMNS = 512, SPAN = 4096 };
+
+enum { MOST_TAPS = 65536 }; /* of an average */
 
 #define GRAIN 8192 /* outputs that are worth a thread's waking */
 
@@ -31,7 +31,7 @@ struct pictures {
     const uint8_t *x;
     uint8_t *y;
     size_t channels, h, w, oh, ow, top, left;
-    bool count_padding, average;
+    size_t count; /* of what they become */
     struct linear linear;
     const uint8_t *table; /* after the greatest was found; NULL: none */
 };
@@ -72,7 +72,8 @@ static OrtStatus *claims_average(const struct group *g, bool *yes)
     *yes = linear_fits(g) && g->values[X].type == g->out.type && g->values[X_SCALE].info;
     if (*yes)
         TRY(read_attributes(g, &p, yes));
-    *yes = *yes && p.window.dilations[0] == 1 && p.window.dilations[1] == 1;
+    *yes = *yes && p.window.dilations[0] == 1 && p.window.dilations[1] == 1 &&
+           p.window.kernel[0] <= MOST_TAPS / p.window.kernel[1];
     return NULL;
 }
 
@@ -158,79 +159,6 @@ static void max_line(const struct pictures *p, const uint8_t *x, size_t line, si
         table_apply(p->table, y, y, count);
 }
 
-/* ---- averages ---------------------------------------------------------------------------------- */
-
-WIDE static void add_u8(float *sum, const uint8_t *x, size_t count, size_t stride, float scale,
-                        int32_t zero)
-{
-    for (size_t i = 0; i < count; i++)
-        sum[i] += scale * (float)(x[i * stride] - zero);
-}
-
-WIDE static void add_s8(float *sum, const int8_t *x, size_t count, size_t stride, float scale,
-                        int32_t zero)
-{
-    for (size_t i = 0; i < count; i++)
-        sum[i] += scale * (float)(x[i * stride] - zero);
-}
-
-/* How many taps of a window that begins at 'first' are inside [0, size). */
-static int64_t inside(ptrdiff_t first, int64_t kernel, size_t size)
-{
-    const int64_t end = first + kernel < (int64_t)size ? first + kernel : (int64_t)size;
-    return end - (first < 0 ? 0 : first);
-}
-
-/* Adds a tap to the columns for which it is inside. */
-static void add_tap(const struct pictures *p, const uint8_t *row, ptrdiff_t left, size_t count,
-                    float *sum)
-{
-    const size_t stride = (size_t)p->window->strides[1];
-    const struct linear *l = &p->linear;
-    size_t from = left < 0 ? ((size_t)-left + stride - 1) / stride : 0;
-    size_t to =
-        left >= (ptrdiff_t)p->w ? 0 : ((size_t)((ptrdiff_t)p->w - left) + stride - 1) / stride;
-    to = to < count ? to : count;
-    if (from >= to)
-        return;
-    const uint8_t *x = row + (left + (ptrdiff_t)(from * stride));
-    if (least_of(l->x_type))
-        add_s8(sum + from, (const int8_t *)x, to - from, stride, l->x_scale, l->x_zero);
-    else
-        add_u8(sum + from, x, to - from, stride, l->x_scale, l->x_zero);
-}
-
-WIDE static void quantize_zero_first(const float *values, uint8_t *y, size_t count,
-                                     const struct linear *l)
-{
-    const int32_t least = least_of(l->y_type);
-    const float scale = l->y_scale, zero = (float)l->y_zero;
-    for (size_t i = 0; i < count; i++) {
-        const float v = bound(values[i] / scale + zero, -ROUND_LIMIT, ROUND_LIMIT);
-        y[i] = saturate(round_even(v), least);
-    }
-}
-
-static void average_line(const struct pictures *p, const uint8_t *x, size_t line, size_t first,
-                         size_t count, uint8_t *y)
-{
-    const struct window *v = p->window;
-    const ptrdiff_t top = first_tap(line, v->strides[0], p->top);
-    const ptrdiff_t left = first_tap(first, v->strides[1], p->left);
-    float sum[COLUMNS] = {0};
-    for (int64_t i = 0; i < v->kernel[0]; i++)
-        for (int64_t j = 0; j < v->kernel[1] && top + i >= 0 && top + i < (ptrdiff_t)p->h; j++)
-            add_tap(p, x + (size_t)(top + i) * p->w, left + j, count, sum);
-    const int64_t rows = inside(top, v->kernel[0], p->h);
-    for (size_t i = 0; i < count; i++) {
-        const ptrdiff_t at = left + (ptrdiff_t)i * (ptrdiff_t)v->strides[1];
-        const int64_t taps =
-            p->count_padding ? v->kernel[0] * v->kernel[1] : rows * inside(at, v->kernel[1], p->w);
-        sum[i] /= (float)taps;
-    }
-    quantize_zero_first(sum, y, count, &p->linear);
-}
-
 /* ---- channels last: a pixel of the output, its channels side by side --------------------------- */
 
 enum { BLOCK = 64, TAPS = 64 };
@@ -304,31 +232,6 @@ static void max_pixel(const struct pictures *p, const uint8_t *x, ptrdiff_t top,
         table_apply(p->table, y, y, p->channels);
 }
 
-static void average_pixel(const struct pictures *p, const uint8_t *x, ptrdiff_t top, ptrdiff_t left,
-                          uint8_t *y)
-{
-    const struct linear *l = &p->linear;
-    const size_t all = (size_t)(p->window->kernel[0] * p->window->kernel[1]);
-    for (size_t first = 0; first < p->channels; first += COLUMNS) {
-        const size_t rest = p->channels - first, count = rest < COLUMNS ? rest : COLUMNS;
-        float sum[COLUMNS] = {0};
-        size_t found = 0;
-        struct taps t;
-        t.row = t.column = 0;
-        while (find_taps(p, x + first, top, left, &t)) {
-            found += t.count;
-            for (size_t i = 0; i < t.count; i++)
-                if (least_of(l->x_type))
-                    add_s8(sum, (const int8_t *)t.x[i], count, 1, l->x_scale, l->x_zero);
-                else
-                    add_u8(sum, t.x[i], count, 1, l->x_scale, l->x_zero);
-        }
-        for (size_t i = 0; i < count; i++)
-            sum[i] /= (float)(p->count_padding ? all : found);
-        quantize_zero_first(sum, y + first, count, l);
-    }
-}
-
 static void do_pixels(void *arg, size_t begin, size_t end)
 {
     const struct pictures *p = arg;
@@ -336,10 +239,7 @@ static void do_pixels(void *arg, size_t begin, size_t end)
         const uint8_t *x = p->x + index / (p->oh * p->ow) * p->h * p->w * p->channels;
         const ptrdiff_t top = first_tap(index / p->ow % p->oh, p->window->strides[0], p->top);
         const ptrdiff_t left = first_tap(index % p->ow, p->window->strides[1], p->left);
-        if (p->average)
-            average_pixel(p, x, top, left, p->y + index * p->channels);
-        else
-            max_pixel(p, x, top, left, p->y + index * p->channels);
+        max_pixel(p, x, top, left, p->y + index * p->channels);
     }
 }
 
@@ -369,10 +269,7 @@ static void do_line(const struct pictures *p, size_t index)
     most = most < COLUMNS ? most : COLUMNS;
     for (size_t first = 0; first < p->ow; first += most) {
         const size_t count = p->ow - first < most ? p->ow - first : most;
-        if (p->average)
-            average_line(p, x, line, first, count, y + first);
-        else
-            max_line(p, x, line, first, count, y + first);
+        max_line(p, x, line, first, count, y + first);
     }
 }
 
@@ -391,18 +288,10 @@ static size_t pad_behind(const struct window *v, size_t i, size_t places, size_t
     return end > size + before ? end - size - before : 0;
 }
 
-static OrtStatus *max_on_device(struct step *s, struct call *c, const struct pictures *p,
-                                const int64_t *dims, bool *done)
+static void set_windows(const struct step *s, const struct tensor *x, const struct pictures *p,
+                        struct qdot_conv *g)
 {
-    const struct tensor *x = &c->in[X];
     const struct window *v = p->window;
-    struct qdot_output out;
-    struct wanted w;
-    memset(&w, 0, sizeof(w));
-    w.desc.size = sizeof(w.desc);
-    w.desc.kind = QDOT_MAX_POOL;
-    w.desc.a_type = type_for_qdot(x->type);
-    struct qdot_conv *const g = &w.desc.conv;
     g->layout = s->channels_last ? QDOT_NHWC : QDOT_NCHW;
     g->batch = (size_t)x->dims[0];
     g->channels = p->channels;
@@ -418,6 +307,19 @@ static OrtStatus *max_on_device(struct step *s, struct call *c, const struct pic
     g->pad_left = p->left;
     g->pad_bottom = pad_behind(v, 0, p->oh, p->h, p->top);
     g->pad_right = pad_behind(v, 1, p->ow, p->w, p->left);
+}
+
+static OrtStatus *max_on_device(struct step *s, struct call *c, const struct pictures *p,
+                                const int64_t *dims, bool *done)
+{
+    const struct tensor *x = &c->in[X];
+    struct qdot_output out;
+    struct wanted w;
+    memset(&w, 0, sizeof(w));
+    w.desc.size = sizeof(w.desc);
+    w.desc.kind = QDOT_MAX_POOL;
+    w.desc.a_type = type_for_qdot(x->type);
+    set_windows(s, x, p, &w.desc.conv);
     if (p->table) {
         w.more = p->table;
         w.more_bytes = 256;
@@ -428,39 +330,45 @@ static OrtStatus *max_on_device(struct step *s, struct call *c, const struct pic
     return device_run(s, c, 0, &w, &run, done);
 }
 
-static OrtStatus *compute_window(struct step *s, struct call *c, bool average)
+/* The pictures of a call, and the shape of what they become. */
+static OrtStatus *find_pictures(struct step *s, struct call *c, struct pictures *p, int64_t *dims)
 {
     const struct pool *pool = s->impl;
     const struct tensor *x = &c->in[X];
     const size_t dimensions = pool->window.dimensions;
-    struct pictures p = {
-        .window = &pool->window,
-        .count_padding = pool->count_padding,
-        .average = average,
-    };
     size_t bottom, right;
+    *p = (struct pictures){.window = &pool->window};
+    if (x->rank != dimensions + 2)
+        return fail(c->ort, "%s: expected X of rank %zu, got %zu", s->op->name, dimensions + 2,
+                    x->rank);
+    TRY(call_fetch(s, c, 1u << X));
+    TRY(linear_of(c, s, &p->linear));
+    const int64_t *sizes = x->dims + (s->channels_last ? 1 : 2);
+    p->channels = (size_t)x->dims[s->channels_last ? x->rank - 1 : 1];
+    p->h = dimensions == 2 ? (size_t)sizes[0] : 1;
+    p->w = (size_t)sizes[dimensions - 1];
+    window_pads(&pool->window, 0, (int64_t)p->h, pool->window.kernel[0], &p->top, &bottom);
+    window_pads(&pool->window, 1, (int64_t)p->w, pool->window.kernel[1], &p->left, &right);
+    p->oh = outputs(pool, 0, p->h, p->top, bottom);
+    p->ow = outputs(pool, 1, p->w, p->left, right);
+    p->count = (size_t)x->dims[0] * p->channels * p->oh * p->ow;
+    window_shape(&pool->window, s->channels_last, (size_t)x->dims[0], p->channels, p->oh, p->ow,
+                 dims);
+    return NULL;
+}
+
+static OrtStatus *compute_max(struct step *s, struct call *c)
+{
+    const struct tensor *x = &c->in[X];
+    struct pictures p;
     uint8_t table[256];
     int64_t dims[4];
     bool done;
     void *y;
-    if (x->rank != dimensions + 2)
-        return fail(c->ort, "%s: expected X of rank %zu, got %zu", s->op->name, dimensions + 2,
-                    x->rank);
-    TRY(call_fetch(s, c, average ? 0 : 1u << X));
-    TRY(linear_of(c, s, &p.linear));
-    const int64_t *sizes = x->dims + (s->channels_last ? 1 : 2);
-    p.channels = (size_t)x->dims[s->channels_last ? x->rank - 1 : 1];
-    p.h = dimensions == 2 ? (size_t)sizes[0] : 1;
-    p.w = (size_t)sizes[dimensions - 1];
-    window_pads(&pool->window, 0, (int64_t)p.h, pool->window.kernel[0], &p.top, &bottom);
-    window_pads(&pool->window, 1, (int64_t)p.w, pool->window.kernel[1], &p.left, &right);
-    p.oh = outputs(pool, 0, p.h, p.top, bottom);
-    p.ow = outputs(pool, 1, p.w, p.left, right);
-    const size_t batch = (size_t)x->dims[0];
-    window_shape(&pool->window, s->channels_last, batch, p.channels, p.oh, p.ow, dims);
-    if (!average && table_make(&p.linear, 1, -FLT_MAX, FLT_MAX, table))
+    TRY(find_pictures(s, c, &p, dims));
+    if (table_make(&p.linear, 1, -FLT_MAX, FLT_MAX, table))
         p.table = table;
-    if (x->buffer && batch * p.channels * p.oh * p.ow != 0) {
+    if (x->buffer && p.count != 0) {
         TRY(max_on_device(s, c, &p, dims, &done));
         if (done)
             return NULL;
@@ -469,21 +377,43 @@ static OrtStatus *compute_window(struct step *s, struct call *c, bool average)
     TRY(call_output(c, 0, dims, x->rank, &y));
     p.x = x->data;
     p.y = y;
-    if (batch * p.channels * p.oh * p.ow == 0)
+    if (p.count == 0)
         return NULL;
+    const size_t batch = (size_t)x->dims[0];
     if (s->channels_last)
         return call_share(c, batch * p.oh * p.ow, GRAIN / p.channels + 1, do_pixels, &p);
     return call_share(c, batch * p.channels * p.oh, GRAIN / p.ow + 1, do_lines, &p);
 }
 
-static OrtStatus *compute_max(struct step *s, struct call *c)
-{
-    return compute_window(s, c, false);
-}
-
 static OrtStatus *compute_average(struct step *s, struct call *c)
 {
-    return compute_window(s, c, true);
+    const struct pool *pool = s->impl;
+    const struct tensor *x = &c->in[X];
+    struct qdot_output out;
+    struct pictures p;
+    struct wanted w;
+    int64_t dims[4];
+    bool done = false;
+    TRY(find_pictures(s, c, &p, dims));
+    memset(&w, 0, sizeof(w));
+    w.desc.size = sizeof(w.desc);
+    w.desc.kind = QDOT_AVERAGE_POOL;
+    w.desc.a_type = type_for_qdot(x->type);
+    w.desc.a_zero = p.linear.x_zero;
+    w.desc.out_zero = p.linear.y_zero;
+    w.desc.rounding = QDOT_ROUND_RNE_ZERO_FIRST;
+    w.desc.average.a_scale = p.linear.x_scale;
+    w.desc.average.out_scale = p.linear.y_scale;
+    w.desc.average.count_padding = pool->count_padding;
+    for (int on_host = 0; on_host < 2 && !done; on_host++) {
+        TRY(device_place(s, c, on_host, dims, x->rank, &out));
+        if (p.count == 0)
+            return NULL;
+        set_windows(s, x, &p, &w.desc.conv);
+        const struct qdot_run run = {.size = sizeof(run), .a = input_at(x, 0), .out = out};
+        TRY(device_run(s, c, 0, &w, &run, &done));
+    }
+    return done ? NULL : device_refused(s);
 }
 
 /* ---- of a whole picture ------------------------------------------------------------------------ */
@@ -544,9 +474,6 @@ static void do_batch(void *arg, size_t begin, size_t end)
             finish_whole(p, sums, count, p->y + i * p->channels + first);
         }
 }
-
-/* More taps than that are a picture that is not worth a product. */
-enum { MOST_TAPS = 65536 };
 
 /* 'more': the scale. */
 static void fill_ones(struct qdot_op_desc *desc, const void *more, void *room)
