@@ -65,21 +65,22 @@ bool activation_range(TfLiteFusedActivation activation, const TfLiteTensor *out,
     *hi = 127;
     switch (activation) {
     case kTfLiteActNone:
-        return true;
+        break;
     case kTfLiteActRelu:
         *lo = clamped(quantised(out, 0));
-        return true;
+        break;
     case kTfLiteActRelu6:
         *lo = clamped(quantised(out, 0));
         *hi = clamped(quantised(out, 6));
-        return true;
+        break;
     case kTfLiteActReluN1To1:
         *lo = clamped(quantised(out, -1));
         *hi = clamped(quantised(out, 1));
-        return true;
+        break;
     default:
         return false;
     }
+    return *lo || *hi; /* from 0 to 0 is everything, to the library */
 }
 
 void padding_of(TfLitePadding padding, int size, int window, int stride, int dilation,
