@@ -13,12 +13,8 @@
 #include "round.h"
 #include "table.h"
 
-/* Columns of the output done at once, and as many of the input as they may need. */
-enum { COLUMNS = 512, SPAN = 4096 };
-
+enum { COLUMNS = 512 };     /* channels summed at once */
 enum { MOST_TAPS = 65536 }; /* of an average */
-
-#define GRAIN 8192 /* outputs that are worth a thread's waking */
 
 struct pool {
     struct window window;
@@ -28,12 +24,9 @@ struct pool {
 /* One call: pictures of h x w become pictures of oh x ow. */
 struct pictures {
     const struct window *window;
-    const uint8_t *x;
-    uint8_t *y;
     size_t channels, h, w, oh, ow, top, left;
     size_t count; /* of what they become */
     struct linear linear;
-    const uint8_t *table; /* after the greatest was found; NULL: none */
 };
 
 /* ---- what is claimed --------------------------------------------------------------------------- */
@@ -50,9 +43,8 @@ static OrtStatus *read_attributes(const struct group *g, struct pool *p, bool *f
     TRY(group_int(g, "channels_last", &last));
     p->ceiling = ceiling != 0;
     p->count_padding = count != 0;
-    const int64_t *kernel = p->window.kernel, *dilations = p->window.dilations;
-    *fit = *fit && kernel[0] > 0 && kernel[1] > 0 && (!last || g->channels_last) &&
-           kernel[1] * dilations[1] < SPAN / 2 && p->window.strides[1] < SPAN / 2;
+    const int64_t *kernel = p->window.kernel;
+    *fit = *fit && kernel[0] > 0 && kernel[1] > 0 && (!last || g->channels_last);
     return NULL;
 }
 
@@ -100,149 +92,6 @@ static void release(struct step *s)
     free(s->impl);
 }
 
-/* ---- the greatest ------------------------------------------------------------------------------ */
-
-/* Where tap (0, 0) of output line or column i is; may lie before the input. */
-static ptrdiff_t first_tap(size_t i, int64_t stride, size_t before)
-{
-    return (ptrdiff_t)i * (ptrdiff_t)stride - (ptrdiff_t)before;
-}
-
-WIDE static void greatest_of_rows(uint8_t *most, const uint8_t *x, size_t count, uint8_t flip)
-{
-    for (size_t i = 0; i < count; i++) {
-        const uint8_t v = x[i] ^ flip;
-        most[i] = v > most[i] ? v : most[i];
-    }
-}
-
-/* most[i] of x[i * stride]; a stride known to the compiler makes vectors. */
-WIDE static void greatest_of_columns(uint8_t *most, const uint8_t *x, size_t count, size_t stride)
-{
-    if (stride == 1)
-        for (size_t i = 0; i < count; i++)
-            most[i] = x[i] > most[i] ? x[i] : most[i];
-    else if (stride == 2)
-        for (size_t i = 0; i < count; i++)
-            most[i] = x[2 * i] > most[i] ? x[2 * i] : most[i];
-    else
-        for (size_t i = 0; i < count; i++)
-            most[i] = x[stride * i] > most[i] ? x[stride * i] : most[i];
-}
-
-/* Columns [first, first + count) of a line of the output. The rows of the window become one, in which
- * what lies in the padding is the least value; then its columns. */
-static void max_line(const struct pictures *p, const uint8_t *x, size_t line, size_t first,
-                     size_t count, uint8_t *y)
-{
-    const struct window *v = p->window;
-    const uint8_t flip = least_of(p->linear.x_type) ? 0x80 : 0;
-    const size_t stride = (size_t)v->strides[1];
-    const size_t span = (count - 1) * stride + (size_t)((v->kernel[1] - 1) * v->dilations[1]) + 1;
-    const ptrdiff_t left = first_tap(first, v->strides[1], p->left);
-    const ptrdiff_t end = left + (ptrdiff_t)span;
-    const size_t from = left < 0 ? 0 : (size_t)left;
-    const size_t to = end < (ptrdiff_t)p->w ? (size_t)(end < 0 ? 0 : end) : p->w;
-    uint8_t rows[SPAN] = {0}, most[COLUMNS] = {0};
-    memset(rows, 0, span);
-    for (int64_t i = 0; i < v->kernel[0]; i++) {
-        const ptrdiff_t row = first_tap(line, v->strides[0], p->top) + i * v->dilations[0];
-        if (row >= 0 && row < (ptrdiff_t)p->h && from < to)
-            greatest_of_rows(rows + ((ptrdiff_t)from - left), x + (size_t)row * p->w + from,
-                             to - from, flip);
-    }
-    for (int64_t j = 0; j < v->kernel[1]; j++)
-        greatest_of_columns(most, rows + j * v->dilations[1], count, stride);
-    for (size_t i = 0; i < count; i++)
-        y[i] = most[i] ^ flip;
-    if (p->table)
-        table_apply(p->table, y, y, count);
-}
-
-/* ---- channels last: a pixel of the output, its channels side by side --------------------------- */
-
-enum { BLOCK = 64, TAPS = 64 };
-
-/* Some taps of one pixel that are inside the picture, each its channels. */
-struct taps {
-    const uint8_t *x[TAPS];
-    size_t count;
-    int64_t row, column; /* of the window: the next that was not looked at */
-};
-
-/* A block of channels, in registers; left to itself the compiler goes by taps and through memory. */
-typedef uint8_t block __attribute__((vector_size(BLOCK)));
-
-WIDE static void greatest_of_taps(const struct taps *t, size_t channels, uint8_t flip, uint8_t *y)
-{
-    size_t first = 0;
-    for (; first + BLOCK <= channels; first += BLOCK) {
-        block most, x;
-        memcpy(&most, y + first, BLOCK);
-        for (size_t tap = 0; tap < t->count; tap++) {
-            memcpy(&x, t->x[tap] + first, BLOCK);
-            x ^= flip;
-            const block more = (block)(x > most);
-            most = (x & more) | (most & ~more);
-        }
-        memcpy(y + first, &most, BLOCK);
-    }
-    for (; first < channels; first++)
-        for (size_t tap = 0; tap < t->count; tap++) {
-            const uint8_t x = t->x[tap][first] ^ flip;
-            y[first] = x > y[first] ? x : y[first];
-        }
-}
-
-/* Finds more taps, by rows; false when all were looked at before. */
-static bool find_taps(const struct pictures *p, const uint8_t *x, ptrdiff_t top, ptrdiff_t left,
-                      struct taps *t)
-{
-    const struct window *v = p->window;
-    t->count = 0;
-    if (t->row == v->kernel[0])
-        return false;
-    for (; t->row < v->kernel[0] && t->count < TAPS; t->row++, t->column = 0) {
-        const ptrdiff_t row = top + t->row * v->dilations[0];
-        if (row < 0 || row >= (ptrdiff_t)p->h)
-            continue;
-        for (; t->column < v->kernel[1] && t->count < TAPS; t->column++) {
-            const ptrdiff_t column = left + t->column * v->dilations[1];
-            if (column >= 0 && column < (ptrdiff_t)p->w)
-                t->x[t->count++] = x + ((size_t)row * p->w + (size_t)column) * p->channels;
-        }
-        if (t->column < v->kernel[1])
-            break;
-    }
-    return true;
-}
-
-static void max_pixel(const struct pictures *p, const uint8_t *x, ptrdiff_t top, ptrdiff_t left,
-                      uint8_t *y)
-{
-    const uint8_t flip = least_of(p->linear.x_type) ? 0x80 : 0;
-    struct taps t;
-    t.row = t.column = 0;
-    memset(y, 0, p->channels);
-    while (find_taps(p, x, top, left, &t))
-        greatest_of_taps(&t, p->channels, flip, y);
-    for (size_t i = 0; i < p->channels && flip; i++)
-        y[i] ^= flip;
-    if (p->table)
-        table_apply(p->table, y, y, p->channels);
-}
-
-static void do_pixels(void *arg, size_t begin, size_t end)
-{
-    const struct pictures *p = arg;
-    for (size_t index = begin; index < end; index++) {
-        const uint8_t *x = p->x + index / (p->oh * p->ow) * p->h * p->w * p->channels;
-        const ptrdiff_t top = first_tap(index / p->ow % p->oh, p->window->strides[0], p->top);
-        const ptrdiff_t left = first_tap(index % p->ow, p->window->strides[1], p->left);
-        max_pixel(p, x, top, left, p->y + index * p->channels);
-    }
-}
-
 /* ---- a call ------------------------------------------------------------------------------------ */
 
 /* Outputs in one dimension. Rounded up, a last window that lies wholly behind the input is dropped. */
@@ -257,26 +106,6 @@ static size_t outputs(const struct pool *p, size_t i, size_t size, size_t before
     if (p->ceiling && rest % stride && count * stride < size + before)
         count++;
     return count;
-}
-
-static void do_line(const struct pictures *p, size_t index)
-{
-    const size_t picture = index / p->oh, line = index % p->oh;
-    const uint8_t *x = p->x + picture * p->h * p->w;
-    uint8_t *y = p->y + index * p->ow;
-    const size_t kernel = (size_t)((p->window->kernel[1] - 1) * p->window->dilations[1]) + 1;
-    size_t most = (SPAN - kernel) / (size_t)p->window->strides[1];
-    most = most < COLUMNS ? most : COLUMNS;
-    for (size_t first = 0; first < p->ow; first += most) {
-        const size_t count = p->ow - first < most ? p->ow - first : most;
-        max_line(p, x, line, first, count, y + first);
-    }
-}
-
-static void do_lines(void *arg, size_t begin, size_t end)
-{
-    for (size_t i = begin; i < end; i++)
-        do_line(arg, i);
 }
 
 /* What is to be padded behind the input so that a window has so many places. */
@@ -309,27 +138,6 @@ static void set_windows(const struct step *s, const struct tensor *x, const stru
     g->pad_right = pad_behind(v, 1, p->ow, p->w, p->left);
 }
 
-static OrtStatus *max_on_device(struct step *s, struct call *c, const struct pictures *p,
-                                const int64_t *dims, bool *done)
-{
-    const struct tensor *x = &c->in[X];
-    struct qdot_output out;
-    struct wanted w;
-    memset(&w, 0, sizeof(w));
-    w.desc.size = sizeof(w.desc);
-    w.desc.kind = QDOT_MAX_POOL;
-    w.desc.a_type = type_for_qdot(x->type);
-    set_windows(s, x, p, &w.desc.conv);
-    if (p->table) {
-        w.more = p->table;
-        w.more_bytes = 256;
-        w.fill = device_table;
-    }
-    TRY(call_place(c, 0, dims, x->rank, &out));
-    const struct qdot_run run = {.size = sizeof(run), .a = input_at(x, 0), .out = out};
-    return device_run(s, c, 0, &w, &run, done);
-}
-
 /* The pictures of a call, and the shape of what they become. */
 static OrtStatus *find_pictures(struct step *s, struct call *c, struct pictures *p, int64_t *dims)
 {
@@ -357,62 +165,105 @@ static OrtStatus *find_pictures(struct step *s, struct call *c, struct pictures 
     return NULL;
 }
 
-static OrtStatus *compute_max(struct step *s, struct call *c)
+/* 'w' is all but the windows. Not 'done': there is a window without a tap, and 'out' is on the host. */
+static OrtStatus *run_pool(struct step *s, struct call *c, const struct pictures *p,
+                           const int64_t *dims, struct wanted *w, struct qdot_output *out,
+                           bool *done)
 {
     const struct tensor *x = &c->in[X];
+    *done = false;
+    for (int on_host = 0; on_host < 2 && !*done; on_host++) {
+        TRY(device_place(s, c, on_host, dims, x->rank, out));
+        *done = p->count == 0;
+        if (*done)
+            return NULL;
+        set_windows(s, x, p, &w->desc.conv);
+        const struct qdot_run run = {.size = sizeof(run), .a = input_at(x, 0), .out = *out};
+        TRY(device_run(s, c, 0, w, &run, done));
+    }
+    return NULL;
+}
+
+/* The greatest under the window of one output; the least there is, if no tap is in the picture. */
+static uint8_t greatest(const struct pictures *p, const uint8_t *x, size_t pixel, size_t row,
+                        size_t column, uint8_t flip)
+{
+    const struct window *v = p->window;
+    uint8_t most = 0;
+    for (int64_t i = 0; i < v->kernel[0]; i++)
+        for (int64_t j = 0; j < v->kernel[1]; j++) {
+            const int64_t y = (int64_t)row * v->strides[0] + i * v->dilations[0] - (int64_t)p->top;
+            const int64_t z =
+                (int64_t)column * v->strides[1] + j * v->dilations[1] - (int64_t)p->left;
+            if (y < 0 || y >= (int64_t)p->h || z < 0 || z >= (int64_t)p->w)
+                continue;
+            const uint8_t value = x[((size_t)y * p->w + (size_t)z) * pixel] ^ flip;
+            most = value > most ? value : most;
+        }
+    return most ^ flip;
+}
+
+/* Where taps are further apart than the picture is long some windows may have none, which the library does
+ * not take: one by one. */
+static void greatest_of_few(const struct pictures *p, bool channels_last, const uint8_t *x,
+                            uint8_t *out, const uint8_t *table)
+{
+    const uint8_t flip = least_of(p->linear.x_type) ? 0x80 : 0;
+    const size_t channels = p->channels, area = p->h * p->w;
+    for (size_t i = 0; i < p->count; i++) {
+        const size_t at = channels_last ? i / channels : i, column = at % p->ow;
+        const size_t row = at / p->ow % p->oh, picture = at / p->ow / p->oh;
+        const size_t pixel = channels_last ? channels : 1;
+        const uint8_t *const from = x + picture * area * pixel + (channels_last ? i % channels : 0);
+        const uint8_t most = greatest(p, from, pixel, row, column, flip);
+        out[i] = table ? table[most] : most;
+    }
+}
+
+static OrtStatus *compute_max(struct step *s, struct call *c)
+{
+    struct qdot_output out;
     struct pictures p;
+    struct wanted w;
     uint8_t table[256];
     int64_t dims[4];
     bool done;
-    void *y;
     TRY(find_pictures(s, c, &p, dims));
-    if (table_make(&p.linear, 1, -FLT_MAX, FLT_MAX, table))
-        p.table = table;
-    if (x->buffer && p.count != 0) {
-        TRY(max_on_device(s, c, &p, dims, &done));
-        if (done)
-            return NULL;
-        TRY(call_fetch(s, c, 0));
+    memset(&w, 0, sizeof(w));
+    w.desc.size = sizeof(w.desc);
+    w.desc.kind = QDOT_MAX_POOL;
+    w.desc.a_type = type_for_qdot(c->in[X].type);
+    if (table_make(&p.linear, 1, -FLT_MAX, FLT_MAX, table)) {
+        w.more = table;
+        w.more_bytes = 256;
+        w.fill = device_table;
     }
-    TRY(call_output(c, 0, dims, x->rank, &y));
-    p.x = x->data;
-    p.y = y;
-    if (p.count == 0)
-        return NULL;
-    const size_t batch = (size_t)x->dims[0];
-    if (s->channels_last)
-        return call_share(c, batch * p.oh * p.ow, GRAIN / p.channels + 1, do_pixels, &p);
-    return call_share(c, batch * p.channels * p.oh, GRAIN / p.ow + 1, do_lines, &p);
+    TRY(run_pool(s, c, &p, dims, &w, &out, &done));
+    if (!done)
+        greatest_of_few(&p, s->channels_last, c->in[X].data, out.host, w.more);
+    return NULL;
 }
 
 static OrtStatus *compute_average(struct step *s, struct call *c)
 {
     const struct pool *pool = s->impl;
-    const struct tensor *x = &c->in[X];
     struct qdot_output out;
     struct pictures p;
     struct wanted w;
     int64_t dims[4];
-    bool done = false;
+    bool done;
     TRY(find_pictures(s, c, &p, dims));
     memset(&w, 0, sizeof(w));
     w.desc.size = sizeof(w.desc);
     w.desc.kind = QDOT_AVERAGE_POOL;
-    w.desc.a_type = type_for_qdot(x->type);
+    w.desc.a_type = type_for_qdot(c->in[X].type);
     w.desc.a_zero = p.linear.x_zero;
     w.desc.out_zero = p.linear.y_zero;
     w.desc.rounding = QDOT_ROUND_RNE_ZERO_FIRST;
     w.desc.average.a_scale = p.linear.x_scale;
     w.desc.average.out_scale = p.linear.y_scale;
     w.desc.average.count_padding = pool->count_padding;
-    for (int on_host = 0; on_host < 2 && !done; on_host++) {
-        TRY(device_place(s, c, on_host, dims, x->rank, &out));
-        if (p.count == 0)
-            return NULL;
-        set_windows(s, x, &p, &w.desc.conv);
-        const struct qdot_run run = {.size = sizeof(run), .a = input_at(x, 0), .out = out};
-        TRY(device_run(s, c, 0, &w, &run, &done));
-    }
+    TRY(run_pool(s, c, &p, dims, &w, &out, &done));
     return done ? NULL : device_refused(s);
 }
 

@@ -68,12 +68,6 @@ bool table_make(const struct linear *l, float divisor, float low, float high, ui
     return false;
 }
 
-void table_apply(const uint8_t table[256], const uint8_t *x, uint8_t *y, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        y[i] = table[x[i]];
-}
-
 /* ---- the ops ----------------------------------------------------------------------------------- */
 
 static OrtStatus *claims(const struct group *g, bool *yes)

@@ -18,7 +18,6 @@ bool linear_fits(const struct group *g);
 OrtStatus *linear_of(const struct call *c, const struct step *s, struct linear *l);
 /* table[byte of X] is a byte of Y, of X / divisor bounded; false when that is the same byte always. */
 bool table_make(const struct linear *l, float divisor, float low, float high, uint8_t table[256]);
-void table_apply(const uint8_t table[256], const uint8_t *x, uint8_t *y, size_t count);
 
 static inline int32_t least_of(ONNXTensorElementDataType type)
 {
