@@ -131,8 +131,12 @@ OrtStatus *call_compute(struct step *s, struct call *c)
         return s->op->kind->compute(s, c);
     for (size_t i = 0; i < s->slot_count; i++) {
         struct tensor *const t = &c->in[i];
-        if (!s->in[i].constant && t->data && memory_find(memory, t->data, &t->buffer, &t->offset))
+        if (s->in[i].constant || !t->data)
+            continue;
+        if (memory_find(memory, t->data, &t->buffer, &t->offset))
             t->data = NULL;
+        else /* the runtime has it on the host: a run brings it */
+            memory_count(memory, bytes_of(t));
     }
     if (!s->op->kind->anywhere)
         TRY(call_fetch(s, c, 0));

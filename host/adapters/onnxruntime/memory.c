@@ -348,6 +348,14 @@ OrtStatus *memory_bytes(struct memory *m, struct qdot_buffer **bytes)
     return status ? fail_qdot(m->ort, &err) : NULL;
 }
 
+void memory_count(struct memory *m, size_t bytes)
+{
+    pthread_mutex_lock(&m->calls);
+    m->copies.in++;
+    m->copies.bytes_in += bytes;
+    pthread_mutex_unlock(&m->calls);
+}
+
 struct copies memory_copies(struct memory *m)
 {
     pthread_mutex_lock(&m->calls);

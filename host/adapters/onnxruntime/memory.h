@@ -32,5 +32,7 @@ OrtStatus *memory_copy(struct memory *m, struct qdot_buffer *to, size_t to_offse
 /* The bytes 0 to 255 on the device. */
 OrtStatus *memory_bytes(struct memory *m, struct qdot_buffer **bytes);
 struct copies memory_copies(struct memory *m);
+/* Bytes that go to the device as the host operand of an op. */
+void memory_count(struct memory *m, size_t bytes);
 
 #endif

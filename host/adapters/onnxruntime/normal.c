@@ -253,7 +253,7 @@ static OrtStatus *compute(struct step *s, struct call *c)
     for (size_t i = channel + 1; i < x->rank; i++)
         job.inner *= (size_t)x->dims[i];
     job.line = job.linear.x_type == ONNX_TENSOR_ELEMENT_DATA_TYPE_INT8 ? line_s8 : line_u8;
-    if (x->buffer && x->count) {
+    if (c->provider->memory && x->count) {
         TRY(on_device(s, c, &job, &done));
         if (done)
             return NULL;

@@ -258,7 +258,7 @@ static OrtStatus *compute(struct step *s, struct call *c)
         job.fixed = y_zero - fmaf(job.ra, (float)job.a_zero, job.rb * (float)job.b_zero);
         job.large = !(255 * fabsf(job.ra) + 255 * fabsf(job.rb) + fabsf(job.fixed) < ROUND_LIMIT);
     }
-    if (in[a].buffer || in[b].buffer) {
+    if (c->provider->memory) {
         TRY(on_device(s, c, &spread, &job, count, &in[a], &in[b], &done));
         if (done)
             return NULL;

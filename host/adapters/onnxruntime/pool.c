@@ -387,7 +387,7 @@ static OrtStatus *compute_global(struct step *s, struct call *c)
     }
     p.scale = p.linear.x_scale / (p.linear.y_scale * (float)p.size);
     const size_t batch = (size_t)x->dims[0];
-    if (x->buffer && x->count) {
+    if (c->provider->memory && x->count) {
         TRY(whole_on_device(s, c, &p, dims, &done));
         if (done)
             return NULL;

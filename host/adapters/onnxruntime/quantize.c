@@ -255,7 +255,7 @@ static OrtStatus *compute_linear(struct step *s, struct call *c, const struct te
     job.least = least_of(s->out_type);
     TRY(call_fetch(s, c, 1u << X));
     TRY(spread_of(s, job.x, scale, zero, &job.spread));
-    if (job.x->buffer && job.x->count) {
+    if (c->provider->memory && job.x->count) {
         TRY(on_device(s, c, &job, &done));
         if (done)
             return NULL;
@@ -306,7 +306,7 @@ static OrtStatus *compute_dynamic(struct step *s, struct call *c)
     float least, most;
     bool done;
     void *y, *scale_out, *zero_out;
-    if (x->buffer && x->count) {
+    if (c->provider->memory && x->count) {
         TRY(dynamic_on_device(s, c, x, &done));
         if (done)
             return NULL;
