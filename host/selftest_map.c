@@ -62,9 +62,9 @@ static const struct qdot_op_desc pools[] = {
 
 /* What pools become for an average, one after the other, each of both. */
 static const struct qdot_op_desc averages[] = {
-    {.average = {0.0371f, 0.0289f}, .a_zero = 101, .out_zero = 67, .rounding = 1},
+    {.average = {0.0371f, 0.0289f, 0}, .a_zero = 101, .out_zero = 67, .rounding = 1},
     {.average = {0.0371f, 0.0289f, 1}, .a_zero = 113, .out_zero = 5, .clamp_lo = 7, .clamp_hi = 99},
-    {.average = {1, 2}, .a_zero = 3, .out_zero = 98, .rounding = 1, .out_type = QDOT_U8},
+    {.average = {1, 2, 0}, .a_zero = 3, .out_zero = 98, .rounding = 1, .out_type = QDOT_U8},
     {.a_zero = 0},
 };
 

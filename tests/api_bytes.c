@@ -419,12 +419,15 @@ static void test_averages(void **state)
     } cases[] = {
         /* 10 + 20 + 13 + 25 = 68, 330, 285; 38, 280, 255 */
         {{.a_zero = 0}, {17, 83, 143, 19, 140, 255}},
-        {{.average = {0.5f, 1}, .a_zero = 10, .out_zero = 3}, {7, 39, 69, 7, 68, 125}},
-        {{.average = {0.5f, 1}, .a_zero = 10, .out_zero = 3, .rounding = QDOT_ROUND_RNE_ZERO_FIRST},
+        {{.average = {0.5f, 1, 0}, .a_zero = 10, .out_zero = 3}, {7, 39, 69, 7, 68, 125}},
+        {{.average = {0.5f, 1, 0},
+          .a_zero = 10,
+          .out_zero = 3,
+          .rounding = QDOT_ROUND_RNE_ZERO_FIRST},
          {6, 39, 69, 8, 68, 126}},
         {{.average = {0.5f, 1, 1}, .a_zero = 10, .clamp_lo = 2, .clamp_hi = 30},
          {4, 30, 30, 2, 30, 30}},
-        {{.average = {1, 1}, .a_zero = 100, .out_type = QDOT_S8, .out_zero = -7},
+        {{.average = {1, 1, 0}, .a_zero = 100, .out_type = QDOT_S8, .out_zero = -7},
          {(uint8_t)-90, (uint8_t)-25, 35, (uint8_t)-88, 33, 127}},
     };
     (void)state;
