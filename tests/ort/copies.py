@@ -129,6 +129,26 @@ def every_op():
     return g.model([(q.wide(y), onnx.TensorProto.FLOAT)]).SerializeToString(), g.feeds
 
 
+def dynamic(devices):
+    """A dynamically quantised product with its Cast, Mul and Add: of it only the scale and the zero point cross."""
+    rng = np.random.default_rng(8)
+    g = Graph()
+    y, step, zero = g.node("DynamicQuantizeLinear", [g.input(rng.normal(0, 2, (50, 64)).astype(np.float32))], outputs=3)
+    sums = g.node("MatMulInteger", [y, g.constant(rng.integers(-128, 128, (64, 48)).astype(np.int8)), zero])
+    factor = g.node("Mul", [step, g.constant(np.float32(0.01))])
+    y = g.node("Mul", [g.node("Cast", [sums], to=onnx.TensorProto.FLOAT), factor])
+    y = g.node("Add", [y, g.constant(rng.normal(0, 1, 48).astype(np.float32))])
+    y = g.node("QuantizeLinear", [y, g.constant(np.float32(0.1)), g.constant(np.uint8(120))])
+    model = g.model([(y, onnx.TensorProto.UINT8)]).SerializeToString()
+    with Log():
+        mine = session(model, devices)
+    want = session(model, None).run(None, g.feeds)
+    got, (n_in, _, n_out, bytes_out), _ = crossing(mine, g.feeds)
+    wrong, total = differing(got, want)
+    print(f"{'dynamic product':24} {n_in} in, {n_out} out of {bytes_out} bytes; {wrong} of {total} values differ", flush=True)
+    return wrong != 0 or (n_in, n_out, bytes_out) != (1, 3, total + 5)
+
+
 def by_call(devices):
     """A scale that each call brings: what was made for one must not serve another."""
     g = Graph()
@@ -163,13 +183,14 @@ def main():
     parser.add_argument("models", nargs="*")
     args = parser.parse_args()
     devices = register(args.library, args.device)
-    failed, count = 0, len(args.models) or 3
+    failed, count = 0, len(args.models) or 4
     for path in args.models:
         failed += check(os.path.basename(path), path, random_feeds(path), devices)
     if not args.models:
         model, feeds = every_op()
         failed += check("every op", model, feeds, devices)
         failed += bound(model, feeds, devices)
+        failed += dynamic(devices)
         failed += by_call(devices)
     print(f"{count - failed} passed, {failed} failed, 0 skipped")
     return 1 if failed else 0

@@ -203,7 +203,7 @@ struct call {
     struct made *values;          /* of all steps */
     uint32_t unused[MAX_OUTPUTS]; /* of those that are single values and nobody takes */
     OrtAllocator *allocator; /* of scratch memory, the provider's; NULL before the first piece */
-    void *scratch[MAX_OUTPUTS + 3];
+    void *scratch[MAX_OUTPUTS + 4];
     size_t scratch_count;
     void *apart; /* scratch memory of the device; NULL: none */
     struct {
@@ -335,7 +335,7 @@ static inline struct qdot_output output_at(const struct qdot_output *place, size
 }
 /* The value is taken no more. */
 void call_drop(struct call *c, size_t value);
-/* Memory of the runtime until the step ends, at a multiple of 64; two pieces a step, beside its outputs. */
+/* Memory of the runtime until the step ends, at a multiple of 64; three pieces a step, beside its outputs. */
 OrtStatus *call_scratch(struct call *c, size_t bytes, void **memory);
 /* One piece a call of a device's memory. */
 OrtStatus *call_scratch_apart(struct call *c, size_t bytes, struct qdot_output *place);

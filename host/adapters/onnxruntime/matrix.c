@@ -12,6 +12,7 @@ struct matrix {
     bool transposed;        /* W is [n,k] */
     bool gemm;
     bool a_zero_per_row; /* it is given by call, or has several values */
+    bool scales;         /* the op itself scales its sums: the output is in a device's memory */
 };
 
 /* The sizes of one call. X is 'batches' of [m,k] and W of [k,n], one of them perhaps repeated. */
@@ -122,14 +123,49 @@ static OrtStatus *make(const struct step *s, const struct tensor *in, size_t k, 
     struct qdot_op_desc shape;
     memset(&shape, 0, sizeof(shape));
     product_set_types(&shape, s, in);
-    if (s->op->variant == PRODUCT_SCALED)
+    if (s->op->variant == PRODUCT_SCALED && !p->scales)
         shape.out_type = QDOT_S32;
+    shape.row_scale = p->scales;
     shape.m = rows;
     shape.n = n;
     shape.k = k;
     shape.b_transposed = p->transposed;
     shape.a_zero_per_row = p->a_zero_per_row;
     return product_make(&p->product, s, in, &shape, n, weights, false);
+}
+
+/* On a device the op scales its sums, if one factor, which calls give, and constants are all it takes: sums *
+ * factor + addend, each rounded, is an output of the library. Else, also where the device does not give that
+ * output, sums are scaled on the host. */
+static OrtStatus *make_scaling(struct step *s, const struct tensor *in, size_t k, size_t n,
+                               size_t rows, const void *weights)
+{
+    struct matrix *p = s->impl;
+    const struct source *addend = &s->in[ADDEND];
+    const size_t count = addend->tensor.count;
+    if (!s->provider->memory || s->op->variant != PRODUCT_SCALED || !s->in[FACTOR].constant ||
+        s->in[FACTOR].tensor.count != 1 ||
+        (addend->given && (!addend->constant || (count != 1 && count != n))))
+        return NULL;
+    if (addend->given) {
+        p->product.bias_f = calloc(n, sizeof(float));
+        if (!p->product.bias_f)
+            return fail(s->provider->ort, "no memory for %zu addends", n);
+        const float *const values = addend->tensor.data;
+        for (size_t i = 0; i < n; i++)
+            p->product.bias_f[i] = values[count == 1 ? 0 : i];
+    }
+    p->scales = true;
+    OrtStatus *const status = make(s, in, k, n, rows, weights);
+    if (!status)
+        return NULL;
+    note(s->provider, "%s: scaled on the host: %s", s->op->name,
+         s->provider->ort->GetErrorMessage(status));
+    s->provider->ort->ReleaseStatus(status);
+    p->scales = false;
+    free(p->product.bias_f);
+    p->product.bias_f = NULL;
+    return NULL;
 }
 
 static OrtStatus *compile(struct step *s, const struct group *g)
@@ -161,7 +197,10 @@ static OrtStatus *compile(struct step *s, const struct group *g)
     if (p->a_zero_per_row)
         in[X_ZERO].type = ONNX_TENSOR_ELEMENT_DATA_TYPE_UNDEFINED;
     const size_t k = (size_t)w->dims[transposed ? 1 : 0], n = (size_t)w->dims[transposed ? 0 : 1];
-    TRY(make(s, in, k, n, product_units(s, (size_t)rows, k, n), w->data));
+    const size_t units = product_units(s, (size_t)rows, k, n);
+    TRY(make_scaling(s, in, k, n, units, w->data));
+    if (!p->scales)
+        TRY(make(s, in, k, n, units, w->data));
     p->product.fixed = true;
     s->in[W].given_up = true;
     return NULL;
@@ -184,11 +223,30 @@ static OrtStatus *fill_zeros(struct call *c, size_t m, const int32_t **zeros)
     return NULL;
 }
 
+/* The factor of all sums. */
+static float factor_of(const struct call *c)
+{
+    const struct tensor *one = &c->in[FACTOR_ONE];
+    const float factor = *(const float *)c->in[FACTOR].data;
+    return one->type ? *(const float *)one->data * factor : factor;
+}
+
+static OrtStatus *fill_factors(struct call *c, size_t m, const float **factors)
+{
+    void *memory;
+    TRY(call_scratch(c, m * sizeof(float), &memory));
+    float *const values = memory;
+    for (size_t i = 0; i < m; i++)
+        values[i] = factor_of(c);
+    *factors = values;
+    return NULL;
+}
+
 /* One product, in as many runs as its rows take; 'base' is what they have in common, x and out are where
  * its operands begin. */
 static OrtStatus *run(const struct matrix *p, struct call *c, const struct sizes *z,
                       const struct qdot_run *base, size_t x, const int32_t *zeros,
-                      const struct qdot_output *out, size_t at)
+                      const float *factors, const struct qdot_output *out, size_t at)
 {
     const size_t most = p->product.shape.m;
     const size_t out_bytes =
@@ -200,6 +258,7 @@ static OrtStatus *run(const struct matrix *p, struct call *c, const struct sizes
         r.a = input_at(&c->in[X], x + row * z->k);
         r.out = output_at(out, at + row * z->n * out_bytes);
         r.a_zero.host = zeros ? zeros + row : NULL;
+        r.row_scale.host = factors ? factors + row : NULL;
         if (qdot_op_run(p->product.op, &r, &err))
             return fail_qdot(c->ort, &err);
     }
@@ -211,7 +270,10 @@ static OrtStatus *run_all(struct step *s, struct call *c, const struct sizes *z,
 {
     struct matrix *p = s->impl;
     const int32_t *zeros = NULL;
+    const float *factors = NULL;
     TRY(call_fetch(s, c, 1u << X | 1u << W));
+    if (p->scales)
+        TRY(fill_factors(c, z->m, &factors));
     if (p->a_zero_per_row)
         TRY(fill_zeros(c, z->m, &zeros));
     if (!p->product.fixed)
@@ -229,7 +291,8 @@ static OrtStatus *run_all(struct step *s, struct call *c, const struct sizes *z,
         }
         if (!p->product.fixed)
             base.b = input_at(&c->in[W], w_at * z->k * z->n);
-        TRY(run(p, c, z, &base, x_at * z->m * z->k, zeros, out, batch * z->m * z->n * out_bytes));
+        TRY(run(p, c, z, &base, x_at * z->m * z->k, zeros, factors, out,
+                batch * z->m * z->n * out_bytes));
     }
     return NULL;
 }
@@ -300,7 +363,7 @@ static OrtStatus *scale(struct step *s, struct call *c, void *out, size_t n, siz
 static OrtStatus *compute(struct step *s, struct call *c)
 {
     struct matrix *p = s->impl;
-    const bool scaled = s->op->variant == PRODUCT_SCALED;
+    const bool scaled = s->op->variant == PRODUCT_SCALED && !p->scales;
     struct qdot_output out = {.host = NULL};
     struct sizes z;
     TRY(sizes_of(s, c->in, p->transposed, &z));

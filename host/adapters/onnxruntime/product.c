@@ -165,6 +165,7 @@ void product_release(struct product *p)
 {
     qdot_op_destroy(p->op);
     free(p->parameters.scale);
+    free(p->bias_f);
     pthread_mutex_destroy(&p->lock);
 }
 
@@ -192,6 +193,7 @@ static OrtStatus *create_op(struct product *p, const struct step *s, const void 
     desc.scale = q->scale_count ? q->scale : NULL;
     desc.scale_count = q->scale_count;
     desc.out_zero = q->out_zero;
+    desc.bias_f = p->bias_f;
     desc.workspace_at_run = 1;
     if (qdot_op_create(s->provider->device, &desc, &p->op, &err))
         return fail(s->provider->ort, "%s: %s", s->op->name, err.text);

@@ -19,6 +19,7 @@ struct product {
     struct parameters parameters;
     bool fixed; /* weights and parameters are constants: op is right for every call of its shape */
     float alpha;
+    float *bias_f; /* n, of an op with f32 output; NULL: none */
 };
 
 enum qdot_type type_for_qdot(ONNXTensorElementDataType type);
