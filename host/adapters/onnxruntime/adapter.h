@@ -202,7 +202,7 @@ struct call {
     const struct target *targets; /* step->targets */
     struct made *values;          /* of all steps */
     uint32_t unused[MAX_OUTPUTS]; /* of those that are single values and nobody takes */
-    OrtAllocator *allocator; /* of scratch memory, the provider's; NULL before the first piece */
+    OrtAllocator *allocator; /* of scratch memory and values on the host; NULL before the first */
     void *scratch[MAX_OUTPUTS + 4];
     size_t scratch_count;
     void *apart; /* scratch memory of the device; NULL: none */
@@ -312,11 +312,11 @@ size_t type_bytes(ONNXTensorElementDataType type);
 
 /* ---- call.c ------------------------------------------------------------------------------------ */
 
-/* The inputs are those of the fused node, where they are; of a kind that is not 'anywhere' on the host. */
+/* The inputs are the step's, where they are; of a kind that is not 'anywhere' on the host. */
 OrtStatus *call_compute(struct step *s, struct call *c);
 /* Inputs on the host, but for those whose bits are set in 'leave'. */
 OrtStatus *call_fetch(struct step *s, struct call *c, uint32_t leave);
-/* Memory of an output on the host, which goes to its place on a device when the call ends. */
+/* Memory of an output on the host, which goes to its place on a device when the step ends. */
 OrtStatus *call_output(struct call *c, size_t index, const int64_t *dims, size_t rank, void **data);
 /* An output where it is. */
 OrtStatus *call_place(struct call *c, size_t index, const int64_t *dims, size_t rank,
@@ -337,7 +337,7 @@ static inline struct qdot_output output_at(const struct qdot_output *place, size
 void call_drop(struct call *c, size_t value);
 /* Memory of the runtime until the step ends, at a multiple of 64; three pieces a step, beside its outputs. */
 OrtStatus *call_scratch(struct call *c, size_t bytes, void **memory);
-/* One piece a call of a device's memory. */
+/* One piece a step of a device's memory. */
 OrtStatus *call_scratch_apart(struct call *c, size_t bytes, struct qdot_output *place);
 void call_end(struct call *c);
 /* Does parts of [0, count), none much smaller than 'grain', on the runtime's threads. */

@@ -15,6 +15,14 @@ static OrtStatus *allocator_of_values(struct call *c, OrtAllocator **allocator)
     return NULL;
 }
 
+/* Not by the allocator's own function: the runtime's throws. */
+static OrtStatus *allocate(const struct call *c, OrtAllocator *allocator, size_t bytes,
+                           void **memory)
+{
+    TRY(c->ort->AllocatorAlloc(allocator, bytes ? bytes : 1, memory));
+    return *memory ? NULL : fail(c->ort, "no memory for %zu bytes", bytes);
+}
+
 static OrtStatus *make_value(struct call *c, const struct target *t, const struct tensor *tensor)
 {
     struct made *const made = &c->values[t->value];
@@ -28,9 +36,8 @@ static OrtStatus *make_value(struct call *c, const struct target *t, const struc
     } else if (!data) { /* the first try */
         const size_t bytes = tensor->count * type_bytes(t->type);
         TRY(allocator_of_values(c, &allocator));
-        data = made->memory = allocator->Alloc(allocator, bytes ? bytes : 1);
-        if (!data)
-            return fail(c->ort, "no memory for %zu bytes", bytes);
+        TRY(allocate(c, allocator, bytes, &data));
+        made->memory = data;
     }
     made->tensor = *tensor;
     made->tensor.data = data;
@@ -55,10 +62,14 @@ OrtStatus *call_place(struct call *c, size_t index, const int64_t *dims, size_t 
     struct tensor tensor = {.type = t->type, .rank = rank, .count = 1};
     if (rank > MAX_RANK)
         return fail(c->ort, "expected an output of rank %d at most, got %zu", MAX_RANK, rank);
+    bool fits = true;
     for (size_t i = 0; i < rank; i++) {
         tensor.dims[i] = dims[i];
-        tensor.count *= (size_t)dims[i];
+        fits = fits && dims[i] >= 0 &&
+               !__builtin_mul_overflow(tensor.count, (size_t)dims[i], &tensor.count);
     }
+    if (!fits || tensor.count > SIZE_MAX / 8)
+        return fail(c->ort, "an output that is larger than memory can be");
     *place = (struct qdot_output){.host = &c->unused[index]};
     if (t->value == NONE)
         return rank ? call_scratch(c, tensor.count * sizeof(c->unused[index]), &place->host) : NULL;
@@ -174,11 +185,10 @@ OrtStatus *call_scratch(struct call *c, size_t bytes, void **memory)
     const size_t alignment = 64;
     *memory = NULL;
     TRY(find_allocator(c));
-    void *const piece = c->scratch_count < sizeof(c->scratch) / sizeof(*c->scratch)
-                            ? c->allocator->Alloc(c->allocator, bytes + alignment)
-                            : NULL;
-    if (!piece)
+    void *piece;
+    if (c->scratch_count == sizeof(c->scratch) / sizeof(*c->scratch) || bytes > SIZE_MAX / 2)
         return fail(c->ort, "no memory for %zu bytes", bytes);
+    TRY(allocate(c, c->allocator, bytes + alignment, &piece));
     c->scratch[c->scratch_count++] = piece;
     *memory = (char *)piece + (alignment - (uintptr_t)piece % alignment) % alignment;
     return NULL;
@@ -189,8 +199,8 @@ OrtStatus *call_scratch_apart(struct call *c, size_t bytes, struct qdot_output *
     struct memory *const memory = c->provider->memory;
     OrtAllocator *const allocator = memory_allocator(memory);
     *place = (struct qdot_output){.host = NULL};
-    c->apart = allocator->Alloc(allocator, bytes);
-    if (!c->apart || !memory_find(memory, c->apart, &place->buffer, &place->offset_bytes))
+    TRY(allocate(c, allocator, bytes, &c->apart));
+    if (!memory_find(memory, c->apart, &place->buffer, &place->offset_bytes))
         return fail(c->ort, "no memory for %zu bytes on the device", bytes);
     return NULL;
 }

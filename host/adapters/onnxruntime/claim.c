@@ -15,11 +15,12 @@
 struct claim {
     const OrtApi *ort;
     const OrtNode **nodes; /* before those that take what they make */
-    size_t *group;         /* NO_GROUP: somebody else's */
+    size_t *group;         /* NO_GROUP: somebody else's, or nobody's yet */
     struct place {
         const OrtNode *node;
         size_t index;
-    } * places; /* by address */
+    } * places;   /* by address */
+    bool *theirs; /* another provider has it already */
     size_t count, groups;
 };
 
@@ -100,9 +101,11 @@ static OrtStatus *dequantize_is_ours(const struct claim *c, const struct group *
 
 static OrtStatus *claim_group(struct claim *c, struct group *g, take_group *take, void *arg)
 {
-    for (size_t i = 0; i < g->node_count; i++)
-        if (is_taken(c, g->nodes[i]) || index_of(c, g->nodes[i]) == NO_GROUP)
+    for (size_t i = 0; i < g->node_count; i++) {
+        const size_t index = index_of(c, g->nodes[i]);
+        if (index == NO_GROUP || c->group[index] != NO_GROUP || c->theirs[index])
             return NULL;
+    }
     for (size_t i = 0; i < g->node_count; i++)
         c->group[index_of(c, g->nodes[i])] = c->groups;
     c->groups++;
@@ -148,9 +151,13 @@ static OrtStatus *claim_start(struct claim *c, const OrtGraph *graph)
     TRY(graph_nodes(c->ort, graph, &c->nodes, &c->count));
     c->group = calloc(c->count + 1, sizeof(*c->group));
     c->places = calloc(c->count + 1, sizeof(*c->places));
-    if (!c->group || !c->places)
+    c->theirs = calloc(c->count + 1, sizeof(*c->theirs));
+    if (!c->group || !c->places || !c->theirs)
         return fail(c->ort, "no memory for %zu nodes", c->count);
     for (size_t i = 0; i < c->count; i++) {
+        const char *provider;
+        TRY(c->ort->Node_GetEpName(c->nodes[i], &provider));
+        c->theirs[i] = provider && *provider && strcmp(provider, provider_name) != 0;
         c->group[i] = NO_GROUP;
         c->places[i] = (struct place){c->nodes[i], i};
     }
@@ -160,6 +167,7 @@ static OrtStatus *claim_start(struct claim *c, const OrtGraph *graph)
 
 static void claim_end(struct claim *c)
 {
+    free(c->theirs);
     free(c->places);
     free(c->group);
     free(c->nodes);
@@ -232,11 +240,15 @@ static OrtStatus *fuse(const struct claim *c, const struct provider *p, const st
                        bool each, const OrtNode **nodes, OrtEpGraphSupportInfo *support)
 {
     const OrtNodeFusionOptions options = {ADAPTER_API, true};
-    for (size_t set = 0; set <= c->groups; set++) {
+    size_t given = 0, all = 0;
+    for (size_t i = 0; i < c->count; i++)
+        all += c->group[i] != NO_GROUP;
+    for (size_t set = 0; given < all; set++) {
         size_t count = 0;
         for (size_t i = 0; i < c->count; i++)
             if (c->group[i] != NO_GROUP && (each ? c->group[i] : d->of_group[c->group[i]]) == set)
                 nodes[count++] = c->nodes[i];
+        given += count;
         if (count)
             TRY(p->ep->EpGraphSupportInfo_AddNodesToFuse(support, nodes, count, &options));
     }

@@ -27,15 +27,19 @@ OrtStatus *device_start(struct step *s)
     return NULL;
 }
 
+static void release_kept(struct kept *k)
+{
+    qdot_op_destroy(k->op);
+    free(k->key);
+}
+
 void device_release(struct step *s)
 {
     struct device_ops *ops = s->device_ops;
     if (!ops)
         return;
-    for (size_t i = 0; i < ops->count; i++) {
-        qdot_op_destroy(ops->list[i].op);
-        free(ops->list[i].key);
-    }
+    for (size_t i = 0; i < ops->count; i++)
+        release_kept(&ops->list[i]);
     pthread_mutex_destroy(&ops->lock);
     free(ops->list);
     free(ops);
@@ -97,16 +101,13 @@ static OrtStatus *make(const struct step *s, struct qdot_device *device, struct 
     return NULL;
 }
 
-static OrtStatus *run_locked(struct step *s, struct call *c, size_t index, const struct wanted *w,
-                             const struct qdot_run *run, bool *done)
+static OrtStatus *run_kept(struct step *s, struct call *c, struct kept *k,
+                           struct qdot_device *device, const struct wanted *w,
+                           const struct qdot_run *run, bool *done)
 {
-    const bool there = run->a.buffer || run->b.buffer || run->out.buffer;
-    struct qdot_device *const device = there ? s->provider->device : s->provider->host;
     struct qdot_run with_pool = *run;
     struct qdot_error err = {0};
     with_pool.threads_ctx = c;
-    TRY(make_room(s, s->device_ops, index + 1));
-    struct kept *const k = &s->device_ops->list[index];
     if (!is_kept(k, device, w))
         TRY(make(s, device, k, w));
     *done = k->op != NULL;
@@ -118,10 +119,24 @@ static OrtStatus *run_locked(struct step *s, struct call *c, size_t index, const
 OrtStatus *device_run(struct step *s, struct call *c, size_t index, const struct wanted *wanted,
                       const struct qdot_run *run, bool *done)
 {
+    const bool there = run->a.buffer || run->b.buffer || run->out.buffer || run->scale_out.buffer ||
+                       run->zero_out.buffer;
+    struct qdot_device *const device = there ? s->provider->device : s->provider->host;
     struct device_ops *ops = s->device_ops;
+    struct kept own = {.op = NULL};
+    OrtStatus *status;
     *done = false;
-    pthread_mutex_lock(&ops->lock);
-    OrtStatus *const status = run_locked(s, c, index, wanted, run, done);
+    if (there) {
+        pthread_mutex_lock(&ops->lock);             /* its device does one run after another */
+    } else if (pthread_mutex_trylock(&ops->lock)) { /* another call has them */
+        status = run_kept(s, c, &own, device, wanted, run, done);
+        release_kept(&own);
+        return status;
+    }
+    /* Of each index one on the device, one on the host. */
+    status = make_room(s, ops, 2 * index + 2);
+    if (!status)
+        status = run_kept(s, c, &ops->list[2 * index + !there], device, wanted, run, done);
     pthread_mutex_unlock(&ops->lock);
     return status;
 }

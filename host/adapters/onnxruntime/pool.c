@@ -10,6 +10,7 @@
 #include <string.h>
 #include "device.h"
 #include "product.h"
+#include "record.h"
 #include "round.h"
 #include "table.h"
 
@@ -58,12 +59,32 @@ static OrtStatus *claims_max(const struct group *g, bool *yes)
     return *yes ? read_attributes(g, &p, yes) : NULL;
 }
 
+/* The library averages by normal numbers; what calls give is not known. */
+static OrtStatus *scale_fits(const struct group *g, size_t slot, bool *fit)
+{
+    const struct value *v = &g->values[slot];
+    struct tensor t;
+    float scale = 1;
+    if (!v->constant)
+        return NULL;
+    if (g->record)
+        t = g->record->constants[slot];
+    else
+        TRY(value_constant(g->ort, v->info, &t));
+    if (t.data && t.count == 1)
+        memcpy(&scale, t.data, sizeof(scale));
+    *fit = *fit && scale >= FLT_MIN && scale <= FLT_MAX;
+    return NULL;
+}
+
 static OrtStatus *claims_average(const struct group *g, bool *yes)
 {
     struct pool p;
     *yes = linear_fits(g) && g->values[X].type == g->out.type && g->values[X_SCALE].info;
     if (*yes)
         TRY(read_attributes(g, &p, yes));
+    TRY(scale_fits(g, X_SCALE, yes));
+    TRY(scale_fits(g, Y_SCALE, yes));
     *yes = *yes && p.window.dilations[0] == 1 && p.window.dilations[1] == 1 &&
            p.window.kernel[0] <= MOST_TAPS / p.window.kernel[1];
     return NULL;
