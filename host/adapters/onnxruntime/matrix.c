@@ -141,10 +141,11 @@ static OrtStatus *make_scaling(struct step *s, const struct tensor *in, size_t k
                                size_t rows, const void *weights)
 {
     struct matrix *p = s->impl;
+    if (!s->provider->memory || s->op->variant != PRODUCT_SCALED)
+        return NULL; /* the others have no factor */
     const struct source *addend = &s->in[ADDEND];
     const size_t count = addend->tensor.count;
-    if (!s->provider->memory || s->op->variant != PRODUCT_SCALED || !s->in[FACTOR].constant ||
-        s->in[FACTOR].tensor.count != 1 ||
+    if (!s->in[FACTOR].constant || s->in[FACTOR].tensor.count != 1 ||
         (addend->given && (!addend->constant || (count != 1 && count != n))))
         return NULL;
     if (addend->given) {
