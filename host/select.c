@@ -434,7 +434,7 @@ static bool judge_all(struct request *r, bool admit)
     }
     for (size_t i = 0; (device = qdot_device_child(r->root, i)) != NULL; i++)
         total += device->backend->row_count;
-    r->list = qdot_alloc(r->root, (total + 1) * sizeof(*r->list));
+    r->list = qdot_alloc_raw(r->root, (total + 1) * sizeof(*r->list));
     if (!r->list)
         return false;
     for (size_t i = 0; (device = qdot_device_child(r->root, i)) != NULL; i++) {
